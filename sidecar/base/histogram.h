@@ -1,0 +1,44 @@
+/*
+ * histogram.h: durations in log-spaced buckets, four to an octave.
+ *
+ * Bucket of v microseconds: v < 4 is its own bucket; else e = floor(log2 v) and the bucket is
+ * 4*(e-1) + ((v >> (e-2)) & 3), capped at HISTOGRAM_BUCKETS - 1.  The extension uses the same definition, so
+ * that histograms can be added up.  A percentile read back is the bucket's upper edge: at most 25 % too high.
+ */
+#ifndef PGWEIR_BASE_HISTOGRAM_H
+#define PGWEIR_BASE_HISTOGRAM_H
+
+#include "base/clock.h"
+
+#define HISTOGRAM_BUCKETS 128
+
+typedef struct Histogram
+{
+	uint32_t count[HISTOGRAM_BUCKETS];
+} Histogram;
+
+static inline int
+histogram_bucket(usec_t v)
+{
+	int e;
+	int bucket;
+
+	if (v < 4)
+		return v < 0 ? 0 : (int) v;
+	e = 63 - __builtin_clzll((unsigned long long) v);
+	bucket = 4 * (e - 1) + (int) ((v >> (e - 2)) & 3);
+	return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
+}
+
+static inline void
+histogram_add(Histogram *h, usec_t v)
+{
+	h->count[histogram_bucket(v)]++;
+}
+
+/* The upper edge of a bucket, in microseconds. */
+extern usec_t histogram_upper(int bucket);
+/* The p-quantile (0..1); 0 when empty. */
+extern usec_t histogram_quantile(const Histogram *h, double p);
+
+#endif

@@ -1,0 +1,241 @@
+/*
+ * net.h: file descriptors, the event loop, reading and writing.  Knows no message and no pool.
+ *
+ * One NetLoop belongs to one thread.  A NetConn is embedded in the object that owns the connection (client, server,
+ * console...); the owner gets events through a NetHandler.  Rules that make the callers simple:
+ *
+ * - No function here calls a handler synchronously: events come only from net_loop_run(), one at a time.
+ * - net_send() writes at once when nothing is queued before it; what the kernel does not take is queued (a copy), and
+ *   net_backlog() tells how much.  Who produces faster than the peer reads must stop (net_pause() the source) while there
+ *   is a backlog and go on in on_drained(): so no connection ever holds more than one read's worth.
+ * - Input is read into one buffer per loop; bytes that on_input() does not use are kept in a buffer of the connection's own
+ *   and presented again together with what follows, or after net_resume().  An idle connection owns no buffer.
+ * - A failed write or a lost peer is reported once by on_end(), never by the call that noticed.
+ * - net_close() closes the descriptor at once; on_released() is called at the end of the same iteration, when no
+ *   event can point at the connection any more: the owner frees it there.
+ *
+ * The transport is plain today; TLS belongs below net_send() and the read, and changes nothing above.
+ */
+#ifndef PGWEIR_NET_NET_H
+#define PGWEIR_NET_NET_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/timer.h"
+
+typedef struct NetLoop NetLoop;
+typedef struct NetConn NetConn;
+typedef struct NetListener NetListener;
+typedef struct NetWatch NetWatch;
+
+/* Size of the loop's shared read buffer: no read returns more. */
+#define NET_READ_SIZE (64 * 1024)
+
+typedef enum NetEnd
+{
+	NET_END_EOF,			/* the peer closed its side */
+	NET_END_ERROR,			/* read or write failed; errno given */
+	NET_END_CONNECT_FAILED, /* errno given */
+} NetEnd;
+
+typedef struct NetHandler
+{
+	/*
+	 * Bytes are there: held ones first.  Returns how many were used (the rest is held).  The callee may change the bytes in place.  Not
+	 * called while paused.  Using none and not pausing means "I need more bytes".  Do not pause and use none for ever: bound it.
+	 */
+	size_t (*on_input)(NetConn *conn, uint8_t *data, size_t len);
+	/* Everything queued by net_send has been written (only after there was a backlog). */
+	void (*on_drained)(NetConn *conn);
+	/* A connection started by net_connect is up.  NULL for accepted ones. */
+	void (*on_connected)(NetConn *conn);
+	/* The connection is over; nothing but net_close() makes sense now.  At most once, never after net_close. */
+	void (*on_end)(NetConn *conn, NetEnd why, int error);
+	/* Last call after net_close: free the object. */
+	void (*on_released)(NetConn *conn);
+} NetHandler;
+
+/* The peer of a socket, compact (clients keep one each). */
+typedef struct NetPeer
+{
+	uint8_t family; /* AF_INET, AF_INET6 or AF_UNIX */
+	uint16_t port;	/* host order; for AF_UNIX 0 */
+	uint32_t pid;	/* AF_UNIX: SO_PEERCRED; else 0 */
+	uint32_t uid;	/* AF_UNIX: SO_PEERCRED; else (uint32_t) -1 */
+	uint8_t ip[16]; /* AF_INET uses the first four */
+} NetPeer;
+
+typedef struct NetAddress
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+} NetAddress;
+
+struct NetConn
+{
+	NetLoop *loop;				/* borrowed: outlives every connection */
+	const NetHandler *handler;	/* borrowed: static */
+	int fd;						/* -1 when not open */
+	bool early_hangup;			/* owner's choice: report a closed peer also while paused (clients: yes, servers: no) */
+	bool _paused;
+	bool _connecting;
+	bool _ended;				/* on_end was or will be called */
+	bool _closing;				/* net_close_flushed: closes when drained */
+	bool _registered;			/* known to epoll */
+	uint32_t _armed;			/* epoll events asked for */
+	int _pending_error;			/* errno of a failed write that on_end will report */
+	Buf _in;					/* held input */
+	Buf _out;					/* queued output */
+	ListNode _ready_node;		/* on the loop's ready list */
+	ListNode _closed_node;		/* on the loop's closed list */
+};
+
+/* --- loop --- */
+
+typedef struct NetLoopOptions
+{
+	Log *log; /* borrowed */
+} NetLoopOptions;
+
+extern NetLoop *net_loop_create(const NetLoopOptions *options);
+extern void net_loop_free(NetLoop *loop);
+/* Run until net_loop_stop(); false when polling itself failed. */
+extern bool net_loop_run(NetLoop *loop);
+extern void net_loop_stop(NetLoop *loop);
+/* One iteration that waits at most max_wait_us (tests, and shutting down). */
+extern bool net_loop_once(NetLoop *loop, usec_t max_wait_us);
+/* The monotonic time, read once per iteration. */
+extern usec_t net_now(const NetLoop *loop);
+extern TimerQueue *net_timers(NetLoop *loop);
+/* Called once at the end of each iteration, after all events (the owner drains deferred work there). NULL for none. */
+extern void net_loop_on_turn(NetLoop *loop, void (*on_turn)(void *arg, usec_t now), void *arg);
+
+/* --- connections --- */
+
+/* Socket options for new connections, both directions; 0 = leave the system's. */
+typedef struct NetSocketOptions
+{
+	bool keepalive;
+	int keepcnt;
+	int keepidle_s;
+	int keepintvl_s;
+	int user_timeout_ms;
+	int buffer_bytes;
+} NetSocketOptions;
+
+/* Take over a connected descriptor (from a listener).  The conn must be zeroed. */
+extern bool net_adopt(NetLoop *loop, NetConn *conn, int fd, const NetHandler *handler) MUST_CHECK;
+/* Start to connect; the result comes as on_connected or on_end.  false: not even a socket could be had. */
+extern bool net_connect(NetLoop *loop, NetConn *conn, const NetAddress *to, const NetSocketOptions *options,
+						const NetHandler *handler) MUST_CHECK;
+/* Write, or queue what cannot be written now.  The iovecs are not changed and are free again on return. */
+extern void net_send(NetConn *conn, const struct iovec *iov, int iov_count);
+static inline void
+net_send_bytes(NetConn *conn, const void *bytes, size_t len)
+{
+	struct iovec iov = {(void *) bytes, len};
+
+	net_send(conn, &iov, 1);
+}
+/* Bytes queued and not yet written. */
+static inline size_t
+net_backlog(const NetConn *conn)
+{
+	return buf_len(&conn->_out);
+}
+/* Held input bytes not yet used by on_input. */
+static inline size_t
+net_held(const NetConn *conn)
+{
+	return buf_len(&conn->_in);
+}
+/* Stop on_input; cheap: no system call until an event really comes. */
+extern void net_pause(NetConn *conn);
+/* Go on: held bytes are presented again in this or the next iteration, then reading continues. */
+extern void net_resume(NetConn *conn);
+static inline bool
+net_is_paused(const NetConn *conn)
+{
+	return conn->_paused;
+}
+/* Close now: unsent output is lost.  Accepts a conn that is not open. on_released follows at the end of the iteration in any case. */
+extern void net_close(NetConn *conn);
+/* Stop reading, write what is queued, then close; at most linger_us, then it closes anyway.  No further event but on_released. */
+extern void net_close_flushed(NetConn *conn, usec_t linger_us);
+static inline bool
+net_is_open(const NetConn *conn)
+{
+	return conn->fd >= 0;
+}
+
+/* --- listening --- */
+
+struct NetListener
+{
+	NetLoop *loop;
+	int fd;
+	void (*on_accept)(NetListener *listener, int fd, const NetPeer *peer); /* fd is the callee's, non-blocking and close-on-exec */
+	void *owner;
+	NetSocketOptions socket_options; /* applied to accepted sockets (and TCP_NODELAY) */
+	char name[128];					 /* "127.0.0.1:6432", "unix:/tmp/.s.PGSQL.6432" for logs */
+	uint32_t _armed;
+};
+
+/* Listen on a TCP address ("*", a name or an address) or a Unix path; on failure writes why into error and returns false. "*" makes
+ * one dual-stack listener. An existing stale socket file is replaced, a live one is an error. */
+extern bool net_listen_tcp(NetLoop *loop, NetListener *listener, const char *host, int port, int backlog,
+						   bool reuse_port, char *error, size_t error_size) MUST_CHECK;
+extern bool net_listen_unix(NetLoop *loop, NetListener *listener, const char *directory, int port, int mode,
+							int backlog, char *error, size_t error_size) MUST_CHECK;
+/* Stop accepting (descriptor limit, suspend) and go on. */
+extern void net_listener_pause(NetListener *listener, bool paused);
+/* Close; a Unix socket's file is removed. */
+extern void net_listener_close(NetListener *listener);
+
+/* --- foreign descriptors (signalfd, libpq, c-ares) --- */
+
+struct NetWatch
+{
+	NetLoop *loop;
+	int fd;
+	void (*on_ready)(NetWatch *watch, bool readable, bool writable);
+	void *owner;
+	bool _registered;
+};
+
+extern bool net_watch(NetLoop *loop, NetWatch *watch, int fd, bool readable, bool writable) MUST_CHECK;
+extern bool net_watch_change(NetWatch *watch, bool readable, bool writable) MUST_CHECK;
+/* Stop watching; does not close the descriptor. */
+extern void net_unwatch(NetWatch *watch);
+
+/* --- addresses --- */
+
+/* A numeric address or Unix path to a NetAddress; false when it is a name (resolve it) or malformed. */
+extern bool net_address_parse(const char *host, int port, NetAddress *out) MUST_CHECK;
+extern bool net_address_unix(const char *directory, int port, NetAddress *out) MUST_CHECK;
+/* "10.0.0.7", "::1", "unix"; returns buf. */
+extern const char *net_peer_ip(const NetPeer *peer, char *buf, size_t size);
+/* "10.0.0.7:51234", "[::1]:5", "unix(4711)"; returns buf. */
+extern const char *net_peer_name(const NetPeer *peer, char *buf, size_t size);
+extern void net_peer_from(const struct sockaddr_storage *addr, NetPeer *peer);
+/* Our own end of an open connection. */
+extern bool net_local_peer(const NetConn *conn, NetPeer *peer) MUST_CHECK;
+
+/* Kernel measurements of a TCP socket; false for Unix sockets. */
+typedef struct NetHealth
+{
+	uint32_t rtt_us;
+	uint32_t rttvar_us;
+	uint32_t retransmits; /* since the connection began */
+	uint32_t lost;
+	uint32_t unacked;
+} NetHealth;
+extern bool net_health(const NetConn *conn, NetHealth *out) MUST_CHECK;
+
+#endif
