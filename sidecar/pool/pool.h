@@ -1,0 +1,216 @@
+/*
+ * pool.h: who gets a server connection, when, and who is told no: policy as pure functions of (state, event, now).
+ *
+ * Knows no file descriptor, no message and no clock: every event comes with `now`, every consequence leaves as an action that
+ * the caller carries out after the call (PoolActions).  No function calls back.  Slots and waiters are embedded in the
+ * caller's objects; nothing here allocates but the table of statement classes, which is bounded.
+ *
+ * A pool (database, user) owns slots (one per server connection) and a queue of waiters (client requests without a server).
+ * Groups limit the slots of several pools together (max_db_connections, max_user_connections).
+ */
+#ifndef PGWEIR_POOL_POOL_H
+#define PGWEIR_POOL_POOL_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/histogram.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "pool/classes.h"
+
+typedef struct Pool Pool;
+typedef struct PoolSlot PoolSlot;
+typedef struct PoolWaiter PoolWaiter;
+typedef struct PoolGroup PoolGroup;
+
+/* Limits of one pool; all are read at each decision, so a reload takes effect at once. Durations <= 0 mean "no limit". */
+typedef struct PoolLimits
+{
+	int size;					 /* server connections; 0 = unlimited */
+	int min_size;				 /* keep at least so many while the pool has clients (or a forced user) */
+	int reserve_size;			 /* further ones for waiters older than reserve_timeout_us */
+	usec_t reserve_timeout_us;	 /* 0 disables the reserve */
+	usec_t wait_timeout_us;		 /* query_wait_timeout: longest wait in the queue */
+	usec_t idle_timeout_us;		 /* server_idle_timeout: close idle ones above min_size */
+	usec_t lifetime_us;			 /* server_lifetime: close older ones when unlinked; 0 = use once, < 0 = no limit */
+	usec_t check_delay_us;		 /* server_check_delay: idle longer than this needs POOL_CHECK before a grant; < 0 = never */
+	usec_t login_retry_us;		 /* server_login_retry: after a failed login wait so long, failing fast meanwhile */
+	int max_parallel_opening;	 /* server logins under way at once; at least 1 */
+	int max_waiting;			 /* max_waiting_clients: refuse the next; 0 = no limit */
+	bool round_robin;			 /* server_round_robin: oldest idle first; else the most recently used */
+	bool admission;				 /* refuse at once what cannot meet its deadline */
+	int slow_lane_percent;		 /* slow_lane_share: slots that slow classes may hold while others wait; 100 = off */
+	int slow_lane_ratio;		 /* a class is slow when its mean is so many times the pool's median */
+} PoolLimits;
+
+typedef enum SlotState
+{
+	SLOT_NONE,	   /* not in a pool, on no list */
+	SLOT_OPENING,  /* connecting or logging in; list opening */
+	SLOT_IDLE,	   /* ready for a grant; list idle, most recently used first */
+	SLOT_ACTIVE,   /* granted to a client; list active */
+	SLOT_CLEANING, /* between clients: reset or check query, or a cancel still in flight; list cleaning */
+	SLOT_CLOSING,  /* POOL_CLOSE was asked; list closing until pool_slot_closed */
+} SlotState;
+
+struct PoolSlot
+{
+	ListNode node;
+	Pool *pool;			/* borrowed: outlives its slots */
+	SlotState state;
+	usec_t opened_at;	/* when the login completed */
+	usec_t state_since; /* when the state was entered */
+	bool close_needed;	/* close instead of idling: RECONNECT, changed configuration */
+	bool reserve;		/* opened from the reserve */
+	PoolClass *running; /* while active: class of the current statement, or NULL */
+};
+
+struct PoolWaiter
+{
+	ListNode node;		   /* pool's queue in order of arrival */
+	Pool *pool;			   /* set while queued, else NULL */
+	usec_t since;		   /* when it was enqueued */
+	deadline_t deadline;   /* of the request, DEADLINE_NONE when it has none */
+	deadline_t wait_until; /* since + wait_timeout */
+	uint64_t fingerprint;  /* statement class; 0 = unknown */
+	PoolClass *_class;
+	/* earliest-deadline heap linkage */
+	PoolWaiter *_child, *_next, *_prev;
+	bool _in_heap;
+};
+
+/* Why a waiter is failed. */
+typedef enum PoolFail
+{
+	POOL_FAIL_DEADLINE,		/* its deadline passed in the queue */
+	POOL_FAIL_HOPELESS,		/* admission: it cannot make its deadline (numbers in the action) */
+	POOL_FAIL_QUEUE_FULL,	/* max_waiting_clients */
+	POOL_FAIL_WAIT_TIMEOUT, /* query_wait_timeout */
+	POOL_FAIL_LOGIN,		/* logins to the server fail and there is no other server: fail fast */
+} PoolFail;
+
+typedef enum PoolActionKind
+{
+	POOL_GRANT, /* slot is ACTIVE for waiter, which has left the queue */
+	POOL_OPEN,	/* open one server connection: allocate it and call pool_slot_opening, or pool_open_impossible */
+	POOL_CLOSE, /* close slot (its state is CLOSING), then call pool_slot_closed */
+	POOL_CHECK, /* slot (CLEANING) must prove that it is alive: pool_slot_clean when it did, pool_slot_closed when not */
+	POOL_FAIL,	/* waiter has left the queue with `fail` */
+	POOL_EVICT, /* like POOL_CLOSE; slot belongs to another pool of the same group and gives way */
+} PoolActionKind;
+
+typedef struct PoolAction
+{
+	PoolActionKind kind;
+	Pool *pool;
+	PoolSlot *slot;		/* GRANT, CLOSE, CHECK, EVICT */
+	PoolWaiter *waiter; /* GRANT, FAIL */
+	PoolFail fail;
+	const char *reason;	/* CLOSE, EVICT: for the log ("server idle timeout") ; static */
+	usec_t waited_us;	/* GRANT, FAIL: time in the queue */
+	usec_t expected_wait_us, expected_run_us; /* FAIL hopeless */
+} PoolAction;
+
+/* Actions not yet carried out, a queue; grows, and keeps one spare so that a single event never loses its action. */
+typedef struct PoolActions
+{
+	PoolAction *items; /* owned */
+	int head, count, cap;
+} PoolActions;
+
+/* Counters since the pool began; only ever grow. */
+typedef struct PoolCounters
+{
+	uint64_t granted;		   /* grants (server assignments) */
+	uint64_t waited_us;		   /* sum of waits of the granted */
+	uint64_t refused_hopeless, refused_full;
+	uint64_t expired;		   /* deadlines that passed in the queue */
+	uint64_t wait_timeouts;
+	uint64_t login_fails;	   /* waiters failed because of the server's logins */
+	uint64_t opened, open_failures, closed;
+	Histogram wait_hist;	   /* waits of the granted (0 included) and of the failed */
+} PoolCounters;
+
+struct PoolGroup
+{
+	int limit; /* 0 = none */
+	int used;  /* slots of all member pools, opening ones included */
+	List pools[1]; /* members, by Pool.db_node or Pool.user_node */
+};
+
+struct Pool
+{
+	PoolLimits limits;
+	PoolGroup *db_group;   /* borrowed, may be NULL */
+	PoolGroup *user_group; /* borrowed, may be NULL */
+	ListNode db_node, user_node;
+	List opening, idle, active, cleaning, closing;
+	List waiters; /* arrival order */
+	PoolWaiter *_edf; /* root of the deadline heap */
+	int clients;  /* logged-in clients that use this pool, kept by the caller */
+	bool forced_user; /* min_size holds also without clients */
+	bool paused;  /* PAUSE: no grants */
+	bool retiring; /* database removed: no grants, idle ones are closed */
+	usec_t last_open_failure; /* 0 = the last login succeeded */
+	int pending_opens; /* POOL_OPEN actions not yet answered */
+	PoolClasses classes;
+	PoolCounters counters;
+	struct PoolEstimate *_estimate; /* private to admission.c, embedded below its own header or owned */
+};
+
+/* --- life --- */
+extern bool pool_init(Pool *pool, const PoolLimits *limits, PoolGroup *db_group, PoolGroup *user_group, usec_t now) MUST_CHECK;
+/* No slot and no waiter may be left. */
+extern void pool_free(Pool *pool);
+extern void pool_group_init(PoolGroup *group, int limit);
+extern void pool_actions_free(PoolActions *actions);
+/* Take the next action; false when there is none. */
+extern bool pool_actions_next(PoolActions *actions, PoolAction *out) MUST_CHECK;
+
+/* --- requests --- */
+/* A client needs a server.  waiter->deadline and ->fingerprint are set by the caller.  It is granted, queued or failed: by an action in each case but queueing. */
+extern void pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
+/* The client is gone or changed its mind; harmless when it is not queued. */
+extern void pool_abandon(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
+static inline bool
+pool_is_waiting(const PoolWaiter *waiter)
+{
+	return waiter->pool != NULL;
+}
+
+/* --- server connections --- */
+extern void pool_slot_opening(Pool *pool, PoolSlot *slot, usec_t now); /* answers POOL_OPEN */
+extern void pool_open_impossible(Pool *pool, usec_t now, PoolActions *out); /* answers POOL_OPEN: not even an attempt could be made */
+extern void pool_slot_opened(PoolSlot *slot, usec_t now, PoolActions *out); /* login complete: idle, perhaps granted */
+/* OPENING failed.  fail_waiters: the server refused the login itself (tell the waiters now), rather than being unreachable or starting up (they may wait).
+ * The slot is out of the pool on return. */
+extern void pool_slot_open_failed(PoolSlot *slot, bool fail_waiters, usec_t now, PoolActions *out);
+/* The client is done with an active slot.  clean: ready at once; else it goes to CLEANING and pool_slot_clean follows. run_us: service time of the statement
+ * classes is reported by pool_ran. */
+extern void pool_release(PoolSlot *slot, bool clean, usec_t now, PoolActions *out);
+extern void pool_slot_clean(PoolSlot *slot, usec_t now, PoolActions *out);
+/* The connection is gone (or was closed as asked), from any state. The slot is out of the pool on return. */
+extern void pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out);
+/* A statement of this class starts on / has run on an active slot (learns service times; a session may run many between grant and release). */
+extern void pool_starts(PoolSlot *slot, uint64_t fingerprint, usec_t now);
+extern void pool_ran(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
+
+/* --- time --- */
+/* Everything due at now: expired waiters, idle and old servers, the reserve, min_size, retries. */
+extern void pool_tick(Pool *pool, usec_t now, PoolActions *out);
+/* When pool_tick must be called next at the latest (exact, not a sweep), DEADLINE_NONE when nothing can happen by itself. */
+extern deadline_t pool_next_event(const Pool *pool, usec_t now);
+
+/* --- operations --- */
+extern void pool_set_limits(Pool *pool, const PoolLimits *limits, usec_t now, PoolActions *out);
+extern void pool_pause(Pool *pool, usec_t now, PoolActions *out);	/* closes idle ones */
+extern void pool_resume(Pool *pool, usec_t now, PoolActions *out);
+extern void pool_reconnect(Pool *pool, usec_t now, PoolActions *out); /* close_needed for all, idle ones at once */
+extern void pool_retire(Pool *pool, usec_t now, PoolActions *out);	/* as reconnect, and no new ones */
+static inline int
+pool_slots(const Pool *pool)
+{
+	return pool->opening.count + pool->idle.count + pool->active.count + pool->cleaning.count + pool->closing.count;
+}
+
+#endif

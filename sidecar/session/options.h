@@ -1,0 +1,121 @@
+/*
+ * options.h: everything the sessions need to be told, as plain data.  config/ fills it; nothing here knows a file.
+ *
+ * A Settings object is immutable once published; a reload builds a new one and hands it to worker_apply_settings(),
+ * which keeps it until the next.  Strings are owned by the Settings object (its arena).
+ */
+#ifndef PGWEIR_SESSION_OPTIONS_H
+#define PGWEIR_SESSION_OPTIONS_H
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "net/net.h"
+
+typedef enum PoolMode
+{
+	POOL_MODE_SESSION,
+	POOL_MODE_TRANSACTION,
+	POOL_MODE_STATEMENT,
+	POOL_MODE_INHERIT = -1
+} PoolMode;
+
+typedef enum AuthType
+{
+	AUTH_TYPE_ANY,
+	AUTH_TYPE_TRUST,
+	AUTH_TYPE_PLAIN,
+	AUTH_TYPE_MD5,
+	AUTH_TYPE_SCRAM_SHA_256
+} AuthType;
+
+#define OPTION_INHERIT (-1) /* int and usec_t fields of DatabaseSpec and UserSpec: not set here */
+
+/* One entry of [databases]. */
+typedef struct DatabaseSpec
+{
+	const char *name;
+	const char *dbname;			 /* on the server; never NULL */
+	const char *host;			 /* NULL = Unix socket in unix_socket_dir; comma-separated list allowed */
+	int port;
+	const char *user;			 /* forced server user or NULL */
+	const char *password;		 /* of the forced user or NULL */
+	const char *client_encoding, *datestyle, *timezone, *application_name; /* sent at server login, or NULL */
+	const char *connect_query;	 /* or NULL */
+	int pool_size, min_pool_size, reserve_pool_size;
+	int max_db_connections, max_db_client_connections;
+	PoolMode pool_mode;
+	usec_t server_lifetime_us, query_wait_timeout_us;
+	usec_t query_deadline_us, max_query_deadline_us; /* 0 = none */
+	bool load_balance_disabled;
+	bool from_template;			 /* made on demand from `*` */
+} DatabaseSpec;
+
+/* One user: from [users] and/or the auth file. */
+typedef struct UserSpec
+{
+	MapNode node;				 /* Settings.users, by name */
+	const char *name;
+	const char *secret;			 /* plain, md5..., SCRAM-SHA-256$..., "" = none; NULL = not in the auth file */
+	PoolMode pool_mode;
+	int pool_size, reserve_pool_size, max_user_connections, max_user_client_connections;
+	usec_t query_timeout_us, idle_transaction_timeout_us, transaction_timeout_us, client_idle_timeout_us;
+	usec_t query_wait_timeout_us;
+	usec_t query_deadline_us, max_query_deadline_us;
+} UserSpec;
+
+typedef struct Settings Settings;
+struct Settings
+{
+	/* who and how */
+	AuthType auth_type;
+	const char *admin_users, *stats_users; /* comma-separated */
+	const char *ignore_startup_parameters; /* comma-separated */
+	const char *track_extra_parameters;	   /* comma-separated */
+	bool application_name_add_host;
+	PoolMode pool_mode;
+	/* sizes */
+	int max_client_conn, default_pool_size, min_pool_size, reserve_pool_size;
+	int max_db_connections, max_user_connections, max_db_client_connections, max_user_client_connections;
+	int max_waiting_clients;
+	int max_prepared_statements;
+	uint32_t max_packet_size;
+	/* durations, 0 = off unless said */
+	usec_t reserve_pool_timeout_us, query_timeout_us, query_wait_timeout_us, query_wait_notify_us;
+	usec_t client_idle_timeout_us, client_login_timeout_us, idle_transaction_timeout_us, transaction_timeout_us;
+	usec_t server_idle_timeout_us, server_lifetime_us, server_connect_timeout_us, server_login_retry_us;
+	usec_t server_check_delay_us, cancel_wait_timeout_us, suspend_timeout_us, stats_period_us;
+	usec_t dns_max_ttl_us, dns_nxdomain_ttl_us;
+	/* deadlines and overload */
+	usec_t query_deadline_us, max_query_deadline_us, deadline_grace_us;
+	bool cancel_on_disconnect, admission;
+	int slow_lane_percent, slow_lane_ratio;
+	/* servers */
+	const char *server_check_query; /* "<empty>" = empty query, "" = no check */
+	const char *server_reset_query;
+	bool server_reset_query_always, server_round_robin, server_fast_close;
+	bool disable_pqexec;
+	int scram_iterations;
+	/* sockets */
+	NetSocketOptions socket_options;
+	const char *unix_socket_dir;
+	/* logs */
+	bool log_connections, log_disconnections, log_pooler_errors, log_stats;
+	/* report to the extension */
+	usec_t report_interval_us;		/* 0 = off */
+	const char *report_database;	/* a [databases] entry; "" = each database of the file that answers, once per server */
+	const char *report_user;		/* role that reports; "" = off */
+	const char *reporter_name;
+	/* tables */
+	const DatabaseSpec *databases; /* sorted by name */
+	int database_count;
+	const DatabaseSpec *database_template; /* `*` or NULL */
+	Map users;
+};
+
+/* Lookups; NULL when there is none. */
+extern const DatabaseSpec *settings_find_database(const Settings *settings, const char *name);
+extern const UserSpec *settings_find_user(const Settings *settings, const char *name);
+/* Is name one of a comma-separated list? */
+extern bool settings_list_has(const char *list, const char *name);
+
+#endif
