@@ -46,8 +46,9 @@ extern bool wire_write_parameter_status(Buf *buf, Slice name, Slice value) MUST_
 extern bool wire_read_ready_for_query(Slice payload, char *status) MUST_CHECK;
 extern bool wire_write_ready_for_query(Buf *buf, char status) MUST_CHECK;
 
-/* NegotiateProtocolVersion from a server: the newest minor version it speaks. */
-extern bool wire_read_negotiate_version(Slice payload, int32_t *minor) MUST_CHECK;
+/* NegotiateProtocolVersion from a server: the newest minor version it speaks.  Sent as a whole version number
+ * (3 << 16 | minor) or, as the manual has it, as the minor number alone; both are understood. */
+extern bool wire_read_negotiate_version(Slice payload, uint16_t *minor) MUST_CHECK;
 
 /* ---- results ---- */
 
