@@ -57,15 +57,6 @@ start_sync(Client *client, const Buf *sql)
 	client_update_flow(client);
 }
 
-/* The first connection of a pool has told what parameters its sessions have. */
-static void
-learn_welcome(SessionPool *pool, Server *server)
-{
-	if (pool->welcome != NULL)
-		return;
-	pool->welcome = paramset_ref(server->params);
-}
-
 void
 link_grant(Client *client, Server *server, usec_t waited_us)
 {
@@ -80,7 +71,6 @@ link_grant(Client *client, Server *server, usec_t waited_us)
 	server->linked_at = client->granted_at;
 	if (client->state == CLIENT_WELCOME)
 	{
-		learn_welcome(client->pool, server);
 		client->server = NULL;
 		server->client = NULL;
 		pool_release(&server->slot, true, client->granted_at, &worker->actions);
@@ -138,13 +128,14 @@ fail_hopeless(Client *client, const PoolAction *action)
 	request_reject(client, &(RequestError){"53300", "query refused: it cannot meet its deadline", detail, hint});
 }
 
+/* Who waited when the server refused the login hears the server's own words; who comes later, that it has been failing. */
 static void
-fail_login(Client *client)
+fail_login(Client *client, bool waited)
 {
 	SessionPool *pool = client->pool;
 	char message[400];
 
-	if (client->state == CLIENT_WELCOME || pool->login_refused)
+	if (waited)
 	{
 		if (pool->last_error[0] == '\0')
 			snprintf(message, sizeof(message), "server login failed");
@@ -189,7 +180,7 @@ link_fail(Client *client, const PoolAction *action)
 			client_close(client, "query_wait_timeout", "query_wait_timeout");
 			break;
 		case POOL_FAIL_LOGIN:
-			fail_login(client);
+			fail_login(client, action->waited_us > 0);
 			break;
 	}
 	if (client->state != CLIENT_CLOSED && queued)

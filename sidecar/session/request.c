@@ -628,6 +628,8 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 {
 	bool begins = !client_is_linked(client) || !client->in_group;
 
+	if (client->reject == REJECT_COPY)
+		client->reject = REJECT_NONE; /* the client has given up its copy without ending it */
 	if (message->type == FE_QUERY && client->worker->settings->disable_pqexec)
 	{
 		broken(client, "PQexec disallowed");

@@ -361,12 +361,11 @@ server_login_done(Server *server)
 	Worker *worker = server->worker;
 	const char *query = pool->database->spec != NULL ? pool->database->spec->connect_query : NULL;
 
+	server_login_teach(server);
 	server_login_free(server->login);
 	server->login = NULL;
 	pool->last_error[0] = '\0';
 	pool->login_refused = false;
-	if (pool->welcome == NULL)
-		pool->welcome = paramset_ref(server->params);
 	if (query != NULL && query[0] != '\0' && !server->connect_query_sent)
 	{
 		Buf out = {0};

@@ -17,11 +17,14 @@
 #include "wire/msg.h"
 #include "wire/startup.h"
 
+#define FIXED_MAX 8192
+
 struct ServerLogin
 {
 	ScramClient scram;
 	bool scram_started;
 	bool authenticated;
+	Buf fixed; /* ParameterStatus messages of the untracked parameters, as they came */
 };
 
 void
@@ -30,7 +33,24 @@ server_login_free(ServerLogin *login)
 	if (login == NULL)
 		return;
 	scram_client_wipe(&login->scram);
+	buf_free(&login->fixed);
 	free(login);
+}
+
+void
+server_login_teach(Server *server)
+{
+	SessionPool *pool = server->pool;
+
+	if (pool->welcome != NULL)
+		return;
+	pool->welcome = paramset_ref(server->params);
+	buf_free(&pool->welcome_fixed);
+	if (server->login != NULL)
+	{
+		pool->welcome_fixed = server->login->fixed;
+		server->login->fixed = (Buf){0};
+	}
 }
 
 static void
@@ -267,7 +287,6 @@ backend_key(Server *server, Slice payload)
 static void
 parameter(Server *server, const uint8_t *data, size_t total)
 {
-	SessionPool *pool = server->pool;
 	Slice name;
 	Slice value;
 	int index;
@@ -277,8 +296,8 @@ parameter(Server *server, const uint8_t *data, size_t total)
 	index = params_index(&server->worker->params, name);
 	if (index >= 0)
 		paramset_change(&server->worker->params, &server->params, index, value);
-	else if (pool->welcome == NULL && buf_len(&pool->welcome_fixed) + total < 8192)
-		(void) !buf_append(&pool->welcome_fixed, data, total);
+	else if (server->pool->welcome == NULL && buf_len(&server->login->fixed) + total < FIXED_MAX)
+		(void) !buf_append(&server->login->fixed, data, total);
 }
 
 /* False ends the login. */
@@ -326,9 +345,6 @@ server_login_input(Server *server, uint8_t *data, size_t len)
 {
 	size_t pos = 0;
 
-	if (buf_len(&server->pool->welcome_fixed) > 0 && server->pool->welcome == NULL && !server->fixed_started)
-		buf_clear(&server->pool->welcome_fixed); /* left by a login that failed half-way */
-	server->fixed_started = true;
 	while (pos < len && server->state == SERVER_LOGIN)
 	{
 		WireHeader header;

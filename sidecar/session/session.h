@@ -162,7 +162,7 @@ struct Server
 	bool needs_reset, needs_check;
 	bool rewrite_cancel;/* the next 57014 is our deadline's */
 	bool own_query, own_query_failed; /* a statement of the sidecar's own (SET, reset, check) is running; it failed */
-	bool connect_query_sent, fixed_started;
+	bool connect_query_sent;
 	bool fatal_error;	/* the server said FATAL: its end follows */
 	bool partial_request; /* half a message was forwarded: unusable if the client goes now */
 	int outstanding;	/* ReadyForQuery messages still to come */
@@ -366,6 +366,8 @@ extern void server_count_error(Server *server, Slice code);
 /* --- server_login.c --- */
 extern void server_login_start(Server *server);
 extern size_t server_login_input(Server *server, uint8_t *data, size_t len);
+/* The pool learns from this login what its sessions look like, unless it knows already. */
+extern void server_login_teach(Server *server);
 extern void server_login_free(ServerLogin *login);
 
 /* --- link.c --- */
