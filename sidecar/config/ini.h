@@ -17,7 +17,6 @@
 #include "config/problems.h"
 
 #define INI_MAX_DEPTH 10
-#define INI_MAX_FILE_BYTES (64 * 1024 * 1024)
 
 /* Called in file order.  The strings live for the time of the call.  section is NULL before the first header. */
 typedef struct IniHandler
@@ -45,9 +44,5 @@ typedef struct ConnectionParam
  * the end of the string, -1 on a syntax error with a static description in *error.  An empty value is a syntax error.
  */
 extern int connection_string_next(char **cursor, ConnectionParam *out, const char **error);
-
-/* A whole small file as a NUL-terminated string, malloced; NULL with errno set (EFBIG: larger than max, EINVAL: a NUL inside).
- * *mode_bits is its permission bits, and may be NULL. */
-extern char *file_read(const char *path, size_t max, unsigned int *mode_bits);
 
 #endif

@@ -21,7 +21,7 @@ typedef enum ConfigType
 	CONFIG_UINT,	 /* uint32_t; likewise */
 	CONFIG_PORT,	 /* int, 1..65535 */
 	CONFIG_PERCENT,	 /* int, 0..100, "50", "50%" or "50 %" */
-	CONFIG_BOOL,	 /* bool; 0 = off, another int = on */
+	CONFIG_BOOL,	 /* bool; 0 = off, another int = on; or one of the row's choices if it has any */
 	CONFIG_ENUM,	 /* int; one of the row's choices, case ignored */
 	CONFIG_NAME,	 /* const char *; one of the row's choices, case ignored */
 	CONFIG_SECONDS,	 /* usec_t; decimal seconds >= 0 */
