@@ -13,7 +13,7 @@
  *         running = fresh;
  *     }
  *
- * Everything inside is owned by the Config and gone with it: who must keep something longer copies it (database_spec_copy).
+ * Everything inside is owned by the Config and gone with it: who must keep something longer copies it.
  * Nothing here logs, opens sockets or knows a connection.  No locking: the owner is one thread.
  */
 #ifndef PGWEIR_CONFIG_CONFIG_H

@@ -119,19 +119,6 @@ extern const UserSpec *settings_find_user(const Settings *settings, const char *
 /* Is name one of a comma-separated list (blanks around the items ignored, case kept)?  NULL and "" hold nothing. */
 extern bool settings_list_has(const char *list, const char *name);
 
-/* --- what outlives a Settings --- */
-
-/*
- * A copy of an entry in one block of memory, which the caller owns: for databases that live on when the settings they came from
- * are gone.  NULL when out of memory.
- */
-extern DatabaseSpec *database_spec_copy(const DatabaseSpec *spec);
-/* The same, of an entry made on demand from `*`: under its own name, which is also the dbname unless the template sets one. */
-extern DatabaseSpec *database_spec_from_template(const DatabaseSpec *template, const char *name);
-extern void database_spec_free(DatabaseSpec *spec);
-/* After a reload: do server connections made for the old entry no longer fit the new one, so that they must be closed when free? */
-extern bool database_spec_needs_reconnect(const DatabaseSpec *old, const DatabaseSpec *fresh);
-
 /* --- for who fills a Settings --- */
 
 /* An empty table of users. */
