@@ -237,6 +237,23 @@ wire_write_empty_query(Buf *buf)
 }
 
 bool
+wire_write_no_data(Buf *buf)
+{
+	return write_empty(buf, BE_NO_DATA);
+}
+
+bool
+wire_write_no_parameters(Buf *buf)
+{
+	WireWriter w;
+
+	wire_writer_init(&w, buf);
+	wire_start(&w, BE_PARAMETER_DESCRIPTION);
+	wire_put_i16(&w, 0);
+	return wire_finish(&w);
+}
+
+bool
 wire_read_command_tag(Slice payload, Slice *tag)
 {
 	WireReader r;

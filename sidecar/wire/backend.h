@@ -56,6 +56,9 @@ extern bool wire_write_parse_complete(Buf *buf) MUST_CHECK;
 extern bool wire_write_bind_complete(Buf *buf) MUST_CHECK;
 extern bool wire_write_close_complete(Buf *buf) MUST_CHECK;
 extern bool wire_write_empty_query(Buf *buf) MUST_CHECK;
+extern bool wire_write_no_data(Buf *buf) MUST_CHECK;
+/* ParameterDescription of a statement without parameters. */
+extern bool wire_write_no_parameters(Buf *buf) MUST_CHECK;
 
 extern bool wire_read_command_tag(Slice payload, Slice *tag) MUST_CHECK;
 extern bool wire_write_command_complete(Buf *buf, const char *tag) MUST_CHECK;
