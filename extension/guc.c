@@ -188,7 +188,7 @@ define_memory_settings(void)
 							NULL, &pgweir_max_reporters, 8, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.max_pools",
 							"Number of pools, of all sidecars together, that are kept.",
-							NULL, &pgweir_max_pools, 64, 1, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							NULL, &pgweir_max_pools, 64, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 void

@@ -19,6 +19,7 @@ void
 pgweir_capture_init(void)
 {
 	EnableQueryId();
+	pgweir_errors_init();
 	pgweir_parse_init();
 	pgweir_executor_init();
 	pgweir_utility_init();

@@ -42,12 +42,6 @@ static const struct
 	{PGWEIR_DEADLINE_MISSED, PGWEIR_TL_DEADLINE_MISSED},
 	{PGWEIR_DEADLOCK, PGWEIR_TL_DEADLOCK},
 	{PGWEIR_TERMINATED, PGWEIR_TL_TERMINATED},
-	{PGWEIR_ERR_DATA, PGWEIR_TL_ERRORS},
-	{PGWEIR_ERR_INTEGRITY, PGWEIR_TL_ERRORS},
-	{PGWEIR_ERR_ACCESS, PGWEIR_TL_ERRORS},
-	{PGWEIR_ERR_OTHER, PGWEIR_TL_ERRORS},
-	{PGWEIR_ERR_ROLLBACK, PGWEIR_TL_ROLLBACKS},
-	{PGWEIR_ERR_RESOURCE, PGWEIR_TL_RESOURCE},
 };
 
 Size
@@ -151,6 +145,32 @@ pgweir_timeline_flush_session(void)
 		add(step, PGWEIR_TL_CONNECTS, session.connects);
 	}
 	memset(&session, 0, sizeof(session));
+}
+
+void
+pgweir_timeline_note_error(int sqlstate)
+{
+	Step	   *step;
+	int			category = ERRCODE_TO_CATEGORY(sqlstate);
+
+	if (steps == NULL || category == ERRCODE_OPERATOR_INTERVENTION)
+		return;
+	step = enter_step(epoch_of(GetCurrentTimestamp()));
+	if (step == NULL)
+		return;
+	add(step, PGWEIR_TL_ERRORS, 1);
+	if (category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+		add(step, PGWEIR_TL_UNDEFINED, 1);
+}
+
+void
+pgweir_timeline_reset(void)
+{
+	for (int i = 0; i < PGWEIR_STEPS; i++)
+	{
+		for (int j = 0; j < PGWEIR_TL_N; j++)
+			pg_atomic_write_u64(&steps[i].value[j], 0);
+	}
 }
 
 /* The ring unrolled: element i is epoch first + i. */

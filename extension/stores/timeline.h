@@ -24,9 +24,8 @@ typedef enum PgweirSeries
 	PGWEIR_TL_DEADLINE_MISSED,
 	PGWEIR_TL_DEADLOCK,
 	PGWEIR_TL_TERMINATED,
-	PGWEIR_TL_ERRORS,			/* failures of the application's making: SQLSTATE classes 22, 23, 42 and others */
-	PGWEIR_TL_ROLLBACKS,		/* serialization failures */
-	PGWEIR_TL_RESOURCE,			/* out of something */
+	PGWEIR_TL_ERRORS,			/* sent to clients, seen by a statement class or not; class 57 (cancel, shutdown) left out */
+	PGWEIR_TL_UNDEFINED,		/* of these class 42: what does not exist, is not allowed or is no SQL */
 	PGWEIR_TL_THINK_NS,			/* time between two statements of one transaction */
 	PGWEIR_TL_THINKS,
 	PGWEIR_TL_CONNECTS,			/* sessions that ran their first statement */
@@ -49,6 +48,11 @@ extern void pgweir_timeline_add_tally(const PgweirTally *tally);
 extern void pgweir_timeline_note_think(uint64 ns);
 extern void pgweir_timeline_note_connect(void);
 extern void pgweir_timeline_flush_session(void);
+
+/* Counts an error sent to the client in the present step, at once; takes no lock, so an error may be under way. */
+extern void pgweir_timeline_note_error(int sqlstate);
+
+extern void pgweir_timeline_reset(void);
 
 /* Copies the steps of the last hour, unmerged deltas added, oldest first; returns how many.  steps: PGWEIR_STEPS. */
 extern int	pgweir_timeline_read(PgweirStep *steps);

@@ -5,6 +5,8 @@
 
 #include "guc.h"
 #include "stores/deltas.h"
+#include "stores/reports.h"
+#include "stores/timeline.h"
 #include "views/rows.h"
 
 PG_FUNCTION_INFO_V1(pgweir_reset_1_0);
@@ -13,12 +15,14 @@ PG_FUNCTION_INFO_V1(pgweir_info_1_0);
 PG_FUNCTION_INFO_V1(pgweir_check_preload_1_0);
 PG_FUNCTION_INFO_V1(pgweir_comment_deadline_1_0);
 
-/* pgweir.reset(): forgets all statement classes. */
+/* pgweir.reset(): forgets all that was counted and reported. */
 Datum
 pgweir_reset_1_0(PG_FUNCTION_ARGS)
 {
 	pgweir_require_preload();
 	pgweir_statements_reset();
+	pgweir_timeline_reset();
+	pgweir_reports_reset();
 	PG_RETURN_VOID();
 }
 
