@@ -106,7 +106,7 @@ slot_init_atomics(PgweirSlot *slot)
 		pg_atomic_init_u64(&slot->hist[i], 0);
 	for (int i = 0; i < PGWEIR_RECENTS; i++)
 	{
-		pg_atomic_init_u64(&slot->recent[i].minute, 0);
+		pg_atomic_init_u64(&slot->recent[i].step, 0);
 		pg_atomic_init_u64(&slot->recent[i].calls, 0);
 		pg_atomic_init_u64(&slot->recent[i].ns, 0);
 	}
@@ -325,21 +325,23 @@ add_double(pg_atomic_uint64 *value, double amount)
 }
 
 /*
- * The last two minutes of a class.  Who first enters a minute clears it; another who adds in that very moment may
- * lose his share of this figure, of this one only.
+ * The last minute of a class.  Who first enters a step clears it; another who adds in that very moment may lose his
+ * share of this figure, of this one only.
  */
 static void
 add_recent(PgweirSlot *slot, const PgweirTally *tally)
 {
-	uint64		minute = (uint64) (tally->last_seen / USECS_PER_MINUTE);
-	PgweirRecent *recent = &slot->recent[minute % PGWEIR_RECENTS];
-	uint64		seen = pg_atomic_read_u64(&recent->minute);
+	uint64		step = pgweir_recent_step(tally->last_seen);
+	PgweirRecent *recent = &slot->recent[step % PGWEIR_RECENTS];
+	uint64		seen = pg_atomic_read_u64(&recent->step);
 
-	if (seen < minute && pg_atomic_compare_exchange_u64(&recent->minute, &seen, minute))
+	if (seen < step && pg_atomic_compare_exchange_u64(&recent->step, &seen, step))
 	{
 		pg_atomic_write_u64(&recent->calls, 0);
 		pg_atomic_write_u64(&recent->ns, 0);
 	}
+	if (seen > step)
+		return;
 	pg_atomic_fetch_add_u64(&recent->calls, tally->usage.counter[PGWEIR_CALLS]);
 	pg_atomic_fetch_add_u64(&recent->ns, tally->usage.counter[PGWEIR_TOTAL_NS]);
 }

@@ -78,7 +78,7 @@ typedef struct PgweirStatement
 	uint64		min_us;
 	uint64		max_us;
 	double		sum_squares;	/* of the times in microseconds */
-	uint64		recent_calls;	/* in this minute and the one before */
+	uint64		recent_calls;	/* in the last minute */
 	uint64		recent_us;
 	TimestampTz first_seen;
 	TimestampTz last_seen;

@@ -33,7 +33,7 @@ typedef struct Reading
 {
 	Oid			dbid;
 	HTAB	   *rows;
-	uint64		minute;			/* the present one */
+	uint64		step;			/* the first of the last minute */
 } Reading;
 
 static Row *
@@ -73,7 +73,7 @@ add_delta(const PgweirKey *key, const PgweirTally *tally, void *arg)
 	row->sum.last_seen = Max(row->sum.last_seen, tally->last_seen);
 	if (row->sum.first_seen == 0 || tally->last_seen < row->sum.first_seen)
 		row->sum.first_seen = tally->last_seen;
-	if ((uint64) (tally->last_seen / USECS_PER_MINUTE) + 1 >= reading->minute)
+	if (pgweir_recent_step(tally->last_seen) >= reading->step)
 	{
 		row->sum.recent_calls += tally->usage.counter[PGWEIR_CALLS];
 		row->recent_ns += tally->usage.counter[PGWEIR_TOTAL_NS];
@@ -94,7 +94,7 @@ add_slot(Reading *reading, PgweirSlot *slot)
 		row->sum.hist[i] += pg_atomic_read_u64(&slot->hist[i]);
 	for (int i = 0; i < PGWEIR_RECENTS; i++)
 	{
-		if (pg_atomic_read_u64(&slot->recent[i].minute) + 1 < reading->minute)
+		if (pg_atomic_read_u64(&slot->recent[i].step) < reading->step)
 			continue;
 		row->sum.recent_calls += pg_atomic_read_u64(&slot->recent[i].calls);
 		row->recent_ns += pg_atomic_read_u64(&slot->recent[i].ns);
@@ -140,7 +140,7 @@ start_reading(Reading *reading, MemoryContext context)
 	ctl.entrysize = sizeof(Row);
 	ctl.hcxt = context;
 	reading->rows = hash_create("pgweir statements", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	reading->minute = (uint64) (GetCurrentTimestamp() / USECS_PER_MINUTE);
+	reading->step = pgweir_recent_step(GetCurrentTimestamp()) - PGWEIR_RECENTS + 1;
 }
 
 static void

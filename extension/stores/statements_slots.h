@@ -6,11 +6,12 @@
 
 #include "stores/statements_table.h"
 
-#define PGWEIR_RECENTS 2		/* minutes of recent history a class has: the present one and the one before */
+#define PGWEIR_RECENT_STEP_S 10	/* a class's last minute is kept in steps, the present one included */
+#define PGWEIR_RECENTS 6
 
 typedef struct PgweirRecent
 {
-	pg_atomic_uint64 minute;	/* since the PostgreSQL epoch */
+	pg_atomic_uint64 step;		/* seconds since the PostgreSQL epoch / PGWEIR_RECENT_STEP_S */
 	pg_atomic_uint64 calls;
 	pg_atomic_uint64 ns;
 } PgweirRecent;
@@ -60,6 +61,12 @@ typedef struct PgweirTable
 
 extern PgweirTable *pgweir_table;
 extern LWLockPadded *pgweir_table_locks;
+
+static inline uint64
+pgweir_recent_step(TimestampTz t)
+{
+	return (uint64) (t / USECS_PER_SEC / PGWEIR_RECENT_STEP_S);
+}
 
 static inline PgweirSlot *
 pgweir_slot(int partition, int index)
