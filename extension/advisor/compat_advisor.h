@@ -8,6 +8,7 @@
 
 #include "nodes/pathnodes.h"
 #include "parser/parse_param.h"
+#include "utils/pg_locale.h"
 
 /* 14 calls it parse_variable_parameters(). */
 #if PG_VERSION_NUM < 150000
@@ -32,5 +33,18 @@
 
 /* The lists at equivalence classes hold the parents' members only since 18; before, children are marked. */
 #define PGWEIR_EC_MEMBER_SKIP(member) ((member)->em_is_child)
+
+/* Whether the collation orders by bytes: a question to the locale itself since 18. */
+static inline bool
+pgweir_collation_is_c(Oid collation)
+{
+	if (!OidIsValid(collation))
+		return true;
+#if PG_VERSION_NUM >= 180000
+	return pg_newlocale_from_collation(collation)->collate_is_c;
+#else
+	return lc_collate_is_c(collation);
+#endif
+}
 
 #endif
