@@ -78,6 +78,8 @@ typedef struct PgweirStatement
 	uint64		min_us;
 	uint64		max_us;
 	double		sum_squares;	/* of the times in microseconds */
+	uint64		recent_calls;	/* in the last minute */
+	uint64		recent_us;
 	TimestampTz first_seen;
 	TimestampTz last_seen;
 	uint64		counter[PGWEIR_NCOUNTERS];
