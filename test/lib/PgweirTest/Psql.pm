@@ -144,6 +144,7 @@ sub start
 
 	local $SIG{PIPE} = 'IGNORE';
 	$self->{marker} = $marker;
+	$sql .= ';' unless $sql =~ /;\s*\z|^\\.*\z/m;
 	print {$self->{to}} "$sql\n\\echo $marker\n";
 	return;
 }
@@ -153,20 +154,18 @@ sub result
 {
 	my ($self, $seconds) = @_;
 	my $end = time + ($seconds // $PgweirTest::TIMEOUT);
+	my $text;
 
-	until ($self->{buffer} =~ s/\A(.*?)^\Q$self->{marker}\E\n//ms)
+	while (index($self->{buffer}, "$self->{marker}\n") < 0)
 	{
 		croak "psql: no answer; so far: $self->{buffer}" if time > $end || !IO::Select->new($self->{from})->can_read($end - time);
-		unless (sysread $self->{from}, $self->{buffer}, 65536, length $self->{buffer})
-		{
-			my $rest = $self->{buffer};
-
-			$self->{buffer} = '';
-			$self->{ended} = 1;
-			return $rest;
-		}
+		next if sysread $self->{from}, $self->{buffer}, 65536, length $self->{buffer};
+		$self->{ended} = 1;
+		last;
 	}
-	(my $text = $1) =~ s/\n\z//;
+	($text, $self->{buffer}) = split /^\Q$self->{marker}\E\n/m, $self->{buffer}, 2;
+	$self->{buffer} //= '';
+	chomp($text //= '');
 	return $text;
 }
 
