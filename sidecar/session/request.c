@@ -241,7 +241,8 @@ peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 static void
 begin_group(Client *client, const GroupInfo *info, usec_t now)
 {
-	client->group_since = now;
+	client->group_since = client->held_since > 0 ? client->held_since : now;
+	client->held_since = 0;
 	client->waited_us = 0;
 	client->group_seen_whole = info->whole;
 	client->group_extended = info->extended;
@@ -285,6 +286,16 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	return client->state == CLIENT_ACTIVE;
 }
 
+/* The group waits for the one that runs; its time counts from now. */
+static bool
+hold_group(Client *client, usec_t now)
+{
+	client->hold = true;
+	if (client->held_since == 0)
+		client->held_since = now;
+	return false;
+}
+
 /* A group begins on a server that is linked already.  False: it must wait for the one that runs. */
 static bool
 begin_linked(Client *client, uint8_t *data, size_t len)
@@ -294,10 +305,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	GroupInfo info;
 
 	if (server->cancels > 0)
-	{
-		client->hold = true;
-		return false;
-	}
+		return hold_group(client, now);
 	if (server->outstanding == 0)
 	{
 		if (client->idle_since > 0 && server->tx_status != 'I')
@@ -310,10 +318,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	}
 	peek_group(client, data, len, &info);
 	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0))
-	{
-		client->hold = true;
-		return false;
-	}
+		return hold_group(client, now);
 	begin_group(client, &info, now);
 	client->granted_at = now;
 	if (server->outstanding == 0)

@@ -111,6 +111,7 @@ struct Client
 	ClientReject reject;
 	const char *doom, *doom_fatal; /* static; close with these once what was read is sent on */
 	usec_t group_since;	 /* when it arrived (or was queued) */
+	usec_t held_since;	 /* hold: when the next group arrived; 0 = none is held */
 	usec_t waited_us;	 /* its time in the queue */
 	usec_t granted_at;	 /* when it got its server */
 	usec_t budget_us;	 /* its deadline as a duration, 0 = none */

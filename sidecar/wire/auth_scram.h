@@ -113,7 +113,7 @@ scram_message_slice(const ScramMessage *message)
 typedef struct ScramServer
 {
 	ScramVerifier _verifier;                  /* copy */
-	int _step;                                /* 0 nothing sent, 1 server-first sent, 2 over */
+	int _step;                                /* how far the dialogue has come */
 	uint8_t _channel[SCRAM_BINDING_MAX + 32]; /* what c= must decode to: gs2 header, then binding data */
 	size_t _channel_len;
 	ScramMessage _client_first_bare;
@@ -141,7 +141,7 @@ extern void scram_server_wipe(ScramServer *server);
 
 typedef struct ScramClient
 {
-	int _step; /* 0 client-first sent, 1 client-final sent, 2 over */
+	int _step; /* how far the dialogue has come */
 	uint8_t _channel[SCRAM_BINDING_MAX + 32];
 	size_t _channel_len;
 	ScramMessage _client_first_bare;

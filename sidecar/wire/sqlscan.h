@@ -15,10 +15,11 @@
 /* ---- tags ---- */
 
 /*
- * Find a tag in the statement's first comment (nothing but whitespace before it) or its last one (nothing but
- * whitespace and semicolons behind it).  Two spellings: key='value' as sqlcommenter writes them, separated by
- * commas, and key:value as marginalia does, up to the next comma.  The comment may be a block or a -- line.
- * When both comments have the tag the last one wins, as does the last of two in one comment.
+ * Find a tag in the statement's first comment (nothing but whitespace and -- lines before it) or its last one
+ * (nothing but whitespace and semicolons behind it); both must be block comments.  Two spellings, between any
+ * other tags or text: key='value' as sqlcommenter writes it (without the quotes it ends at a comma or space),
+ * and key:value as marginalia does (likewise).  When both comments have the tag the last one wins, as does
+ * the last of two in one comment.
  *
  * The value is as it stands in the comment, without its quotes: see sql_decode_tag().  A text without a
  * comment at either end costs a look at its two ends.
@@ -41,10 +42,11 @@ extern bool wire_parse_duration(Slice text, int64_t plain_unit_us, int64_t *us) 
 /* ---- class ---- */
 
 /*
- * The class of a statement: equal for texts that differ only in literals, parameters' numbers, the length of
- * a list of them (IN lists, multi-row VALUES), comments, whitespace, a trailing semicolon, and the case of
- * unquoted words.  Never 0, so that 0 can mean "no class".  Stable between processes and releases of one
- * major version.
+ * The class of a statement: equal for texts that differ only in literals (numbers, strings, parameters; NULL,
+ * TRUE and FALSE unless IS or NOT stands before them), the length of a list of literals (IN lists, rows of
+ * VALUES), comments, whitespace, trailing semicolons, the case of unquoted words and quotes around lower-case
+ * ones.  Never 0, so that 0 can mean "no class". Stable between processes, but no cryptographic hash: who
+ * wants two statements in one class can have that.
  */
 extern uint64_t sql_fingerprint(Slice sql);
 
@@ -54,8 +56,9 @@ typedef enum SqlVerb
 {
 	SQL_EMPTY,       /* whitespace, comments and semicolons */
 	SQL_BEGIN,       /* also START TRANSACTION */
-	SQL_COMMIT,      /* also END; not COMMIT PREPARED */
-	SQL_ROLLBACK,    /* also ABORT; of the whole transaction; not ROLLBACK PREPARED */
+	SQL_COMMIT,      /* also END */
+	SQL_ROLLBACK,    /* also ABORT; of the whole transaction */
+	SQL_CHAIN,       /* COMMIT or ROLLBACK ... AND CHAIN: ends a transaction and begins the next */
 	SQL_ROLLBACK_TO, /* ROLLBACK TO [SAVEPOINT] */
 	SQL_SAVEPOINT,
 	SQL_RELEASE,
@@ -66,7 +69,7 @@ typedef enum SqlVerb
 	SQL_DISCARD, /* PLANS, SEQUENCES, TEMP */
 	SQL_DEALLOCATE_ALL,
 	SQL_DEALLOCATE, /* one */
-	SQL_PREPARE,    /* also PREPARE TRANSACTION */
+	SQL_PREPARE,    /* a statement */
 	SQL_EXECUTE,
 	SQL_DECLARE,
 	SQL_COPY,
@@ -74,12 +77,13 @@ typedef enum SqlVerb
 	SQL_UNLISTEN,
 	SQL_LOCK,
 	SQL_SELECT, /* also VALUES, TABLE and a leading parenthesis; WITH is SQL_OTHER, as it may write */
-	SQL_OTHER
+	SQL_OTHER   /* also PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED */
 } SqlVerb;
 
 /* What the first statement of the text is. */
 extern SqlVerb sql_verb(Slice sql);
-/* Is there at most one statement? */
+/* Is there at most one statement?  Says no too often rather than too rarely: a body with BEGIN ATOMIC counts
+ * as several. */
 extern bool sql_is_single(Slice sql);
 
 #endif
