@@ -171,7 +171,7 @@ struct PoolGroup
 	int _blocked; /* member pools that would open a slot if a group let them */
 	int _hungry;  /* ... of these for their waiters */
 	bool _of_user;
-	List pools;      /* members, by Pool.db_node or Pool.user_node */
+	List pools; /* members, by Pool.db_node or Pool.user_node */
 };
 
 #define POOL_LANES 2 /* 0 is the normal one, 1 the slow one */
@@ -225,19 +225,19 @@ struct Pool
 	PoolCounters counters;
 	PoolEstimate estimate;
 	PoolQueue _queue[POOL_LANES];
-	int _slow_active;    /* active slots that run a slow class */
-	usec_t _normal_seen; /* the last request of the normal lane, 0 = never */
-	int _checks;         /* slots out for POOL_CHECK */
-	int _failures;       /* logins failed in a row */
-	deadline_t _age_at;  /* no idle slot exceeds its lifetime before */
-	usec_t _aged_at;     /* when one was last closed for its age, 0 = never */
-	bool _login_refused; /* the last failed login was refused by the server */
-	bool _plain_turn;    /* the next grant goes to a waiter without a deadline */
+	int _slow_active;     /* active slots that run a slow class */
+	usec_t _normal_seen;  /* the last request of the normal lane, 0 = never */
+	int _checks;          /* slots out for POOL_CHECK */
+	int _failures;        /* logins failed in a row */
+	deadline_t _age_at;   /* no idle slot exceeds its lifetime before */
+	usec_t _aged_at;      /* when one was last closed for its age, 0 = never */
+	bool _login_refused;  /* the last failed login was refused by the server */
+	bool _plain_turn;     /* the next grant goes to a waiter without a deadline */
 	PoolBlocked _blocked; /* counted in the groups */
 	bool _claims;         /* another pool of a group gave up a slot for this one */
 	bool _looked_at;      /* in this round of open_serve_groups */
 	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
-	bool _starved;       /* an action could not be stored */
+	bool _starved;        /* an action could not be stored */
 };
 
 /* --- life --- */

@@ -74,6 +74,7 @@ typedef struct SimLoad
 	usec_t budget_us; /* 0 = no deadline */
 	uint64_t fingerprint;
 	uint64_t offered, good, late, refused, expired, other; /* by outcome; late: cancelled while running */
+	uint64_t good_while_offered; /* ... before the arrivals ended */
 	usec_t longest_refusal_us; /* longest time until a refusal was told */
 } SimLoad;
 
@@ -107,10 +108,13 @@ typedef struct Sim
 	SimLoad *loads;
 	int load_count;
 	SimRequest *free;
-	usec_t stall_from, stall_until;
+	usec_t stall_from, stall_until; /* nothing ends */
+	usec_t slow_from, slow_until;	/* what begins takes slow_factor times as long */
+	int slow_factor, slow_load;		/* ... of this load only, -1 = of all */
 	usec_t count_from; /* requests that arrive earlier are not counted */
 	usec_t arrivals_until;
-	uint64_t *good_per_10ms; /* optional */
+	uint64_t *good_per_10ms; /* of load counted_load; optional */
+	int counted_load;
 	usec_t good_span;
 } Sim;
 
@@ -169,7 +173,9 @@ sim_granted(Sim *sim, const PoolAction *action)
 {
 	SimSlot *s = CONTAINER_OF(action->slot, SimSlot, slot);
 	SimRequest *request = CONTAINER_OF(action->waiter, SimRequest, waiter);
-	usec_t end = sim_ends_at(sim, request->run_us);
+	bool slow = sim->now >= sim->slow_from && sim->now < sim->slow_until &&
+				(sim->slow_load < 0 || sim->slow_load == request->load);
+	usec_t end = sim_ends_at(sim, slow ? request->run_us * sim->slow_factor : request->run_us);
 	usec_t cancel = request->waiter.deadline;
 
 	s->request = request;
@@ -284,9 +290,10 @@ sim_statement_ends(Sim *sim, SimSlot *s, bool completed)
 	if (request->arrived >= sim->count_from)
 	{
 		load->good += good;
+		load->good_while_offered += good && sim->now < sim->arrivals_until;
 		load->late += !good;
 	}
-	if (good && sim->good_per_10ms != NULL && sim->now < sim->good_span)
+	if (good && sim->good_per_10ms != NULL && request->load == sim->counted_load && sim->now < sim->good_span)
 		sim->good_per_10ms[sim->now / 10000]++;
 	sim_free_request(sim, request);
 	s->request = NULL;
@@ -317,7 +324,8 @@ static inline void
 sim_init(Sim *sim, const PoolLimits *limits, uint64_t seed, SimLoad *loads, int load_count)
 {
 	*sim = (Sim){.random = {seed}, .loads = loads, .load_count = load_count, .now = 1};
-	sim->stall_from = sim->stall_until = -1;
+	sim->stall_from = sim->stall_until = sim->slow_from = sim->slow_until = -1;
+	sim->slow_load = -1;
 	if (!pool_init(&sim->pool, limits, NULL, NULL, sim->now))
 		bail_out("pool_init failed");
 }
