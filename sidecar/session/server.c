@@ -59,7 +59,7 @@ static size_t
 on_input(NetConn *conn, uint8_t *data, size_t len)
 {
 	Server *server = CONTAINER_OF(conn, Server, conn);
-	size_t used;
+	size_t used = len;
 
 	switch (server->state)
 	{
@@ -75,7 +75,7 @@ on_input(NetConn *conn, uint8_t *data, size_t len)
 		case SERVER_RESOLVING:
 		case SERVER_CONNECTING:
 		case SERVER_CLOSED:
-			return len;
+			break;
 	}
 	worker_run_actions(server->worker);
 	return used;
