@@ -751,7 +751,7 @@ show_prints_as_pgbouncer_does(void)
 	int known = 0;
 
 	is_str(shown(config, "unix_socket_mode"), "511", "an int in decimal");
-	is_str(shown(config, "query_timeout"), "1.5", "seconds as %%g");
+	is_str(shown(config, "query_timeout"), "1.5", "seconds with their fraction");
 	is_str(shown(config, "query_deadline"), "0.25", "a duration in seconds");
 	is_str(shown(config, "server_lifetime"), "3600", "whole seconds without a point");
 	is_str(shown(config, "query_wait_notify"), "5", "an int of seconds");
