@@ -67,7 +67,7 @@ sections_and_values_are_reported_in_order(void)
 static void
 comments_only_start_a_line(void)
 {
-	read_text("; c\n# c\n  ; c\n[s] ; c\na = 1 ; not a comment\nb = x#y\n");
+	is_str(read_text("; c\n# c\n  ; c\n[s] ; c\na = 1 ; not a comment\nb = x#y\n"), "", "no error");
 	is_str(events, "[s]a.ini:5:s.a=1 ; not a comment|a.ini:6:s.b=x#y|", "later they are data");
 }
 
