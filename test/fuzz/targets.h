@@ -62,7 +62,8 @@ fuzz_options(Slice options)
 	int n = 0;
 
 	MUST(scratch != NULL);
-	(void) wire_parse_options(options, scratch, options.len, count_option, &n);
+	if (wire_parse_options(options, scratch, options.len, count_option, &n))
+		MUST((size_t) n <= options.len);
 	free(scratch);
 }
 
@@ -236,7 +237,8 @@ fuzz_backend(const uint8_t *data, size_t n)
 		MUST(notification.channel.len + notification.payload.len + 6 == payload.len);
 	if (wire_read_command_tag(payload, &a))
 		MUST(a.len + 1 == payload.len);
-	(void) wire_read_negotiate_version(payload, &minor);
+	if (wire_read_negotiate_version(payload, &minor))
+		MUST(payload.len >= 8);
 	fuzz_error(payload);
 	buf_free(&buf);
 }
