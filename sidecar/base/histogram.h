@@ -3,7 +3,7 @@
  *
  * Bucket of v microseconds: v < 4 is its own bucket; else e = floor(log2 v) and the bucket is
  * 4*(e-1) + ((v >> (e-2)) & 3), capped at HISTOGRAM_BUCKETS - 1.  The extension uses the same definition, so
- * that histograms can be added up.  A percentile read back is the bucket's upper edge: at most 25 % too high.
+ * that histograms can be added up.  A percentile read back is the largest value of its bucket: at most 25 % too high.
  */
 #ifndef PGWEIR_BASE_HISTOGRAM_H
 #define PGWEIR_BASE_HISTOGRAM_H
@@ -36,7 +36,7 @@ histogram_add(Histogram *h, usec_t v)
 	h->count[histogram_bucket(v)]++;
 }
 
-/* The upper edge of a bucket, in microseconds. */
+/* The largest value (microseconds) that falls into a bucket; the last bucket holds everything above as well. */
 extern usec_t histogram_upper(int bucket);
 /* The p-quantile (0..1); 0 when empty. */
 extern usec_t histogram_quantile(const Histogram *h, double p);

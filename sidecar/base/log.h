@@ -30,11 +30,14 @@ typedef struct Log
 	bool to_syslog;
 	int verbose;
 	char *path;			/* owned; NULL when there is no file */
+	char *_syslog_ident; /* owned: syslog keeps the pointer */
 } Log;
 
+/* To stderr only. */
 extern void log_init(Log *log);
 /* Open (or reopen, as after logrotate) the file; NULL or "" closes it.  On failure the old file stays in use. */
 extern bool log_open_file(Log *log, const char *path);
+/* Send lines to syslog too; false for an unknown facility (auth, authpriv, daemon, user, local0 to local7). */
 extern bool log_open_syslog(Log *log, const char *ident, const char *facility);
 extern void log_close(Log *log);
 
@@ -44,6 +47,7 @@ log_wants(const Log *log, LogLevel level)
 	return (int) level <= (int) LOG_LEVEL_LOG + log->verbose;
 }
 
+/* errno is kept.  log_vwrite puts `prefix` (NULL for none), which is no format, before the message. */
 extern void log_write(const Log *log, LogLevel level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 extern void log_vwrite(const Log *log, LogLevel level, const char *prefix, const char *format, va_list args)

@@ -21,8 +21,10 @@ typedef bool (*MapEqual)(const MapNode *node, const void *key);
 
 typedef struct Map
 {
-	MapNode **_buckets; /* owned; NULL while empty */
+	MapNode **_buckets; /* owned; NULL until the first table could be had */
+	MapNode *_single;	/* the only chain as long as there is no table */
 	size_t _mask;
+	size_t _first; /* no bucket before this one holds an entry */
 	size_t count;
 	MapEqual equal;
 } Map;
@@ -41,8 +43,11 @@ extern MapNode *map_find(const Map *map, uint64_t hash, const void *key);
 /* The caller has made sure that no equal entry is there. */
 extern void map_insert(Map *map, MapNode *node, uint64_t hash);
 extern void map_remove(Map *map, MapNode *node);
-/* Walk all entries in no particular order: pass NULL first.  The entry returned may be removed before the next call
- * only through map_next_remove_safe semantics: remember the next one first. */
+/*
+ * Walk all entries in no particular order: pass NULL first; NULL at the end.  To remove entries on the way, ask for the next one
+ * before removing (do not insert meanwhile).  Taking map_next(map, NULL) and removing it until the map is empty is
+ * linear too.
+ */
 extern MapNode *map_next(const Map *map, const MapNode *previous);
 
 #endif

@@ -34,7 +34,7 @@ typedef enum AuthType
 typedef struct DatabaseSpec
 {
 	const char *name;
-	const char *dbname;			 /* on the server; never NULL */
+	const char *dbname;			 /* on the server; NULL only in the template: the database's own name */
 	const char *host;			 /* NULL = Unix socket in unix_socket_dir; comma-separated list allowed */
 	int port;
 	const char *user;			 /* forced server user or NULL */
@@ -108,14 +108,22 @@ struct Settings
 	/* tables */
 	const DatabaseSpec *databases; /* sorted by name */
 	int database_count;
-	const DatabaseSpec *database_template; /* `*` or NULL */
+	const DatabaseSpec *database_template; /* `*` or NULL; not among databases */
 	Map users;
 };
 
-/* Lookups; NULL when there is none. */
+/* --- lookups; NULL when there is none --- */
+
 extern const DatabaseSpec *settings_find_database(const Settings *settings, const char *name);
 extern const UserSpec *settings_find_user(const Settings *settings, const char *name);
-/* Is name one of a comma-separated list? */
+/* Is name one of a comma-separated list (blanks around the items ignored, case kept)?  NULL and "" hold nothing. */
 extern bool settings_list_has(const char *list, const char *name);
+
+/* --- for who fills a Settings --- */
+
+/* An empty table of users. */
+extern void settings_init_users(Settings *settings);
+/* Add a user (borrowed: lives as long as settings), whose name is not there yet. */
+extern void settings_add_user(Settings *settings, UserSpec *user);
 
 #endif

@@ -1,0 +1,134 @@
+/*
+ * validate.c: what follows from several keys together, and what cannot work although each key by itself is fine.
+ */
+#include "config/loader.h"
+
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static bool
+is_set(const char *string)
+{
+	return string != NULL && string[strspn(string, ", \t")] != '\0';
+}
+
+/* --- what follows --- */
+
+/* Would the address mean another machine's pgweir too? */
+static bool
+is_ambiguous_host(const char *host)
+{
+	static const char *const addresses[] = {"*", "0.0.0.0", "::", "::1", "localhost"};
+
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
+		if (strcmp(host, addresses[i]) == 0)
+			return true;
+	return host[0] == '\0' || strncmp(host, "127.", 4) == 0;
+}
+
+/* "host:port" of the first listener; the machine's name stands in for addresses that mean any machine. */
+static void
+first_listener_name(const ProcessOptions *process, char *buf, size_t size)
+{
+	char host[256] = "";
+	const char *start = process->listen_addr + strspn(process->listen_addr, ", \t");
+	size_t len = strcspn(start, ", \t");
+
+	if (len < sizeof(host))
+	{
+		memcpy(host, start, len);
+		host[len] = '\0';
+	}
+	if (is_ambiguous_host(host) && gethostname(host, sizeof(host)) != 0)
+		snprintf(host, sizeof(host), "localhost");
+	host[sizeof(host) - 1] = '\0';
+	snprintf(buf, size, strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host, process->listen_port);
+}
+
+void
+config_derive(Config *config, ConfigProblems *problems)
+{
+	Settings *settings = config->settings;
+	char name[300];
+
+	if (is_set(settings->reporter_name))
+		return;
+	if (config->process.so_reuseport && is_set(settings->report_user))
+		problems_add(problems, PROBLEM_WARNING, NULL,
+					 "so_reuseport without reporter_name: processes on the same port would report under one name");
+	first_listener_name(&config->process, name, sizeof(name));
+	settings->reporter_name = arena_strdup(&config->_arena, name);
+	if (settings->reporter_name == NULL)
+		problems_add(problems, PROBLEM_ERROR, NULL, "out of memory");
+}
+
+/* --- what cannot work --- */
+
+static void
+check_listening(const Config *config, const FilePlace *place, ConfigProblems *problems)
+{
+	const struct sockaddr_un *address = NULL;
+	const char *dir = config->settings->unix_socket_dir;
+
+	if (!is_set(config->process.listen_addr) && !is_set(dir))
+		problems_add(problems, PROBLEM_ERROR, place, "nowhere to listen: set listen_addr or unix_socket_dir");
+	if (is_set(dir) && strlen(dir) + strlen("/.s.PGSQL.65535") >= sizeof(address->sun_path))
+		problems_add(problems, PROBLEM_ERROR, place, "unix_socket_dir: the path is too long for a Unix socket");
+}
+
+static void
+check_users(const Config *config, const FilePlace *place, ConfigProblems *problems)
+{
+	const Settings *settings = config->settings;
+
+	if (settings->auth_type != AUTH_TYPE_ANY)
+	{
+		if (!is_set(config->process.auth_file))
+			problems_add(problems, PROBLEM_WARNING, place, "auth_file is not set: no user is known, so nobody can log in");
+		return;
+	}
+	for (int i = 0; i < settings->database_count; i++)
+	{
+		if (settings->databases[i].user != NULL)
+			continue;
+		problems_add(problems, PROBLEM_WARNING, place,
+					 "auth_type = any: database \"%s\" cannot be used, since its entry has no user=",
+					 settings->databases[i].name);
+		return;
+	}
+}
+
+static void
+check_databases(const Config *config, const FilePlace *place, ConfigProblems *problems)
+{
+	const Settings *settings = config->settings;
+	const char *name = settings->report_database;
+
+	if (settings->database_count == 0 && settings->database_template == NULL)
+		problems_add(problems, PROBLEM_WARNING, place, "the section [databases] has no entry: only the console can be reached");
+	if (is_set(name) && settings_find_database(settings, name) == NULL && settings->database_template == NULL)
+		problems_add(problems, PROBLEM_ERROR, place, "report_database: there is no entry \"%s\" in [databases]", name);
+}
+
+static void
+check_deadlines(const Config *config, const FilePlace *place, ConfigProblems *problems)
+{
+	const Settings *settings = config->settings;
+
+	if (settings->max_query_deadline_us > 0 && settings->query_deadline_us > settings->max_query_deadline_us)
+		problems_add(problems, PROBLEM_WARNING, place, "query_deadline is longer than max_query_deadline, which counts");
+}
+
+void
+config_validate(const Config *config, const char *path, ConfigProblems *problems)
+{
+	const FilePlace place = {path, 0};
+
+	if (!is_set(config->process.conffile))
+		problems_add(problems, PROBLEM_ERROR, &place, "conffile must not be empty");
+	check_listening(config, &place, problems);
+	check_users(config, &place, problems);
+	check_databases(config, &place, problems);
+	check_deadlines(config, &place, problems);
+}

@@ -1,0 +1,518 @@
+/*
+ * main.c: the pgweir daemon: command line, start-up order, signals, reload, shutdown.
+ *
+ * It owns the configuration, the log, the loop, the worker, the listeners and the admin side, and joins them; it decides nothing about
+ * clients or servers.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin/averages.h"
+#include "admin/console.h"
+#include "admin/reporter.h"
+#include "config/config.h"
+#include "daemon.h"
+#include "session/session.h"
+
+#define PGWEIR_VERSION "1.0.0"
+#define MAX_LISTENERS 16
+/* Descriptors the process needs besides those of clients and servers. */
+#define OTHER_DESCRIPTORS 64
+
+typedef struct Options
+{
+	const char *file;
+	const char *user;
+	bool daemon, quiet, check;
+	int verbose;
+} Options;
+
+typedef struct Process
+{
+	Log log;
+	Config *config;
+	NetLoop *loop;
+	Worker *worker;
+	Console *console;
+	Averages *averages;
+	Reporter *reporter;
+	NetListener listeners[MAX_LISTENERS];
+	int listener_count;
+	NetWatch signals;
+	sigset_t signal_set;
+	bool pidfile_written;
+} Process;
+
+/* --- command line --- */
+
+static const char usage[] =
+	"pgweir: a connection pooler for PostgreSQL that keeps deadlines\n"
+	"Usage: pgweir [OPTION]... CONFIG_FILE\n"
+	"  -d, --daemon         run in the background (needs pidfile and logfile)\n"
+	"  -q, --quiet          no log on stderr\n"
+	"  -v, --verbose        log more; repeat for more\n"
+	"  -u, --user=NAME      switch to this user when started as root\n"
+	"  -R, --reboot         accepted for compatibility, without effect\n"
+	"      --check          read the configuration, list every problem, exit (0 = usable)\n"
+	"      --list-settings  print all settings: section, key, type, default, reload, effect, help\n"
+	"  -V, --version        print the version\n"
+	"  -h, --help           print this\n";
+
+enum
+{
+	OPTION_CHECK = 256,
+	OPTION_LIST
+};
+
+static void
+parse_options(int argc, char **argv, Options *options)
+{
+	static const struct option names[] = {
+		{"daemon", no_argument, NULL, 'd'},	 {"quiet", no_argument, NULL, 'q'},
+		{"verbose", no_argument, NULL, 'v'}, {"user", required_argument, NULL, 'u'},
+		{"reboot", no_argument, NULL, 'R'},	 {"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},	 {"check", no_argument, NULL, OPTION_CHECK},
+		{"list-settings", no_argument, NULL, OPTION_LIST},
+		{NULL, 0, NULL, 0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "dqvu:RVh", names, NULL)) != -1)
+		switch (c)
+		{
+			case 'd': options->daemon = true; break;
+			case 'q': options->quiet = true; break;
+			case 'v': options->verbose++; break;
+			case 'u': options->user = optarg; break;
+			case 'R': fprintf(stderr, "pgweir: --reboot is deprecated and has no effect\n"); break;
+			case OPTION_CHECK: options->check = true; break;
+			case OPTION_LIST: config_list(stdout); exit(0);
+			case 'V': printf("pgweir %s\nPgBouncer 1.25.2 compatible\n", PGWEIR_VERSION); exit(0);
+			case 'h': fputs(usage, stdout); exit(0);
+			default: fputs("Try \"pgweir --help\".\n", stderr); exit(1);
+		}
+	if (optind != argc - 1)
+	{
+		fprintf(stderr, "pgweir: exactly one configuration file is needed\nTry \"pgweir --help\".\n");
+		exit(1);
+	}
+	options->file = argv[optind];
+}
+
+/* --- start --- */
+
+static void die(Process *process, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+
+static void
+die(Process *process, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vwrite(&process->log, LOG_LEVEL_FATAL, "", format, args);
+	va_end(args);
+	if (process->pidfile_written)
+		unlink(process->config->process.pidfile);
+	exit(1);
+}
+
+static void
+log_problems(Process *process, const ConfigProblems *problems)
+{
+	for (int i = 0; i < problems->count; i++)
+	{
+		LogLevel level = problems->items[i].level == PROBLEM_ERROR	   ? LOG_LEVEL_ERROR
+						 : problems->items[i].level == PROBLEM_WARNING ? LOG_LEVEL_WARNING
+																	   : LOG_LEVEL_LOG;
+
+		log_write(&process->log, level, "%s", problems->items[i].text);
+	}
+}
+
+static void
+apply_log_settings(Process *process)
+{
+	const ProcessOptions *options = &process->config->process;
+
+	process->log.verbose = options->verbose;
+	if (!log_open_file(&process->log, options->logfile))
+		log_write(&process->log, LOG_LEVEL_ERROR, "could not open log file \"%s\": %s", options->logfile, strerror(errno));
+	if (options->syslog && !log_open_syslog(&process->log, options->syslog_ident, options->syslog_facility))
+		log_write(&process->log, LOG_LEVEL_ERROR, "could not open syslog");
+}
+
+static void
+load_config(Process *process, const Options *options)
+{
+	ConfigProblems problems = {0};
+	ConfigOverrides overrides = {.user = options->user, .verbose = options->verbose};
+
+	process->config = config_load(options->file, &overrides, &problems);
+	log_problems(process, &problems);
+	problems_free(&problems);
+	if (process->config == NULL)
+		die(process, "cannot load config file");
+}
+
+/* max_client_conn is a promise: say at once if the descriptor limit cannot keep it. */
+static void
+raise_descriptors(Process *process)
+{
+	const Settings *settings = process->config->settings;
+	long servers = (long) settings->default_pool_size * (settings->database_count > 0 ? settings->database_count : 1);
+	long wanted = (long) settings->max_client_conn + servers + OTHER_DESCRIPTORS;
+	long have = daemon_raise_descriptors(wanted);
+
+	if (have >= 0 && have < wanted)
+		log_write(&process->log, LOG_LEVEL_WARNING,
+				  "the limit of open files is %ld, but max_client_conn = %d and the pools may need %ld: raise it (ulimit -n, LimitNOFILE=)",
+				  have, settings->max_client_conn, wanted);
+}
+
+/* --- listening --- */
+
+static void
+on_accept(NetListener *listener, int fd, const NetPeer *peer)
+{
+	Process *process = listener->owner;
+
+	worker_accept(process->worker, fd, peer);
+}
+
+static NetListener *
+next_listener(Process *process)
+{
+	NetListener *listener = &process->listeners[process->listener_count];
+
+	if (process->listener_count == MAX_LISTENERS)
+		die(process, "more than %d addresses in listen_addr", MAX_LISTENERS);
+	listener->owner = process;
+	listener->on_accept = on_accept;
+	listener->socket_options = process->config->settings->socket_options;
+	return listener;
+}
+
+static void
+listen_tcp(Process *process, const char *host)
+{
+	const ProcessOptions *options = &process->config->process;
+	NetListener *listener = next_listener(process);
+	char error[256];
+
+	if (!net_listen_tcp(process->loop, listener, host, options->listen_port, options->listen_backlog,
+						options->so_reuseport, error, sizeof(error)))
+		die(process, "could not listen on %s:%d: %s", host, options->listen_port, error);
+	process->listener_count++;
+	log_write(&process->log, LOG_LEVEL_LOG, "listening on %s", listener->name);
+}
+
+static void
+start_listening(Process *process)
+{
+	const ProcessOptions *options = &process->config->process;
+	const char *dir = process->config->settings->unix_socket_dir;
+	const char *p = options->listen_addr;
+	char error[256];
+
+	if (dir != NULL && dir[0] != '\0')
+	{
+		NetListener *listener = next_listener(process);
+
+		if (!net_listen_unix(process->loop, listener, dir, options->listen_port, options->unix_socket_mode,
+							 options->listen_backlog, error, sizeof(error)))
+			die(process, "could not listen on %s/.s.PGSQL.%d: %s", dir, options->listen_port, error);
+		process->listener_count++;
+		log_write(&process->log, LOG_LEVEL_LOG, "listening on %s", listener->name);
+	}
+	while (p != NULL && *p != '\0')
+	{
+		size_t len = strcspn(p, ", ");
+		char host[256];
+
+		if (len > 0 && len < sizeof(host))
+		{
+			memcpy(host, p, len);
+			host[len] = '\0';
+			listen_tcp(process, host);
+		}
+		p += len + (p[len] != '\0');
+	}
+	if (process->listener_count == 0)
+		die(process, "nowhere to listen: set listen_addr or unix_socket_dir");
+}
+
+static void
+close_listeners(Process *process, bool also_unix)
+{
+	for (int i = 0; i < process->listener_count; i++)
+		if (process->listeners[i].fd >= 0 && (also_unix || strncmp(process->listeners[i].name, "unix:", 5) != 0))
+			net_listener_close(&process->listeners[i]);
+}
+
+/* --- reload and set --- */
+
+static void
+change_config(Process *process, Config *fresh)
+{
+	Config *old = process->config;
+
+	process->config = fresh;
+	worker_apply_settings(process->worker, fresh->settings);
+	averages_settings_changed(process->averages);
+	reporter_settings_changed(process->reporter);
+	config_free(old);
+	apply_log_settings(process);
+}
+
+static bool
+reload(void *arg, char *error, size_t size)
+{
+	Process *process = arg;
+	ConfigProblems problems = {0};
+	Config *fresh;
+	char state[80];
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
+			 (long long) now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	daemon_notify(state);
+	fresh = config_reload(process->config, &problems);
+	log_problems(process, &problems);
+	if (fresh == NULL)
+	{
+		snprintf(error, size, "%s", problems_first_error(&problems));
+		log_write(&process->log, LOG_LEVEL_WARNING, "config file loading failed, the old configuration stays in use");
+	}
+	else
+		change_config(process, fresh);
+	problems_free(&problems);
+	daemon_notify("READY=1");
+	return fresh != NULL;
+}
+
+static bool
+set_key(void *arg, const char *key, const char *value, char *error, size_t size)
+{
+	Process *process = arg;
+	Config *fresh = config_set(process->config, key, value, error, size);
+
+	if (fresh == NULL)
+		return false;
+	change_config(process, fresh);
+	return true;
+}
+
+static const Config *
+current_config(void *arg)
+{
+	return ((Process *) arg)->config;
+}
+
+/* --- shutdown and signals --- */
+
+static void
+shutdown_to(void *arg, WorkerPhase phase)
+{
+	Process *process = arg;
+
+	daemon_notify("STOPPING=1");
+	close_listeners(process, phase == WORKER_STOPPED);
+	worker_shutdown(process->worker, phase);
+	if (phase == WORKER_STOPPED)
+		net_loop_stop(process->loop);
+}
+
+static void
+soft_shutdown(Process *process, const char *signal_name, WorkerPhase phase)
+{
+	if (process->worker->phase != WORKER_RUNNING)
+	{
+		log_write(&process->log, LOG_LEVEL_LOG, "got %s while shutting down, fast exit", signal_name);
+		shutdown_to(process, WORKER_STOPPED);
+		return;
+	}
+	log_write(&process->log, LOG_LEVEL_LOG, "got %s, shutting down, waiting for all %s", signal_name,
+			  phase == WORKER_DRAIN_CLIENTS ? "clients disconnect" : "servers connections to be released");
+	shutdown_to(process, phase);
+}
+
+static void
+on_signal(NetWatch *watch, bool readable, bool writable)
+{
+	Process *process = watch->owner;
+	struct signalfd_siginfo info;
+	char error[512];
+
+	(void) readable;
+	(void) writable;
+	while (read(watch->fd, &info, sizeof(info)) == (ssize_t) sizeof(info))
+		switch (info.ssi_signo)
+		{
+			case SIGHUP:
+				log_write(&process->log, LOG_LEVEL_LOG, "got SIGHUP, re-reading config");
+				(void) reload(process, error, sizeof(error));
+				break;
+			case SIGTERM: soft_shutdown(process, "SIGTERM", WORKER_DRAIN_CLIENTS); break;
+			case SIGINT: soft_shutdown(process, "SIGINT", WORKER_DRAIN_SERVERS); break;
+			case SIGQUIT:
+				log_write(&process->log, LOG_LEVEL_LOG, "got SIGQUIT, fast exit");
+				shutdown_to(process, WORKER_STOPPED);
+				break;
+			case SIGUSR1:
+				log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR1, pausing all activity");
+				if (process->worker->phase == WORKER_RUNNING)
+					worker_pause(process->worker, NULL);
+				break;
+			case SIGUSR2:
+				if (process->worker->phase != WORKER_RUNNING)
+				{
+					log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2 while shutting down, ignoring");
+					break;
+				}
+				log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2, continuing from SIGUSR1");
+				worker_resume(process->worker, NULL);
+				break;
+		}
+}
+
+static void
+watch_signals(Process *process)
+{
+	int fd = signalfd(-1, &process->signal_set, SFD_NONBLOCK | SFD_CLOEXEC);
+
+	process->signals.owner = process;
+	process->signals.on_ready = on_signal;
+	if (fd < 0 || !net_watch(process->loop, &process->signals, fd, true, false))
+		die(process, "could not watch signals: %s", strerror(errno));
+}
+
+/* Once per turn of the loop: has something that was waited for come about? */
+static void
+on_turn(void *arg, usec_t now)
+{
+	Process *process = arg;
+
+	(void) now;
+	console_tick(process->console);
+	if (process->worker->phase != WORKER_RUNNING && worker_is_drained(process->worker))
+		net_loop_stop(process->loop);
+}
+
+/* --- the whole --- */
+
+static void
+build(Process *process)
+{
+	NetLoopOptions loop_options = {.log = &process->log};
+	WorkerOptions options;
+	ConsoleOptions console_options;
+
+	process->loop = net_loop_create(&loop_options);
+	if (process->loop == NULL)
+		die(process, "could not create the event loop: %s", strerror(errno));
+	options = (WorkerOptions){.loop = process->loop, .log = &process->log, .settings = process->config->settings,
+							  .version = PGWEIR_VERSION};
+	process->worker = worker_create(&options);
+	if (process->worker == NULL)
+		die(process, "out of memory");
+	process->averages = averages_create(process->worker);
+	process->reporter = reporter_create(process->worker);
+	console_options = (ConsoleOptions){.worker = process->worker, .averages = process->averages,
+									   .version = PGWEIR_VERSION, .reload = reload, .set = set_key,
+									   .config = current_config, .shutdown = shutdown_to, .arg = process};
+	process->console = console_create(&console_options);
+	if (process->averages == NULL || process->reporter == NULL || process->console == NULL)
+		die(process, "out of memory");
+	process->worker->console = console_ops(process->console);
+	net_loop_on_turn(process->loop, on_turn, process);
+}
+
+static void
+destroy(Process *process)
+{
+	close_listeners(process, true);
+	reporter_free(process->reporter);
+	worker_close_all(process->worker);
+	(void) !net_loop_once(process->loop, 0);
+	console_free(process->console);
+	averages_free(process->averages);
+	worker_free(process->worker);
+	net_unwatch(&process->signals);
+	close(process->signals.fd);
+	net_loop_free(process->loop);
+	if (process->pidfile_written)
+		unlink(process->config->process.pidfile);
+	config_free(process->config);
+}
+
+static void
+become_daemon(Process *process, const Options *options, int *ready_fd)
+{
+	const ProcessOptions *po = &process->config->process;
+	char error[300];
+
+	if (po->user != NULL && po->user[0] != '\0' && geteuid() == 0 && !daemon_switch_user(po->user, error, sizeof(error)))
+		die(process, "%s", error);
+	if (geteuid() == 0)
+		die(process, "pgweir should not run as root: give a user with -u or the setting user");
+	if (options->daemon && (po->pidfile[0] == '\0' || (po->logfile[0] == '\0' && !po->syslog)))
+		die(process, "daemon mode needs pidfile and logfile (or syslog)");
+	if (po->pidfile[0] != '\0' && !daemon_check_pidfile(po->pidfile, error, sizeof(error)))
+		die(process, "%s", error);
+	apply_log_settings(process);
+	if (options->daemon && !daemon_background(ready_fd, error, sizeof(error)))
+		die(process, "%s", error);
+}
+
+int
+main(int argc, char **argv)
+{
+	Process process = {0};
+	Options options = {0};
+	int ready_fd = -1;
+	char error[300];
+
+	parse_options(argc, argv, &options);
+	if (options.check)
+		return config_check(options.file, stdout) ? 0 : 1;
+	log_init(&process.log);
+	load_config(&process, &options);
+	if (options.quiet)
+		process.log.to_stderr = false;
+	become_daemon(&process, &options, &ready_fd);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&process.signal_set);
+	for (size_t i = 0; i < 6; i++)
+		sigaddset(&process.signal_set, (int[]){SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2}[i]);
+	sigprocmask(SIG_BLOCK, &process.signal_set, NULL);
+	raise_descriptors(&process);
+	build(&process);
+	start_listening(&process);
+	if (process.config->process.pidfile[0] != '\0')
+	{
+		if (!daemon_write_pidfile(process.config->process.pidfile, error, sizeof(error)))
+			die(&process, "%s", error);
+		process.pidfile_written = true;
+	}
+	watch_signals(&process);
+	log_write(&process.log, LOG_LEVEL_LOG, "process up: pgweir %s (PgBouncer 1.25.2 compatible)", PGWEIR_VERSION);
+	if (ready_fd >= 0)
+	{
+		process.log.to_stderr = false;
+		daemon_ready(ready_fd);
+	}
+	daemon_notify("READY=1");
+	if (!net_loop_run(process.loop))
+		log_write(&process.log, LOG_LEVEL_ERROR, "the event loop failed: %s", strerror(errno));
+	log_write(&process.log, LOG_LEVEL_LOG, "process going down");
+	destroy(&process);
+	log_close(&process.log);
+	return 0;
+}

@@ -1,0 +1,197 @@
+/*
+ * deadline.c: whose deadline applies, and what happens when it passes.
+ *
+ * Sources, the tightest wins: a comment in the statement; the session's pgweir.deadline (startup parameter, SET, ALTER ROLE); then the
+ * settings of the user, the database and [pgbouncer], the first that is set.  max_query_deadline caps all of them.
+ */
+#include "session/session.h"
+
+#include <stdio.h>
+
+#include "session/expect.h"
+#include "wire/backend.h"
+#include "wire/frontend.h"
+#include "wire/sqlscan.h"
+
+usec_t
+deadline_parse(Slice value)
+{
+	int64_t us;
+
+	return wire_parse_duration(value, USEC_PER_SEC, &us) ? us : -1;
+}
+
+static void
+notice_bad_deadline(Client *client, Slice value)
+{
+	Buf out = {0};
+	char message[160];
+	WireError notice;
+
+	if (client->bad_deadline_told)
+		return;
+	client->bad_deadline_told = true;
+	snprintf(message, sizeof(message), "invalid pgweir_deadline \"%.*s\" ignored", value.len > 40 ? 40 : (int) value.len,
+			 (const char *) value.ptr);
+	notice = (WireError){.severity = slice_str("NOTICE"), .severity_v = slice_str("NOTICE"), .code = slice_str("22023"),
+						 .message = slice_str(message),
+						 .hint = slice_str("A deadline is a number with us, ms, s or min, such as '250ms'.")};
+	if (wire_write_notice(&out, &notice))
+		client_send_buf(client, &out);
+	buf_free(&out);
+}
+
+usec_t
+deadline_from_comment(Client *client, Slice sql)
+{
+	Slice value;
+	usec_t us;
+
+	if (!sql_find_tag(sql, "pgweir_deadline", &value))
+		return -1;
+	us = deadline_parse(value);
+	if (us < 0)
+		notice_bad_deadline(client, value);
+	return us;
+}
+
+static usec_t
+first_set(usec_t a, usec_t b, usec_t c)
+{
+	return a >= 0 ? a : b >= 0 ? b : c;
+}
+
+/* The tighter of two limits where 0 means none. */
+static usec_t
+tighter_limit(usec_t a, usec_t b)
+{
+	return a <= 0 ? b : b <= 0 ? a : a < b ? a : b;
+}
+
+usec_t
+deadline_budget(const Client *client, usec_t tag_us)
+{
+	const Settings *settings = client->worker->settings;
+	const UserSpec *user = client->role->spec;
+	const DatabaseSpec *database = client->database->spec;
+	usec_t user_us = user != NULL ? user->query_deadline_us : OPTION_INHERIT;
+	usec_t user_max = user != NULL ? user->max_query_deadline_us : OPTION_INHERIT;
+	usec_t database_us = database != NULL ? database->query_deadline_us : OPTION_INHERIT;
+	usec_t database_max = database != NULL ? database->max_query_deadline_us : OPTION_INHERIT;
+	usec_t cap = first_set(user_max, database_max, settings->max_query_deadline_us);
+	usec_t asked;
+
+	if (tag_us >= 0 && client->session_deadline_us > 0)
+		asked = tighter_limit(tag_us, client->session_deadline_us);
+	else if (tag_us >= 0)
+		asked = tag_us;
+	else if (client->session_deadline_us >= 0)
+		asked = client->session_deadline_us;
+	else
+		asked = first_set(user_us, database_us, settings->query_deadline_us);
+	return tighter_limit(asked, cap);
+}
+
+const char *
+deadline_detail(const Client *client, usec_t now, char *buf, size_t size)
+{
+	usec_t ran = now - client->granted_at;
+
+	snprintf(buf, size, "Deadline %.0f ms: waited %.0f ms for a server connection, ran %.0f ms.",
+			 (double) client->budget_us / 1000.0, (double) client->waited_us / 1000.0, (double) ran / 1000.0);
+	return buf;
+}
+
+/* COPY FROM STDIN waits for the client and hears no cancel: fail the copy instead. */
+static void
+fail_copy(Client *client)
+{
+	Server *server = client->server;
+	Buf out = {0};
+
+	if (client->stream_left > 0)
+		return; /* inside a CopyData message: the cancel must do, or the grace */
+	if (!wire_write_copy_fail(&out, "query deadline"))
+		return;
+	server->copy_in_ending = true;
+	client->reject = REJECT_COPY;
+	net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
+	buf_free(&out);
+	client_update_flow(client);
+}
+
+/* While the session's parameters are being set: give the server back, answer the client. */
+static void
+expire_syncing(Client *client, usec_t now)
+{
+	char detail[160];
+
+	deadline_detail(client, now, detail, sizeof(detail));
+	link_abandon(client);
+	client_set_state(client, CLIENT_IDLE);
+	request_reject(client, &(RequestError){"57014", "canceling statement due to query deadline", detail, NULL});
+	client->idle_since = now;
+	client_rearm_timer(client);
+	client_update_flow(client);
+	worker_run_actions(client->worker);
+}
+
+void
+deadline_expired(Client *client, usec_t now)
+{
+	Server *server = client->server;
+
+	if (client->state == CLIENT_SYNCING)
+	{
+		expire_syncing(client, now);
+		return;
+	}
+	client->expired = true;
+	client->deadline = DEADLINE_NONE;
+	client->grace_until = now + client->worker->settings->deadline_grace_us;
+	server->rewrite_cancel = true;
+	if (server->copy_in && !server->copy_in_ending)
+		fail_copy(client);
+	cancel_server(server, CANCEL_DEADLINE);
+	client_rearm_timer(client);
+}
+
+void
+deadline_grace_passed(Client *client, usec_t now)
+{
+	Server *server = client->server;
+	char detail[160];
+	bool in_tx = server->tx_status != 'I';
+	bool cut = server->stream_left > 0;
+	Buf out = {0};
+	WireError error = {.severity = slice_str("ERROR"), .severity_v = slice_str("ERROR"), .code = slice_str("57014"),
+					   .message = slice_str("canceling statement due to query deadline")};
+
+	error.detail = slice_str(deadline_detail(client, now, detail, sizeof(detail)));
+	client->expired = false;
+	client->grace_until = DEADLINE_NONE;
+	server->pool->stats.expired_running++;
+	server->pool->stats.expired_grace++;
+	stats_count_error(&server->pool->stats, "57014");
+	if (cut)
+	{
+		client_close(client, "query deadline: the server did not stop inside a row", NULL);
+		return;
+	}
+	client->server = NULL;
+	client->hold = false;
+	client->in_group = false;
+	server->client = NULL;
+	server_close(server, "did not answer a cancel within deadline_grace");
+	client->tx_failed = in_tx;
+	if (client->reject == REJECT_COPY)
+		client->reject = REJECT_NONE; /* what is left of the copy is dropped as stray */
+	client->idle_since = now;
+	client_set_state(client, CLIENT_IDLE);
+	if (wire_write_error(&out, &error) && wire_write_ready_for_query(&out, in_tx ? 'E' : 'I'))
+		client_send_buf(client, &out);
+	buf_free(&out);
+	client_rearm_timer(client);
+	client_update_flow(client);
+	worker_run_actions(client->worker);
+}

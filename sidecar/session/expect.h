@@ -1,0 +1,45 @@
+/*
+ * expect.h: the answers a server still owes, in order, one byte each (Server.expected).
+ *
+ * Every extended-protocol message has exactly one final answer; knowing their order is what lets the sidecar insert a
+ * Parse the client did not send (and swallow its answer), answer one itself in the right place, and tell which answers an error skips.
+ */
+#ifndef PGWEIR_SESSION_EXPECT_H
+#define PGWEIR_SESSION_EXPECT_H
+
+#include "session/session.h"
+
+typedef enum Expect
+{
+	EXPECT_QUERY = 1,	 /* everything up to ReadyForQuery */
+	EXPECT_SYNC,		 /* ReadyForQuery */
+	EXPECT_PARSE,		 /* ParseComplete; its Statement is next in Server.parses */
+	EXPECT_PARSE_PLAIN,	 /* ParseComplete of an unnamed (or unmanaged) statement */
+	EXPECT_PARSE_HIDDEN, /* ParseComplete of an inserted Parse: swallowed; Statement in parses */
+	EXPECT_PARSE_FAKE,	 /* the sidecar answers ParseComplete itself */
+	EXPECT_PARSE_TWICE,	 /* the name is taken: the server's 42P05, told with the client's name */
+	EXPECT_BIND,
+	EXPECT_DESCRIBE,	 /* RowDescription or NoData */
+	EXPECT_EXECUTE,		 /* CommandComplete, EmptyQueryResponse or PortalSuspended */
+	EXPECT_CLOSE,
+	EXPECT_CLOSE_HIDDEN, /* CloseComplete of an inserted Close: swallowed */
+	EXPECT_CLOSE_FAKE,	 /* the sidecar answers CloseComplete itself */
+} Expect;
+
+extern bool expect_push(Server *server, Expect what) MUST_CHECK;
+extern bool expect_push_parse(Server *server, Expect what, Statement *statement) MUST_CHECK;
+static inline Expect
+expect_head(const Server *server)
+{
+	return buf_len(&server->expected) > 0 ? (Expect) *buf_ptr(&server->expected) : (Expect) 0;
+}
+extern void expect_pop(Server *server);
+/* An ErrorResponse arrived: forget what the server skips, up to and without the next Sync; undo the Parses that will not happen. */
+extern void expect_skip_to_sync(Server *server);
+/* A COPY FROM STDIN began: Syncs sent before its data ended are ignored by the server. */
+extern void expect_copy_in(Server *server);
+extern void expect_clear(Server *server);
+/* Append the answers that the sidecar owes itself at the head of the queue. */
+extern bool expect_answer_fakes(Server *server, Buf *out);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * local.c: a transaction whose server was taken away (a deadline whose cancel the server ignored).
+ *
+ * The client is in a failed transaction, as after any error: everything but its end is refused with 25P02, and ROLLBACK (or COMMIT, which
+ * rolls back) is answered here.  No server is involved.
+ */
+#include "session/session.h"
+
+#include "wire/backend.h"
+#include "wire/frontend.h"
+#include "wire/msg.h"
+#include "wire/sqlscan.h"
+
+static const RequestError aborted = {
+	"25P02", "current transaction is aborted, commands ignored until end of transaction block", NULL, NULL};
+
+static bool
+ends_transaction(Slice sql)
+{
+	SqlVerb verb = sql_verb(sql);
+
+	return verb == SQL_ROLLBACK || verb == SQL_COMMIT;
+}
+
+static bool
+write_aborted(Buf *out)
+{
+	WireError error = {.severity = slice_str("ERROR"), .severity_v = slice_str("ERROR"),
+					   .code = slice_str(aborted.sqlstate), .message = slice_str(aborted.message)};
+
+	return wire_write_error(out, &error);
+}
+
+static bool
+answer_query(Client *client, Slice payload, Buf *out)
+{
+	Slice sql;
+	bool ok;
+
+	if (wire_read_query(payload, &sql) && ends_transaction(sql))
+	{
+		client->tx_failed = false;
+		ok = wire_write_command_complete(out, "ROLLBACK");
+	}
+	else
+		ok = write_aborted(out);
+	return ok && wire_write_ready_for_query(out, client->tx_failed ? 'E' : 'I');
+}
+
+/* An extended message is refused: the rest up to Sync is dropped. */
+static bool
+refuse(Client *client, Buf *out)
+{
+	client->local_skip = true;
+	return write_aborted(out);
+}
+
+static bool
+answer_extended(Client *client, uint8_t type, Slice payload, Buf *out)
+{
+	WireParse parse;
+	WireTarget describe;
+
+	if (type == FE_SYNC)
+	{
+		bool over = client->local_ends_tx && client->local_ran;
+
+		client->local_skip = client->local_ran = false;
+		if (over)
+			client->tx_failed = client->local_ends_tx = false;
+		return wire_write_ready_for_query(out, client->tx_failed ? 'E' : 'I');
+	}
+	if (client->local_skip)
+		return true;
+	switch (type)
+	{
+		case FE_PARSE:
+			client->local_ends_tx = wire_read_parse(payload, &parse) && ends_transaction(parse.query);
+			return client->local_ends_tx ? wire_write_parse_complete(out) : refuse(client, out);
+		case FE_BIND:
+			return client->local_ends_tx ? wire_write_bind_complete(out) : refuse(client, out);
+		case FE_DESCRIBE:
+			if (!client->local_ends_tx || !wire_read_describe(payload, &describe))
+				return refuse(client, out);
+			return (describe.kind == 'P' || wire_write_no_parameters(out)) && wire_write_no_data(out);
+		case FE_EXECUTE:
+			if (!client->local_ends_tx)
+				return refuse(client, out);
+			client->local_ran = true;
+			return wire_write_command_complete(out, "ROLLBACK");
+		case FE_CLOSE:
+			return wire_write_close_complete(out);
+		default:
+			return true; /* Flush, stray copy messages */
+	}
+}
+
+size_t
+local_message(Client *client, uint8_t *data, size_t len)
+{
+	uint8_t type = data[0];
+	Slice payload = slice_make(data + WIRE_HEADER_SIZE, len - WIRE_HEADER_SIZE);
+	Buf out = {0};
+	bool ok;
+
+	if (type == FE_TERMINATE)
+	{
+		client->doom = "client close request";
+		return len;
+	}
+	ok = type == FE_QUERY || type == FE_FUNCTION_CALL ? answer_query(client, payload, &out)
+													  : answer_extended(client, type, payload, &out);
+	if (!ok)
+	{
+		client->doom = "out of memory";
+		client->doom_fatal = "bouncer resources exhaustion";
+	}
+	client_send_buf(client, &out);
+	client->idle_since = worker_now(client->worker);
+	return len;
+}

@@ -1,0 +1,327 @@
+/*
+ * prepared.c: interned statements, and the two maps that point at them.
+ */
+#include "session/prepared.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- registry --- */
+
+static bool
+body_equal(const MapNode *node, const void *key)
+{
+	const Statement *statement = CONTAINER_OF(node, const Statement, node);
+
+	return slice_equal(slice_make(statement->body, statement->body_len), *(const Slice *) key);
+}
+
+void
+statements_init(StatementRegistry *registry, uint64_t seed)
+{
+	memset(registry, 0, sizeof(*registry));
+	map_init(&registry->by_body, body_equal);
+	registry->seed = seed;
+}
+
+void
+statements_free(StatementRegistry *registry)
+{
+	map_free(&registry->by_body);
+}
+
+Statement *
+statement_get(StatementRegistry *registry, Slice body, uint32_t query_len, bool *made)
+{
+	uint64_t hash = hash_slice(registry->seed, body);
+	MapNode *found = map_find(&registry->by_body, hash, &body);
+	Statement *statement;
+
+	*made = false;
+	if (found != NULL)
+	{
+		statement = CONTAINER_OF(found, Statement, node);
+		statement->refs++;
+		return statement;
+	}
+	statement = malloc(sizeof(Statement) + body.len);
+	if (statement == NULL)
+		return NULL;
+	*statement = (Statement){.refs = 1, .id = ++registry->next_id, .deadline_us = -1,
+							 .body_len = (uint32_t) body.len, .query_len = query_len};
+	memcpy(statement->body, body.ptr, body.len);
+	map_insert(&registry->by_body, &statement->node, hash);
+	registry->bytes += sizeof(Statement) + body.len;
+	*made = true;
+	return statement;
+}
+
+void
+statement_ref(Statement *statement)
+{
+	statement->refs++;
+}
+
+void
+statement_unref(StatementRegistry *registry, Statement *statement)
+{
+	if (statement == NULL || --statement->refs > 0)
+		return;
+	map_remove(&registry->by_body, &statement->node);
+	registry->bytes -= sizeof(Statement) + statement->body_len;
+	free(statement);
+}
+
+const char *
+statement_name(const Statement *statement, char out[STATEMENT_NAME_MAX])
+{
+	snprintf(out, STATEMENT_NAME_MAX, "PGWEIR_%u", statement->id);
+	return out;
+}
+
+Slice
+statement_query(const Statement *statement)
+{
+	return slice_make(statement->body, statement->query_len);
+}
+
+/* --- a client's names --- */
+
+typedef struct ClientEntry
+{
+	MapNode node;
+	Statement *statement; /* counted */
+	uint32_t name_len;
+	uint8_t name[];
+} ClientEntry;
+
+static bool
+name_equal(const MapNode *node, const void *key)
+{
+	const ClientEntry *entry = CONTAINER_OF(node, const ClientEntry, node);
+
+	return slice_equal(slice_make(entry->name, entry->name_len), *(const Slice *) key);
+}
+
+ClientStatements *
+client_statements_create(uint64_t seed)
+{
+	ClientStatements *map = calloc(1, sizeof(ClientStatements));
+
+	if (map != NULL)
+	{
+		map_init(&map->by_name, name_equal);
+		map->seed = seed;
+	}
+	return map;
+}
+
+static void
+client_entry_drop(ClientStatements *map, StatementRegistry *registry, ClientEntry *entry)
+{
+	map_remove(&map->by_name, &entry->node);
+	map->bytes -= sizeof(ClientEntry) + entry->name_len;
+	statement_unref(registry, entry->statement);
+	free(entry);
+}
+
+void
+client_statements_clear(ClientStatements *map, StatementRegistry *registry)
+{
+	MapNode *node;
+
+	while (map != NULL && (node = map_next(&map->by_name, NULL)) != NULL)
+		client_entry_drop(map, registry, CONTAINER_OF(node, ClientEntry, node));
+}
+
+void
+client_statements_free(ClientStatements *map, StatementRegistry *registry)
+{
+	if (map == NULL)
+		return;
+	client_statements_clear(map, registry);
+	map_free(&map->by_name);
+	free(map);
+}
+
+static ClientEntry *
+client_entry_find(const ClientStatements *map, Slice name)
+{
+	MapNode *node = map_find(&map->by_name, hash_slice(map->seed, name), &name);
+
+	return node != NULL ? CONTAINER_OF(node, ClientEntry, node) : NULL;
+}
+
+Statement *
+client_statements_find(const ClientStatements *map, Slice name)
+{
+	ClientEntry *entry = map != NULL ? client_entry_find(map, name) : NULL;
+
+	return entry != NULL ? entry->statement : NULL;
+}
+
+bool
+client_statements_add(ClientStatements *map, Slice name, Statement *statement)
+{
+	ClientEntry *entry = malloc(sizeof(ClientEntry) + name.len);
+
+	if (entry == NULL)
+		return false;
+	entry->statement = statement;
+	entry->name_len = (uint32_t) name.len;
+	memcpy(entry->name, name.ptr, name.len);
+	statement_ref(statement);
+	map_insert(&map->by_name, &entry->node, hash_slice(map->seed, name));
+	map->bytes += sizeof(ClientEntry) + name.len;
+	if (statement->deadline_us >= 0)
+		map->any_deadline = true;
+	return true;
+}
+
+void
+client_statements_remove(ClientStatements *map, StatementRegistry *registry, Slice name)
+{
+	ClientEntry *entry = map != NULL ? client_entry_find(map, name) : NULL;
+
+	if (entry != NULL)
+		client_entry_drop(map, registry, entry);
+}
+
+void
+client_statements_remove_statement(ClientStatements *map, StatementRegistry *registry, const Statement *statement)
+{
+	if (map == NULL)
+		return;
+	for (MapNode *node = map_next(&map->by_name, NULL); node != NULL; node = map_next(&map->by_name, node))
+	{
+		ClientEntry *entry = CONTAINER_OF(node, ClientEntry, node);
+
+		if (entry->statement == statement)
+		{
+			client_entry_drop(map, registry, entry);
+			return;
+		}
+	}
+}
+
+Slice
+client_statements_name_of(const ClientStatements *map, const Statement *statement)
+{
+	for (MapNode *node = map != NULL ? map_next(&map->by_name, NULL) : NULL; node != NULL;
+		 node = map_next(&map->by_name, node))
+	{
+		ClientEntry *entry = CONTAINER_OF(node, ClientEntry, node);
+
+		if (entry->statement == statement)
+			return slice_make(entry->name, entry->name_len);
+	}
+	return slice_str("");
+}
+
+int
+client_statements_count(const ClientStatements *map)
+{
+	return map != NULL ? (int) map->by_name.count : 0;
+}
+
+/* --- what a server has --- */
+
+typedef struct ServerEntry
+{
+	MapNode node;
+	ListNode lru;
+	Statement *statement; /* counted */
+} ServerEntry;
+
+static bool
+statement_equal(const MapNode *node, const void *key)
+{
+	return CONTAINER_OF(node, const ServerEntry, node)->statement == key;
+}
+
+/* Statements are interned, so their address identifies them; ids are dense, which spreads well. */
+static uint64_t
+statement_hash(const Statement *statement)
+{
+	return (uint64_t) statement->id * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+void
+server_statements_init(ServerStatements *map)
+{
+	map_init(&map->by_statement, statement_equal);
+	list_init(&map->lru);
+}
+
+static void
+server_entry_drop(ServerStatements *map, StatementRegistry *registry, ServerEntry *entry)
+{
+	map_remove(&map->by_statement, &entry->node);
+	list_remove(&map->lru, &entry->lru);
+	statement_unref(registry, entry->statement);
+	free(entry);
+}
+
+void
+server_statements_clear(ServerStatements *map, StatementRegistry *registry)
+{
+	ListNode *node;
+
+	while ((node = list_first(&map->lru)) != NULL)
+		server_entry_drop(map, registry, CONTAINER_OF(node, ServerEntry, lru));
+	map_free(&map->by_statement);
+}
+
+static ServerEntry *
+server_entry_find(const ServerStatements *map, const Statement *statement)
+{
+	MapNode *node = map_find(&map->by_statement, statement_hash(statement), statement);
+
+	return node != NULL ? CONTAINER_OF(node, ServerEntry, node) : NULL;
+}
+
+bool
+server_statements_use(ServerStatements *map, const Statement *statement)
+{
+	ServerEntry *entry = server_entry_find(map, statement);
+
+	if (entry == NULL)
+		return false;
+	if (list_last(&map->lru) != &entry->lru)
+	{
+		list_remove(&map->lru, &entry->lru);
+		list_append(&map->lru, &entry->lru);
+	}
+	return true;
+}
+
+bool
+server_statements_add(ServerStatements *map, Statement *statement)
+{
+	ServerEntry *entry = calloc(1, sizeof(ServerEntry));
+
+	if (entry == NULL)
+		return false;
+	entry->statement = statement;
+	statement_ref(statement);
+	map_insert(&map->by_statement, &entry->node, statement_hash(statement));
+	list_append(&map->lru, &entry->lru);
+	return true;
+}
+
+void
+server_statements_remove(ServerStatements *map, StatementRegistry *registry, const Statement *statement)
+{
+	ServerEntry *entry = server_entry_find(map, statement);
+
+	if (entry != NULL)
+		server_entry_drop(map, registry, entry);
+}
+
+Statement *
+server_statements_oldest(const ServerStatements *map)
+{
+	ListNode *node = list_first(&map->lru);
+
+	return node != NULL ? CONTAINER_OF(node, ServerEntry, lru)->statement : NULL;
+}

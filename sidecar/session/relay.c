@@ -1,0 +1,435 @@
+/*
+ * relay.c: what servers send: relayed to the linked client, or quietly consumed between clients.
+ *
+ * Whole messages are forwarded in runs straight from the read buffer; a large row or CopyData is passed on as it comes.  A partial
+ * small message waits for its rest, so that the client's stream is cut only inside large ones.
+ */
+#include "session/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "session/expect.h"
+#include "session/plan.h"
+#include "wire/backend.h"
+#include "wire/frontend.h"
+#include "wire/msg.h"
+
+/* A message larger than this is relayed before it is there whole. */
+#define STREAM_THRESHOLD (16 * 1024)
+
+/* --- answers --- */
+
+/* Note the answer; false when the client must not see it. */
+static bool
+note_answer(Server *server, uint8_t type)
+{
+	Expect head = expect_head(server);
+	bool hidden = head == EXPECT_PARSE_HIDDEN || head == EXPECT_CLOSE_HIDDEN;
+
+	switch (type)
+	{
+		case BE_PARSE_COMPLETE:
+			if (head != EXPECT_PARSE && head != EXPECT_PARSE_PLAIN && head != EXPECT_PARSE_HIDDEN &&
+				head != EXPECT_PARSE_TWICE)
+				return true;
+			break;
+		case BE_BIND_COMPLETE:
+			if (head != EXPECT_BIND)
+				return true;
+			break;
+		case BE_CLOSE_COMPLETE:
+			if (head != EXPECT_CLOSE && head != EXPECT_CLOSE_HIDDEN)
+				return true;
+			break;
+		case BE_ROW_DESCRIPTION:
+		case BE_NO_DATA:
+			if (head != EXPECT_DESCRIBE)
+				return true;
+			break;
+		case BE_COMMAND_COMPLETE:
+		case BE_EMPTY_QUERY:
+		case BE_PORTAL_SUSPENDED:
+			if (head != EXPECT_EXECUTE)
+				return true;
+			break;
+		default:
+			return true;
+	}
+	expect_pop(server);
+	return !hidden;
+}
+
+/* The answer to DISCARD ALL or DEALLOCATE ALL: the prepared statements are gone. */
+static void
+note_command(Server *server, Slice payload)
+{
+	Slice tag;
+
+	server->copy_in = false;
+	if (payload.len == 0 || payload.ptr[0] != 'D' || !wire_read_command_tag(payload, &tag))
+		return;
+	if (!slice_is(tag, "DISCARD ALL") && !slice_is(tag, "DEALLOCATE ALL"))
+		return;
+	server_statements_clear(&server->statements, &server->worker->statements);
+	if (server->client != NULL)
+		client_statements_clear(server->client->statements, &server->worker->statements);
+}
+
+static void
+note_parameter(Server *server, Slice payload)
+{
+	ParamRegistry *registry = &server->worker->params;
+	Client *client = server->client;
+	Slice name;
+	Slice value;
+	int index;
+
+	if (!wire_read_parameter_status(payload, &name, &value) || (index = params_index(registry, name)) < 0)
+		return;
+	paramset_change(registry, &server->params, index, value);
+	if (client == NULL || server->state != SERVER_ACTIVE)
+		return;
+	paramset_change(registry, &client->params, index, value);
+	if (index == registry->deadline_index)
+		client->session_deadline_us = value.len == 0 ? -1 : deadline_parse(value);
+}
+
+/* --- errors --- */
+
+static bool
+add_rewritten(Server *server, Plan *plan, const WireError *error)
+{
+	Buf out = {0};
+	bool ok = wire_write_error(&out, error);
+
+	if (ok)
+		plan_insert(plan, buf_ptr(&out), buf_len(&out));
+	buf_free(&out);
+	(void) server;
+	return ok;
+}
+
+/* The server's 57014 to a cancel (or CopyFail) of ours becomes the deadline's error. */
+static bool
+rewrite_deadline(Server *server, Plan *plan, WireError *error)
+{
+	char detail[160];
+	usec_t now = worker_now(server->worker);
+
+	server->rewrite_cancel = false;
+	server->pool->stats.expired_running++;
+	error->message = slice_str("canceling statement due to query deadline");
+	error->detail = slice_str(deadline_detail(server->client, now, detail, sizeof(detail)));
+	error->hint = (Slice){NULL, 0};
+	return add_rewritten(server, plan, error);
+}
+
+/* The name is told as the client knows it: nobody should read PGWEIR_7 in an error. */
+static bool
+rewrite_duplicate(Server *server, Plan *plan, WireError *error)
+{
+	Statement *statement;
+	char message[256];
+	Slice name;
+
+	memcpy(&statement, buf_ptr(&server->parses), sizeof(statement));
+	name = client_statements_name_of(server->client->statements, statement);
+	snprintf(message, sizeof(message), "prepared statement \"%.*s\" already exists",
+			 name.len > 128 ? 128 : (int) name.len, (const char *) name.ptr);
+	error->message = slice_str(message);
+	return add_rewritten(server, plan, error);
+}
+
+/* Forward an ErrorResponse, changed where needed.  True when it was written in another form. */
+static bool
+relay_error(Server *server, Plan *plan, Slice payload)
+{
+	WireError error;
+	Expect head = expect_head(server);
+	bool rewritten = false;
+
+	server->copy_in = false;
+	if (!wire_read_error(payload, &error))
+		return false;
+	server_count_error(server, error.code);
+	if (server->client != NULL && server->rewrite_cancel && slice_is(error.code, "57014"))
+		rewritten = rewrite_deadline(server, plan, &error);
+	else if (server->client != NULL && head == EXPECT_PARSE_TWICE && slice_is(error.code, "42P05"))
+		rewritten = rewrite_duplicate(server, plan, &error);
+	expect_skip_to_sync(server);
+	return rewritten;
+}
+
+/* --- the end of a group --- */
+
+static void
+count_group(Server *server, Client *client, usec_t now)
+{
+	SessionStats *stats = &server->pool->stats;
+	usec_t ran = now - (client->granted_at > server->query_since ? client->granted_at : server->query_since);
+
+	stats->queries++;
+	stats->query_us += (uint64_t) ran;
+	histogram_add(&stats->run_hist, ran);
+	pool_ran(&server->slot, ran, !client->expired, now);
+	if (server->tx_status == 'I')
+	{
+		stats->xacts++;
+		stats->xact_us += (uint64_t) (now - (client->tx_since > client->granted_at ? client->tx_since : client->granted_at));
+	}
+}
+
+static void
+ready_for_query(Server *server, Slice payload)
+{
+	while (expect_head(server) != 0)
+	{
+		Expect head = expect_head(server);
+
+		expect_pop(server);
+		if (head == EXPECT_QUERY || head == EXPECT_SYNC)
+			break;
+	}
+	server->tx_status = payload.len == 1 ? (char) payload.ptr[0] : 'I';
+	server->copy_in = false;
+	server->skipping = false;
+	server->rewrite_cancel = false;
+	server->group_serial++;
+}
+
+/* The client has seen the end of a group.  True when the server was released (or lost): nothing more is its business here. */
+static bool
+group_done(Server *server)
+{
+	Client *client = server->client;
+	usec_t now = worker_now(server->worker);
+	bool between = server->outstanding == 0 && !client->in_group && client->stream_left == 0;
+
+	count_group(server, client, now);
+	client->deadline = DEADLINE_NONE;
+	client->grace_until = DEADLINE_NONE;
+	client->expired = false;
+	client->budget_us = 0;
+	client->idle_since = now;
+	server->query_since = now;
+	if (server->pool->mode == POOL_MODE_STATEMENT && server->tx_status != 'I')
+	{
+		client_close(client, "transaction blocks not allowed in statement pooling mode",
+					 "transaction blocks not allowed in statement pooling mode");
+		return true;
+	}
+	if (between && server->tx_status == 'I' && server->pool->mode != POOL_MODE_SESSION)
+	{
+		link_release(client);
+		return true;
+	}
+	if (client->hold && server->outstanding == 0 && server->cancels == 0)
+		client->hold = false;
+	client_rearm_timer(client);
+	client_update_flow(client);
+	return false;
+}
+
+/* --- quiet: no client is looking --- */
+
+static void
+quiet_error(Server *server, Slice payload)
+{
+	WireError error;
+
+	if (wire_read_error(payload, &error))
+	{
+		server->fatal_error = slice_is(error.severity_v, "FATAL") || slice_is(error.severity, "FATAL");
+		if (server->client == NULL && !slice_is(error.code, "57014"))
+			server_log(server, LOG_LEVEL_WARNING, "server error: %.*s", (int) error.message.len,
+					   (const char *) error.message.ptr);
+		if (server->own_query)
+			server->own_query_failed = true;
+	}
+	expect_skip_to_sync(server);
+}
+
+/* A statement of a client that left began to read CopyData: end it. */
+static void
+quiet_copy_in(Server *server)
+{
+	Buf out = {0};
+	bool ok;
+
+	expect_copy_in(server);
+	ok = wire_write_copy_fail(&out, "client disconnected");
+	if (ok && server->outstanding == 0)
+		ok = wire_write_sync(&out) && expect_push(server, EXPECT_SYNC);
+	if (ok)
+		net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
+	buf_free(&out);
+}
+
+static void
+quiet_message(Server *server, uint8_t type, Slice payload)
+{
+	switch (type)
+	{
+		case BE_READY_FOR_QUERY: ready_for_query(server, payload); break;
+		case BE_PARAMETER_STATUS: note_parameter(server, payload); break;
+		case BE_ERROR_RESPONSE: quiet_error(server, payload); break;
+		case BE_COPY_IN: quiet_copy_in(server); break;
+		case BE_COMMAND_COMPLETE:
+			note_command(server, payload);
+			(void) note_answer(server, type);
+			break;
+		default: (void) note_answer(server, type); break;
+	}
+}
+
+/* --- reading --- */
+
+typedef enum RelayStep
+{
+	RELAY_ON,	/* go on with the next message */
+	RELAY_STOP, /* the server changed hands: the rest is read by the next call */
+} RelayStep;
+
+static RelayStep
+relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t type)
+{
+	Slice payload = slice_make(data + WIRE_HEADER_SIZE, total - WIRE_HEADER_SIZE);
+	Client *client = server->client;
+	bool show = true;
+
+	switch (type)
+	{
+		case BE_DATA_ROW:
+		case BE_COPY_DATA:
+			plan_add(plan, data, total);
+			return RELAY_ON;
+		case BE_READY_FOR_QUERY:
+			ready_for_query(server, payload);
+			plan_add(plan, data, total);
+			plan_flush(plan);
+			return group_done(server) ? RELAY_STOP : RELAY_ON;
+		case BE_ERROR_RESPONSE:
+			show = !relay_error(server, plan, payload);
+			break;
+		case BE_PARAMETER_STATUS:
+			note_parameter(server, payload);
+			break;
+		case BE_COMMAND_COMPLETE:
+			note_command(server, payload);
+			show = note_answer(server, type);
+			break;
+		case BE_COPY_IN:
+		case BE_COPY_BOTH:
+			expect_copy_in(server);
+			break;
+		default:
+			show = note_answer(server, type);
+			break;
+	}
+	if (show)
+		plan_add(plan, data, total);
+	if (expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE)
+	{
+		Buf out = {0};
+
+		if (expect_answer_fakes(server, &out))
+			plan_insert(plan, buf_ptr(&out), buf_len(&out));
+		buf_free(&out);
+	}
+	(void) client;
+	return RELAY_ON;
+}
+
+static bool
+can_stream(uint8_t type)
+{
+	return type == BE_DATA_ROW || type == BE_COPY_DATA;
+}
+
+/* One message, or a part of a large one; 0 = more bytes are needed, or the connection is over. */
+static size_t
+one_answer(Server *server, Plan *plan, uint8_t *data, size_t len, RelayStep *step)
+{
+	WireHeader header;
+	size_t total;
+	bool quiet = server->state != SERVER_ACTIVE;
+
+	if (server->stream_left > 0)
+	{
+		size_t n = len < server->stream_left ? len : server->stream_left;
+
+		if (!quiet && !server->stream_drop)
+			plan_add(plan, data, n);
+		server->stream_left -= n;
+		return n;
+	}
+	switch (wire_read_header(data, len, &header))
+	{
+		case WIRE_NEED_MORE: return 0;
+		case WIRE_BAD: server_close(server, "bad packet from server"); return 0;
+		case WIRE_OK: break;
+	}
+	total = (size_t) header.payload_len + WIRE_HEADER_SIZE;
+	if (total > len)
+	{
+		if (!can_stream(header.type) || (!quiet && total <= STREAM_THRESHOLD))
+			return 0;
+		server->stream_left = total - len;
+		server->stream_drop = quiet;
+		if (!quiet)
+			plan_add(plan, data, len);
+		return len;
+	}
+	if (quiet)
+		quiet_message(server, header.type, slice_make(data + WIRE_HEADER_SIZE, header.payload_len));
+	else
+		*step = relay_message(server, plan, data, total, header.type);
+	return total;
+}
+
+size_t
+relay_input(Server *server, uint8_t *data, size_t len)
+{
+	SessionPool *pool = server->pool;
+	size_t pos = 0;
+	bool shown = server->state == SERVER_ACTIVE;
+
+	while (pos < len && server->state != SERVER_CLOSED)
+	{
+		Plan plan;
+		RelayStep step = RELAY_ON;
+		Client *client = server->state == SERVER_ACTIVE ? server->client : NULL;
+
+		plan_init(&plan, client != NULL ? &client->conn : NULL);
+		while (pos < len && step == RELAY_ON && server->state != SERVER_CLOSED)
+		{
+			size_t used = one_answer(server, &plan, data + pos, len - pos, &step);
+
+			if (used == 0)
+				break;
+			pos += used;
+		}
+		if (client != NULL && client->state != CLIENT_CLOSED)
+		{
+			plan_flush(&plan);
+			if (net_backlog(&client->conn) > 0 && server->client == client)
+			{
+				client->write_blocked_since = worker_now(server->worker);
+				net_pause(&server->conn);
+			}
+		}
+		if (step == RELAY_ON)
+			break;
+	}
+	pool->stats.sent_bytes += shown ? pos : 0;
+	if (server->state == SERVER_CLOSED)
+		return len;
+	switch (server->state)
+	{
+		case SERVER_SYNCING: link_sync_progress(server); break;
+		case SERVER_CLEANING: server_clean_next(server); break;
+		default: break;
+	}
+	return server->state == SERVER_CLOSED ? len : pos;
+}

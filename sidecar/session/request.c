@@ -1,0 +1,806 @@
+/*
+ * request.c: what a logged-in client sends: groups of messages, forwarded to its server.
+ *
+ * One call handles one read: it walks the messages, asks the pool for a server where a group begins without one, renames prepared
+ * statements on the way and writes everything to the server at once.  Messages the sidecar need not understand are not copied.
+ *
+ * A group that has a deadline, or that follows one, is not sent before the running one has ended (`hold`): so a cancel
+ * can only ever meet the statement it was meant for.
+ */
+#include "session/session.h"
+
+#include <stdio.h>
+
+#include "session/expect.h"
+#include "session/plan.h"
+#include "wire/backend.h"
+#include "wire/frontend.h"
+#include "wire/msg.h"
+#include "wire/sqlscan.h"
+
+/* Messages up to this size are looked at whole before anything is done with them. */
+#define WHOLE_MESSAGE (NET_READ_SIZE - 1024)
+
+typedef struct Message
+{
+	uint8_t *data; /* header first */
+	size_t available;
+	size_t total;
+	uint8_t type;
+	Slice payload; /* as much of it as is there */
+	bool whole;
+} Message;
+
+static bool
+manages_statements(const Client *client)
+{
+	return client->pool->mode != POOL_MODE_SESSION && client->worker->settings->max_prepared_statements > 0;
+}
+
+/* End the session, but only after what was read before has been sent on: the server's queue of answers counts on it. */
+static void
+doom(Client *client, const char *reason, const char *fatal)
+{
+	if (client->doom != NULL)
+		return;
+	client->doom = reason;
+	client->doom_fatal = fatal;
+}
+
+static void
+broken(Client *client, const char *what)
+{
+	doom(client, what, what);
+}
+
+static void
+out_of_memory(Client *client)
+{
+	doom(client, "out of memory", "bouncer resources exhaustion");
+}
+
+/* --- answering without a server --- */
+
+static void
+send_ready(Client *client, char status)
+{
+	Buf out = {0};
+
+	if (!wire_write_ready_for_query(&out, status))
+		out_of_memory(client);
+	client_send_buf(client, &out);
+}
+
+void
+request_reject(Client *client, const RequestError *error)
+{
+	Buf out = {0};
+	WireError message = {
+		.severity = slice_str("ERROR"),
+		.severity_v = slice_str("ERROR"),
+		.code = slice_str(error->sqlstate),
+		.message = slice_str(error->message),
+		.detail = error->detail != NULL ? slice_str(error->detail) : (Slice){NULL, 0},
+		.hint = error->hint != NULL ? slice_str(error->hint) : (Slice){NULL, 0},
+	};
+
+	if (!wire_write_error(&out, &message))
+		out_of_memory(client);
+	client_send_buf(client, &out);
+	if (client->worker->settings->log_pooler_errors)
+		client_log(client, LOG_LEVEL_WARNING, "pooler error: %s", error->message);
+	client->reject = client->group_extended ? REJECT_TO_SYNC : REJECT_MESSAGE;
+	client->deadline = DEADLINE_NONE;
+	stats_count_error(&client->pool->stats, error->sqlstate);
+}
+
+/* Drop one message of a rejected group. */
+static size_t
+reject_message(Client *client, const Message *message)
+{
+	bool ends = client->reject == REJECT_MESSAGE || message->type == FE_SYNC;
+
+	if (message->type == FE_TERMINATE)
+	{
+		doom(client, "client close request", NULL);
+		return message->available;
+	}
+	if (!message->whole)
+	{
+		client->stream_left = message->total - message->available;
+		client->stream_drop = true;
+		client->stream_ends_group = ends;
+		return message->available;
+	}
+	if (ends)
+	{
+		client->reject = REJECT_NONE;
+		send_ready(client, 'I');
+	}
+	return message->total;
+}
+
+/* --- groups --- */
+
+/* The whole request is at the sidecar: from now on its deadline runs. */
+static void
+group_complete(Client *client)
+{
+	usec_t now = worker_now(client->worker);
+
+	client->stream_ends_group = false;
+	if (client->budget_us > 0)
+	{
+		client->deadline = client->group_seen_whole
+							   ? deadline_after(client->group_since, client->budget_us)
+							   : deadline_after(now, client->budget_us > client->waited_us
+														 ? client->budget_us - client->waited_us
+														 : 1);
+		histogram_add(&client->pool->stats.deadline_hist, client->budget_us);
+	}
+	client_rearm_timer(client);
+}
+
+typedef struct GroupInfo
+{
+	usec_t tag_us; /* tightest deadline comment, -1 = none */
+	Slice first_sql;
+	bool whole;
+	bool extended;
+} GroupInfo;
+
+static usec_t
+tighter(usec_t a, usec_t b)
+{
+	return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+static void
+peek_message(Client *client, const Message *message, GroupInfo *info)
+{
+	Slice sql;
+	WireParse parse;
+	WireBind bind;
+
+	switch (message->type)
+	{
+		case FE_QUERY:
+			if (!wire_read_query(message->payload, &sql))
+				sql = message->payload; /* the beginning of a large one */
+			info->tag_us = tighter(info->tag_us, deadline_from_comment(client, sql));
+			if (info->first_sql.ptr == NULL)
+				info->first_sql = sql;
+			break;
+		case FE_PARSE:
+			if (wire_read_parse(message->payload, &parse))
+			{
+				info->tag_us = tighter(info->tag_us, deadline_from_comment(client, parse.query));
+				if (info->first_sql.ptr == NULL)
+					info->first_sql = parse.query;
+			}
+			break;
+		case FE_BIND:
+			if (client->statements != NULL && wire_read_bind(message->payload, &bind) && bind.statement.len > 0)
+			{
+				Statement *statement = client_statements_find(client->statements, bind.statement);
+
+				if (statement != NULL)
+				{
+					info->tag_us = tighter(info->tag_us, statement->deadline_us);
+					if (info->first_sql.ptr == NULL)
+						info->first_sql = statement_query(statement);
+				}
+			}
+			break;
+	}
+}
+
+static WireStatus
+read_message(uint8_t *data, size_t len, Message *message)
+{
+	WireHeader header;
+	WireStatus status = wire_read_header(data, len, &header);
+
+	if (status != WIRE_OK)
+		return status;
+	message->data = data;
+	message->type = header.type;
+	message->total = (size_t) header.payload_len + WIRE_HEADER_SIZE;
+	message->whole = message->total <= len;
+	message->available = message->whole ? message->total : len;
+	message->payload = slice_make(data + WIRE_HEADER_SIZE, message->available - WIRE_HEADER_SIZE);
+	return WIRE_OK;
+}
+
+/* Look through what is there of the group that begins at data. */
+static void
+peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
+{
+	Message message;
+
+	*info = (GroupInfo){.tag_us = -1};
+	while (read_message(data, len, &message) == WIRE_OK)
+	{
+		bool simple = message.type == FE_QUERY || message.type == FE_FUNCTION_CALL;
+
+		peek_message(client, &message, info);
+		info->extended |= !simple;
+		if (!message.whole)
+			return;
+		if (simple || message.type == FE_SYNC)
+		{
+			info->whole = true;
+			return;
+		}
+		data += message.total;
+		len -= message.total;
+	}
+}
+
+/* What the group may cost, and for how long its answer is wanted. */
+static void
+begin_group(Client *client, const GroupInfo *info, usec_t now)
+{
+	client->group_since = client->held_since > 0 ? client->held_since : now;
+	client->held_since = 0;
+	client->waited_us = 0;
+	client->group_seen_whole = info->whole;
+	client->group_extended = info->extended;
+	client->budget_us = deadline_budget(client, info->tag_us);
+	client->deadline = DEADLINE_NONE;
+	client->expired = false;
+	client->wait_notified = false;
+	client->request_time = now;
+	client->fingerprint = 0;
+}
+
+/* Is the class of this statement worth computing?  Only where it decides something: under pressure, or with a deadline. */
+static bool
+wants_fingerprint(const Client *client)
+{
+	const Pool *policy = &client->pool->policy;
+
+	return client->worker->settings->admission &&
+		   (client->budget_us > 0 || policy->idle.count == 0 || policy->waiters.count > 0);
+}
+
+/* A group begins and no server is linked.  True when one is now; else the group waits, was rejected, or the client is gone. */
+static bool
+acquire_server(Client *client, uint8_t *data, size_t len)
+{
+	Worker *worker = client->worker;
+	usec_t now = worker_now(worker);
+	GroupInfo info;
+
+	peek_group(client, data, len, &info);
+	begin_group(client, &info, now);
+	if (wants_fingerprint(client) && info.first_sql.ptr != NULL)
+		client->fingerprint = sql_fingerprint(info.first_sql);
+	client->tx_since = now;
+	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
+	client->waiter.fingerprint = client->fingerprint;
+	client_set_state(client, CLIENT_WAITING);
+	pool_request(&client->pool->policy, &client->waiter, now, &worker->actions);
+	worker_run_actions(worker);
+	session_pool_rearm(client->pool);
+	return client->state == CLIENT_ACTIVE;
+}
+
+/* The group waits for the one that runs; its time counts from now. */
+static bool
+hold_group(Client *client, usec_t now)
+{
+	client->hold = true;
+	if (client->held_since == 0)
+		client->held_since = now;
+	return false;
+}
+
+/* A group begins on a server that is linked already.  False: it must wait for the one that runs. */
+static bool
+begin_linked(Client *client, uint8_t *data, size_t len)
+{
+	Server *server = client->server;
+	usec_t now = worker_now(client->worker);
+	GroupInfo info;
+
+	if (server->cancels > 0)
+		return hold_group(client, now);
+	if (server->outstanding == 0)
+	{
+		if (client->idle_since > 0 && server->tx_status != 'I')
+		{
+			client->pool->stats.think_us += (uint64_t) (now - client->idle_since);
+			client->pool->stats.think_count++;
+		}
+		if (server->tx_status == 'I')
+			client->tx_since = now;
+	}
+	peek_group(client, data, len, &info);
+	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0))
+		return hold_group(client, now);
+	begin_group(client, &info, now);
+	client->granted_at = now;
+	if (server->outstanding == 0)
+		server->query_since = now;
+	if (wants_fingerprint(client) && info.first_sql.ptr != NULL)
+	{
+		client->fingerprint = sql_fingerprint(info.first_sql);
+		pool_starts(&server->slot, client->fingerprint, now);
+	}
+	return true;
+}
+
+/* --- forwarding --- */
+
+static size_t
+forward(Client *client, Plan *plan, const Message *message, bool ends_group)
+{
+	Server *server = client->server;
+
+	plan_add(plan, message->data, message->available);
+	if (message->whole)
+	{
+		if (ends_group)
+			group_complete(client);
+		return message->total;
+	}
+	client->stream_left = message->total - message->available;
+	client->stream_drop = false;
+	client->stream_ends_group = ends_group;
+	server->partial_request = true;
+	return message->available;
+}
+
+static size_t
+forward_expecting(Client *client, Plan *plan, const Message *message, Expect what)
+{
+	bool ends = what == EXPECT_QUERY || what == EXPECT_SYNC;
+
+	if (!client->server->skipping || what == EXPECT_SYNC)
+	{
+		if (!expect_push(client->server, what))
+		{
+			out_of_memory(client);
+			return message->available;
+		}
+		if (what == EXPECT_SYNC)
+			client->server->skipping = false;
+	}
+	return forward(client, plan, message, ends);
+}
+
+/* The same message with another statement name: `lead` is what stands before the name (a portal or the kind byte). */
+static size_t
+forward_renamed(Client *client, Plan *plan, const Message *message, Slice lead, Slice old_name, const char *new_name)
+{
+	size_t new_len = strlen(new_name);
+	size_t skip = WIRE_HEADER_SIZE + lead.len + old_name.len + 1;
+	uint32_t length = (uint32_t) (message->total - 1 - old_name.len + new_len);
+	uint8_t header[WIRE_HEADER_SIZE] = {message->type, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
+										(uint8_t) (length >> 8), (uint8_t) length};
+	Message rest = *message;
+
+	plan_insert(plan, header, sizeof(header));
+	plan_add(plan, lead.ptr, lead.len);
+	plan_insert(plan, new_name, new_len + 1);
+	rest.data += skip;
+	rest.available -= skip;
+	rest.total -= skip;
+	return skip + forward(client, plan, &rest, false);
+}
+
+/* Send a Parse of our own and hide its answer. */
+static bool
+insert_parse(Client *client, Plan *plan, Statement *statement, Expect what)
+{
+	Server *server = client->server;
+	char name[STATEMENT_NAME_MAX];
+	size_t name_len = strlen(statement_name(statement, name)) + 1;
+	uint32_t length = (uint32_t) (4 + name_len + statement->body_len);
+	uint8_t header[WIRE_HEADER_SIZE] = {FE_PARSE, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
+										(uint8_t) (length >> 8), (uint8_t) length};
+
+	if (!expect_push_parse(server, what, statement))
+		return false;
+	plan_insert(plan, header, sizeof(header));
+	plan_insert(plan, name, name_len);
+	plan_insert(plan, statement->body, statement->body_len);
+	client->pool->stats.server_parses++;
+	return true;
+}
+
+/* Make room on the server: close the least recently used statement, unseen by the client. */
+static bool
+evict_statement(Client *client, Plan *plan)
+{
+	Server *server = client->server;
+	Statement *oldest = server_statements_oldest(&server->statements);
+	char name[STATEMENT_NAME_MAX];
+	Buf close = {0};
+
+	statement_name(oldest, name);
+	if (!wire_write_close(&close, 'S', slice_str(name)) || !expect_push(server, EXPECT_CLOSE_HIDDEN))
+	{
+		buf_free(&close);
+		return false;
+	}
+	plan_insert(plan, buf_ptr(&close), buf_len(&close));
+	buf_free(&close);
+	server_statements_remove(&server->statements, &client->worker->statements, oldest);
+	return true;
+}
+
+/* The server has room for, and will know, this statement. */
+static bool
+register_on_server(Client *client, Plan *plan, Statement *statement)
+{
+	Server *server = client->server;
+
+	while (server_statements_count(&server->statements) >= client->worker->settings->max_prepared_statements)
+		if (!evict_statement(client, plan))
+			return false;
+	return server_statements_add(&server->statements, statement);
+}
+
+/* See to it that the server has the statement when the next message arrives there. */
+static bool
+ensure_prepared(Client *client, Plan *plan, Statement *statement)
+{
+	if (client->server->skipping || server_statements_use(&client->server->statements, statement))
+		return true;
+	return register_on_server(client, plan, statement) &&
+		   insert_parse(client, plan, statement, EXPECT_PARSE_HIDDEN);
+}
+
+static Statement *
+new_statement(Client *client, const WireParse *parse, const Message *message)
+{
+	Slice body = slice_make(message->payload.ptr + parse->name.len + 1, message->payload.len - parse->name.len - 1);
+	bool made;
+	Statement *statement;
+
+	if (client->statements == NULL)
+		client->statements = client_statements_create(client->worker->hash_seed);
+	if (client->statements == NULL)
+		return NULL;
+	statement = statement_get(&client->worker->statements, body, (uint32_t) parse->query.len, &made);
+	if (statement != NULL && made)
+		statement->deadline_us = deadline_from_comment(client, parse->query);
+	return statement;
+}
+
+static size_t
+forward_parse(Client *client, Plan *plan, const Message *message)
+{
+	Server *server = client->server;
+	StatementRegistry *registry = &client->worker->statements;
+	char name[STATEMENT_NAME_MAX];
+	WireParse parse;
+	Statement *statement;
+	Statement *existing;
+	size_t used = message->total;
+	bool ok;
+
+	client->pool->stats.client_parses++;
+	if (!manages_statements(client) || server->skipping || !wire_read_parse(message->payload, &parse) ||
+		parse.name.len == 0)
+		return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
+	existing = client_statements_find(client->statements, parse.name);
+	if (existing != NULL)
+	{
+		/* The server answers as PostgreSQL would: the statement exists already. */
+		if (!ensure_prepared(client, plan, existing) || !insert_parse(client, plan, existing, EXPECT_PARSE_TWICE))
+			out_of_memory(client);
+		return message->total;
+	}
+	statement = new_statement(client, &parse, message);
+	ok = statement != NULL && client_statements_add(client->statements, parse.name, statement);
+	if (ok && server_statements_use(&server->statements, statement))
+		ok = expect_push(server, EXPECT_PARSE_FAKE);
+	else if (ok)
+	{
+		ok = register_on_server(client, plan, statement) && expect_push_parse(server, EXPECT_PARSE, statement);
+		if (ok)
+			used = forward_renamed(client, plan, message, slice_make(NULL, 0), parse.name,
+								   statement_name(statement, name));
+		client->pool->stats.server_parses++;
+	}
+	statement_unref(registry, statement);
+	if (!ok)
+		out_of_memory(client);
+	return used;
+}
+
+static size_t
+forward_bind(Client *client, Plan *plan, const Message *message)
+{
+	char name[STATEMENT_NAME_MAX];
+	WireBind bind;
+	Statement *statement;
+
+	client->pool->stats.binds++;
+	if (!manages_statements(client) || !wire_read_bind(message->payload, &bind) || bind.statement.len == 0 ||
+		(statement = client_statements_find(client->statements, bind.statement)) == NULL)
+		return forward_expecting(client, plan, message, EXPECT_BIND); /* an unknown name: the server says so */
+	if (!ensure_prepared(client, plan, statement) ||
+		(!client->server->skipping && !expect_push(client->server, EXPECT_BIND)))
+	{
+		out_of_memory(client);
+		return message->available;
+	}
+	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, bind.portal.len + 1),
+						   bind.statement, statement_name(statement, name));
+}
+
+static size_t
+forward_describe(Client *client, Plan *plan, const Message *message)
+{
+	char name[STATEMENT_NAME_MAX];
+	WireTarget describe;
+	Statement *statement;
+
+	if (!manages_statements(client) || !wire_read_describe(message->payload, &describe) || describe.kind != 'S' ||
+		(statement = client_statements_find(client->statements, describe.name)) == NULL)
+		return forward_expecting(client, plan, message, EXPECT_DESCRIBE);
+	if (!ensure_prepared(client, plan, statement) ||
+		(!client->server->skipping && !expect_push(client->server, EXPECT_DESCRIBE)))
+	{
+		out_of_memory(client);
+		return message->available;
+	}
+	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, 1), describe.name,
+						   statement_name(statement, name));
+}
+
+static size_t
+forward_close(Client *client, Plan *plan, const Message *message)
+{
+	WireTarget target;
+
+	if (!manages_statements(client) || client->server->skipping ||
+		!wire_read_close(message->payload, &target) || target.kind != 'S' ||
+		client_statements_find(client->statements, target.name) == NULL)
+		return forward_expecting(client, plan, message, EXPECT_CLOSE);
+	client_statements_remove(client->statements, &client->worker->statements, target.name);
+	if (!expect_push(client->server, EXPECT_CLOSE_FAKE))
+		out_of_memory(client);
+	return message->total;
+}
+
+/* CopyData, CopyDone and CopyFail: to the server while it reads them, else dropped, as PostgreSQL drops stray ones. */
+static size_t
+copy_message(Client *client, Plan *plan, const Message *message)
+{
+	bool ends = message->type != FE_COPY_DATA;
+	bool drop = !client_is_linked(client) || client->reject == REJECT_COPY;
+
+	if (client->reject == REJECT_COPY && ends)
+		client->reject = REJECT_NONE;
+	if (drop)
+	{
+		client->stream_left = message->total - message->available;
+		client->stream_drop = true;
+		client->stream_ends_group = false;
+		return message->available;
+	}
+	if (ends)
+		client->server->copy_in_ending = true;
+	return forward(client, plan, message, false);
+}
+
+static size_t
+sync_message(Client *client, Plan *plan, const Message *message)
+{
+	Server *server = client->server;
+
+	if (!client_is_linked(client))
+	{
+		send_ready(client, 'I');
+		return message->total;
+	}
+	if (server->copy_in && !server->copy_in_ending)
+		return forward(client, plan, message, false); /* ignored by the server while it copies in */
+	client->in_group = false;
+	return forward_expecting(client, plan, message, EXPECT_SYNC);
+}
+
+static bool
+needs_whole(const Message *message)
+{
+	switch (message->type)
+	{
+		case FE_PARSE:
+		case FE_DESCRIBE:
+		case FE_EXECUTE:
+		case FE_CLOSE:
+		case FE_SYNC:
+		case FE_FLUSH:
+		case FE_TERMINATE:
+			return true;
+		case FE_COPY_DATA:
+		case FE_COPY_DONE:
+		case FE_COPY_FAIL:
+			return false;
+		default:
+			return message->total <= WHOLE_MESSAGE;
+	}
+}
+
+/* A message that wants a server. */
+static size_t
+run_message(Client *client, Plan *plan, const Message *message, size_t len)
+{
+	bool begins = !client_is_linked(client) || !client->in_group;
+
+	if (client->reject == REJECT_COPY)
+		client->reject = REJECT_NONE; /* the client has given up its copy without ending it */
+	if (message->type == FE_QUERY && client->worker->settings->disable_pqexec)
+	{
+		broken(client, "PQexec disallowed");
+		return 0;
+	}
+	if (!client_is_linked(client))
+	{
+		if (!acquire_server(client, message->data, len))
+			return client->state == CLIENT_IDLE && client->reject != REJECT_NONE ? reject_message(client, message) : 0;
+		plan->to = &client->server->conn;
+	}
+	else if (begins && !begin_linked(client, message->data, len))
+		return 0;
+	if (client->budget_us > 0 && !client->group_seen_whole && !begins)
+	{
+		GroupInfo info = {.tag_us = -1};
+
+		peek_message(client, message, &info);
+		client->budget_us = deadline_budget(client, tighter(info.tag_us, client->budget_us));
+	}
+	switch (message->type)
+	{
+		case FE_QUERY:
+		case FE_FUNCTION_CALL:
+			return forward_expecting(client, plan, message, EXPECT_QUERY);
+		default:
+			break;
+	}
+	client->in_group = true;
+	switch (message->type)
+	{
+		case FE_PARSE: return forward_parse(client, plan, message);
+		case FE_BIND: return forward_bind(client, plan, message);
+		case FE_DESCRIBE: return forward_describe(client, plan, message);
+		case FE_EXECUTE: return forward_expecting(client, plan, message, EXPECT_EXECUTE);
+		default: return forward_close(client, plan, message);
+	}
+}
+
+/* Handle the message at data; returns the bytes used, 0 when it must wait or the client is gone. */
+static size_t
+one_message(Client *client, Plan *plan, uint8_t *data, size_t len)
+{
+	Message message;
+
+	switch (read_message(data, len, &message))
+	{
+		case WIRE_NEED_MORE: return 0;
+		case WIRE_BAD: broken(client, "bad packet header"); return 0;
+		case WIRE_OK: break;
+	}
+	if (message.total > client->worker->settings->max_packet_size)
+	{
+		broken(client, "packet too large (max_packet_size)");
+		return 0;
+	}
+	if (client->reject == REJECT_MESSAGE || client->reject == REJECT_TO_SYNC)
+		return reject_message(client, &message);
+	if (!message.whole && needs_whole(&message))
+		return 0;
+	if (client->tx_failed)
+		return message.whole ? local_message(client, data, message.total) : 0;
+	switch (message.type)
+	{
+		case FE_QUERY:
+		case FE_FUNCTION_CALL:
+		case FE_PARSE:
+		case FE_BIND:
+		case FE_DESCRIBE:
+		case FE_EXECUTE:
+		case FE_CLOSE:
+			return run_message(client, plan, &message, len);
+		case FE_SYNC:
+			return sync_message(client, plan, &message);
+		case FE_FLUSH:
+			return client_is_linked(client) ? forward(client, plan, &message, false) : message.total;
+		case FE_COPY_DATA:
+		case FE_COPY_DONE:
+		case FE_COPY_FAIL:
+			return copy_message(client, plan, &message);
+		case FE_TERMINATE:
+			doom(client, "client close request", NULL);
+			return 0;
+		default:
+			client_log(client, LOG_LEVEL_WARNING, "unknown message type %d", message.type);
+			broken(client, "unknown message type");
+			return 0;
+	}
+}
+
+/* Go on with a message of which only a part had been there. */
+static size_t
+stream_on(Client *client, Plan *plan, const uint8_t *data, size_t len)
+{
+	size_t n = len < client->stream_left ? len : client->stream_left;
+
+	if (!client->stream_drop)
+		plan_add(plan, data, n);
+	client->stream_left -= n;
+	if (client->stream_left > 0)
+		return n;
+	if (!client->stream_drop && client->server != NULL)
+		client->server->partial_request = false;
+	if (client->stream_ends_group && client->stream_drop)
+	{
+		client->stream_ends_group = false;
+		client->reject = REJECT_NONE;
+		send_ready(client, 'I');
+	}
+	else if (client->stream_ends_group)
+		group_complete(client);
+	return n;
+}
+
+static bool
+may_read(const Client *client)
+{
+	return (client->state == CLIENT_IDLE || client->state == CLIENT_ACTIVE) && !client->hold && !client->suspended &&
+		   client->doom == NULL;
+}
+
+/* Answers that the sidecar owes at the head of the queue go out now. */
+static void
+answer_fakes(Client *client)
+{
+	Buf out = {0};
+
+	switch (expect_head(client->server))
+	{
+		case EXPECT_PARSE_FAKE:
+		case EXPECT_CLOSE_FAKE:
+			if (!expect_answer_fakes(client->server, &out))
+				out_of_memory(client);
+			client_send_buf(client, &out);
+			break;
+		default:
+			break;
+	}
+}
+
+size_t
+request_input(Client *client, uint8_t *data, size_t len)
+{
+	SessionPool *pool = client->pool;
+	Plan plan;
+	size_t pos = 0;
+
+	plan_init(&plan, client->server != NULL ? &client->server->conn : NULL);
+	while (pos < len && may_read(client))
+	{
+		size_t used = client->stream_left > 0 ? stream_on(client, &plan, data + pos, len - pos)
+											  : one_message(client, &plan, data + pos, len - pos);
+
+		if (used == 0)
+			break;
+		pos += used;
+	}
+	if (client->state == CLIENT_CLOSED)
+		return len;
+	pool->stats.received_bytes += pos;
+	plan_flush(&plan);
+	if (client->server != NULL && client->doom == NULL)
+		answer_fakes(client);
+	if (client->doom != NULL)
+		client_close(client, client->doom, client->doom_fatal);
+	if (client->state != CLIENT_CLOSED)
+		client_update_flow(client);
+	return client->state == CLIENT_CLOSED ? len : pos;
+}

@@ -1,0 +1,461 @@
+/*
+ * server.c: server connections: opening, cleaning between clients, closing.
+ *
+ * The pool's policy owns the decision when; this file carries it out.  Cleaning is one loop, server_clean_next(), that
+ * takes the next step that is still due: drain answers, wait for cancels, roll back, reset, check.
+ */
+#include "session/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "session/expect.h"
+#include "wire/backend.h"
+#include "wire/frontend.h"
+
+#define CHECK_LIMIT_US (10 * USEC_PER_SEC)
+
+/* --- naming and logging --- */
+
+void
+server_log(const Server *server, LogLevel level, const char *format, ...)
+{
+	char prefix[256];
+	va_list args;
+
+	if (!log_wants(server->worker->log, level))
+		return;
+	if (server->host[0] == '/' || server->host[0] == '@')
+		snprintf(prefix, sizeof(prefix), "S-%p: %s/%s@unix:%d ", (const void *) server, server->pool->database->name,
+				 server->pool->role->name, server->port);
+	else
+		snprintf(prefix, sizeof(prefix), "S-%p: %s/%s@%s:%d ", (const void *) server, server->pool->database->name,
+				 server->pool->role->name, server->host, server->port);
+	va_start(args, format);
+	log_vwrite(server->worker->log, level, prefix, format, args);
+	va_end(args);
+}
+
+void
+server_count_error(Server *server, Slice code)
+{
+	if (code.len == 5)
+		stats_count_error(&server->pool->stats, (const char *) code.ptr);
+}
+
+void
+server_set_state(Server *server, ServerState state)
+{
+	if (server->state == state)
+		return;
+	log_debug(server->worker->log, "S-%p: state %d -> %d", (void *) server, server->state, state);
+	server->state = state;
+}
+
+/* --- events --- */
+
+static size_t
+on_input(NetConn *conn, uint8_t *data, size_t len)
+{
+	Server *server = CONTAINER_OF(conn, Server, conn);
+	size_t used = len;
+
+	switch (server->state)
+	{
+		case SERVER_LOGIN:
+			used = server_login_input(server, data, len);
+			break;
+		case SERVER_IDLE:
+		case SERVER_SYNCING:
+		case SERVER_ACTIVE:
+		case SERVER_CLEANING:
+			used = relay_input(server, data, len);
+			break;
+		case SERVER_RESOLVING:
+		case SERVER_CONNECTING:
+		case SERVER_CLOSED:
+			break;
+	}
+	worker_run_actions(server->worker);
+	return used;
+}
+
+static void
+on_drained(NetConn *conn)
+{
+	Server *server = CONTAINER_OF(conn, Server, conn);
+
+	if (server->client != NULL)
+		client_update_flow(server->client);
+}
+
+static void
+on_connected(NetConn *conn)
+{
+	Server *server = CONTAINER_OF(conn, Server, conn);
+
+	server_set_state(server, SERVER_LOGIN);
+	server_login_start(server);
+	worker_run_actions(server->worker);
+}
+
+static void
+on_end(NetConn *conn, NetEnd why, int error)
+{
+	Server *server = CONTAINER_OF(conn, Server, conn);
+	Worker *worker = server->worker;
+	char reason[160];
+
+	switch (server->state)
+	{
+		case SERVER_RESOLVING:
+		case SERVER_CONNECTING:
+			snprintf(reason, sizeof(reason), "connect failed: %s", strerror(error));
+			server_log(server, LOG_LEVEL_WARNING, "%s", reason);
+			server_open_failed(server, "08P01", "connect failed", false);
+			break;
+		case SERVER_LOGIN:
+			server_open_failed(server, "08P01", "server closed the connection during login", false);
+			break;
+		default:
+			if (why == NET_END_ERROR && server->state != SERVER_IDLE)
+				server_log(server, LOG_LEVEL_DEBUG, "connection lost: %s", strerror(error));
+			server_close(server, "server conn crashed?");
+			break;
+	}
+	worker_run_actions(worker);
+}
+
+static void
+on_released(NetConn *conn)
+{
+	Server *server = CONTAINER_OF(conn, Server, conn);
+
+	paramset_unref(&server->worker->params, server->params);
+	free(server);
+}
+
+static const NetHandler server_handler = {
+	.on_input = on_input,
+	.on_drained = on_drained,
+	.on_connected = on_connected,
+	.on_end = on_end,
+	.on_released = on_released,
+};
+
+static void
+on_timer(Timer *timer, usec_t now)
+{
+	Server *server = CONTAINER_OF(timer, Server, timer);
+	Worker *worker = server->worker;
+
+	(void) now;
+	switch (server->state)
+	{
+		case SERVER_RESOLVING:
+		case SERVER_CONNECTING:
+		case SERVER_LOGIN:
+			server_open_failed(server, "08P01", "connect timeout", false);
+			break;
+		case SERVER_CLEANING:
+			server_close(server, "the server did not come to rest in time");
+			break;
+		default:
+			break;
+	}
+	worker_run_actions(worker);
+}
+
+/* --- opening --- */
+
+/* The host of the list whose turn it is, into server->host. */
+static void
+choose_host(Server *server, Database *database)
+{
+	const DatabaseSpec *spec = database->spec;
+	const char *hosts = spec->host;
+	int count = 1;
+	int pick;
+
+	if (hosts == NULL || hosts[0] == '\0')
+	{
+		const char *dir = server->worker->settings->unix_socket_dir;
+
+		snprintf(server->host, sizeof(server->host), "%s", dir != NULL && dir[0] != '\0' ? dir : "/tmp");
+		return;
+	}
+	for (const char *p = hosts; *p != '\0'; p++)
+		count += *p == ',';
+	pick = database->next_host % count;
+	if (!spec->load_balance_disabled)
+		database->next_host++;
+	while (pick-- > 0)
+		hosts = strchr(hosts, ',') + 1;
+	while (*hosts == ' ')
+		hosts++;
+	snprintf(server->host, sizeof(server->host), "%.*s", (int) strcspn(hosts, ", "), hosts);
+}
+
+static void
+start_connect(Server *server)
+{
+	server_set_state(server, SERVER_CONNECTING);
+	if (!net_connect(server->worker->loop, &server->conn, &server->address,
+					 &server->worker->settings->socket_options, &server_handler))
+	{
+		server_log(server, LOG_LEVEL_WARNING, "connect failed: %s", strerror(errno));
+		server_open_failed(server, "08P01", "connect failed", false);
+	}
+}
+
+static void
+on_resolved(void *arg, const NetAddress *addresses, int count, const char *error)
+{
+	Server *server = arg;
+	Worker *worker = server->worker;
+
+	server->dns = NULL;
+	if (count == 0)
+	{
+		server_log(server, LOG_LEVEL_WARNING, "DNS lookup failed: %s: %s", server->host, error);
+		server_open_failed(server, "08P01", "server DNS lookup failed", false);
+	}
+	else
+	{
+		server->address = addresses[server->id % (uint64_t) count];
+		start_connect(server);
+	}
+	worker_run_actions(worker);
+}
+
+static void
+find_address(Server *server)
+{
+	Worker *worker = server->worker;
+
+	if (server->host[0] == '/' || server->host[0] == '@')
+	{
+		if (net_address_unix(server->host, server->port, &server->address))
+			start_connect(server);
+		else
+			server_open_failed(server, "08P01", "connect failed: socket path too long", false);
+	}
+	else if (net_address_parse(server->host, server->port, &server->address))
+		start_connect(server);
+	else if ((server->dns = resolver_ask(worker->resolver, server->host, server->port, on_resolved, server)) == NULL)
+		server_open_failed(server, "08P01", "server DNS lookup failed", false);
+}
+
+void
+server_open(SessionPool *pool)
+{
+	Worker *worker = pool->worker;
+	usec_t now = worker_now(worker);
+	Server *server;
+
+	if (pool->database->spec == NULL || (server = calloc(1, sizeof(Server))) == NULL)
+	{
+		pool_open_impossible(&pool->policy, now, &worker->actions);
+		return;
+	}
+	server->worker = worker;
+	server->pool = pool;
+	server->conn.fd = -1;
+	server->conn.loop = worker->loop;
+	server->conn.handler = &server_handler;
+	server->id = ++worker->next_id;
+	server->params = paramset_ref(worker->params.empty);
+	server->tx_status = 'I';
+	server->connect_time = now;
+	server->port = pool->database->spec->port;
+	server->timer.fire = on_timer;
+	server_statements_init(&server->statements);
+	choose_host(server, pool->database);
+	list_append(&worker->servers, &server->node);
+	pool_slot_opening(&pool->policy, &server->slot, now);
+	timer_arm(net_timers(worker->loop), &server->timer,
+			  deadline_after(now, worker->settings->server_connect_timeout_us));
+	find_address(server);
+}
+
+/* --- closing --- */
+
+/* Take the server out of everything and close the socket; the pool has been told. */
+static void
+dispose(Server *server)
+{
+	Worker *worker = server->worker;
+
+	cancel_forget_server(server);
+	if (server->dns != NULL)
+		resolver_cancel(server->dns);
+	server->dns = NULL;
+	timer_disarm(net_timers(worker->loop), &server->timer);
+	expect_clear(server);
+	server_statements_clear(&server->statements, &worker->statements);
+	server_login_free(server->login);
+	server->login = NULL;
+	list_remove(&worker->servers, &server->node);
+	server_set_state(server, SERVER_CLOSED);
+	net_close(&server->conn);
+}
+
+void
+server_open_failed(Server *server, const char *sqlstate, const char *reason, bool refused)
+{
+	SessionPool *pool = server->pool;
+	Worker *worker = server->worker;
+
+	if (server->state == SERVER_CLOSED)
+		return;
+	snprintf(pool->last_error, sizeof(pool->last_error), "%s", reason);
+	snprintf(pool->last_error_code, sizeof(pool->last_error_code), "%s", sqlstate);
+	pool->login_refused = refused;
+	if (pool->database->spec != NULL && pool->database->spec->load_balance_disabled)
+		pool->database->next_host++;
+	server_log(server, LOG_LEVEL_LOG, "closing because: %s (age=%ds)", reason,
+			   (int) ((worker_now(worker) - server->connect_time) / USEC_PER_SEC));
+	pool_slot_open_failed(&server->slot, refused, worker_now(worker), &worker->actions);
+	dispose(server);
+	session_pool_rearm(pool);
+}
+
+void
+server_close(Server *server, const char *reason)
+{
+	SessionPool *pool = server->pool;
+	Worker *worker = server->worker;
+	Client *client = server->client;
+	Buf out = {0};
+
+	if (server->state == SERVER_CLOSED)
+		return;
+	if (server->state == SERVER_RESOLVING || server->state == SERVER_CONNECTING || server->state == SERVER_LOGIN)
+	{
+		server_open_failed(server, "08P01", reason, false);
+		return;
+	}
+	server_log(server, LOG_LEVEL_LOG, "closing because: %s (age=%ds)", reason,
+			   (int) ((worker_now(worker) - server->connect_time) / USEC_PER_SEC));
+	server->client = NULL;
+	if (server->state == SERVER_IDLE && wire_write_terminate(&out))
+		net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
+	buf_free(&out);
+	pool_slot_closed(&server->slot, worker_now(worker), &worker->actions);
+	dispose(server);
+	if (client != NULL)
+	{
+		client->server = NULL;
+		client_close(client, reason, reason);
+	}
+	session_pool_rearm(pool);
+}
+
+/* --- ready --- */
+
+void
+server_login_done(Server *server)
+{
+	SessionPool *pool = server->pool;
+	Worker *worker = server->worker;
+	const char *query = pool->database->spec != NULL ? pool->database->spec->connect_query : NULL;
+
+	server_login_teach(server);
+	server_login_free(server->login);
+	server->login = NULL;
+	pool->last_error[0] = '\0';
+	pool->login_refused = false;
+	if (query != NULL && query[0] != '\0' && !server->connect_query_sent)
+	{
+		Buf out = {0};
+
+		server->connect_query_sent = true;
+		server_set_state(server, SERVER_CLEANING);
+		if (wire_write_query(&out, slice_str(query)) && expect_push(server, EXPECT_QUERY))
+			net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
+		buf_free(&out);
+		return; /* errors are logged only; server_clean_next goes on */
+	}
+	timer_disarm(net_timers(worker->loop), &server->timer);
+	server_set_state(server, SERVER_IDLE);
+	pool_slot_opened(&server->slot, worker_now(worker), &worker->actions);
+	session_pool_rearm(pool);
+}
+
+/* --- cleaning --- */
+
+static void
+own_query(Server *server, Slice sql)
+{
+	Buf out = {0};
+
+	server->own_query = true;
+	server->own_query_failed = false;
+	if (wire_write_query(&out, sql) && expect_push(server, EXPECT_QUERY))
+		net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
+	else
+		server_close(server, "out of memory");
+	buf_free(&out);
+}
+
+static Slice
+check_query(const Settings *settings)
+{
+	return slice_is(slice_str(settings->server_check_query), "<empty>") ? slice_str("")
+																		  : slice_str(settings->server_check_query);
+}
+
+void
+server_clean_next(Server *server)
+{
+	Worker *worker = server->worker;
+	const Settings *settings = worker->settings;
+
+	if (server->state != SERVER_CLEANING || server->outstanding > 0 || server->cancels > 0 || server->stream_left > 0)
+		return;
+	if (server->slot.state == SLOT_OPENING)
+	{
+		server_login_done(server); /* connect_query has ended */
+		return;
+	}
+	if (server->own_query && server->own_query_failed)
+	{
+		server_close(server, "a query of the pooler's own failed");
+		return;
+	}
+	server->own_query = false;
+	if (server->fatal_error)
+		server_close(server, "server conn crashed?");
+	else if (server->tx_status != 'I')
+		own_query(server, slice_str("ROLLBACK"));
+	else if (server->needs_reset)
+	{
+		server->needs_reset = false;
+		own_query(server, slice_str(settings->server_reset_query));
+	}
+	else if (server->needs_check)
+	{
+		server->needs_check = false;
+		own_query(server, check_query(settings));
+	}
+	else
+	{
+		timer_disarm(net_timers(worker->loop), &server->timer);
+		server->stream_drop = false;
+		server_set_state(server, SERVER_IDLE);
+		pool_slot_clean(&server->slot, worker_now(worker), &worker->actions);
+		session_pool_rearm(server->pool);
+	}
+}
+
+void
+server_start_check(Server *server)
+{
+	Worker *worker = server->worker;
+
+	server_set_state(server, SERVER_CLEANING);
+	server->needs_check = worker->settings->server_check_query[0] != '\0';
+	timer_arm(net_timers(worker->loop), &server->timer, worker_now(worker) + CHECK_LIMIT_US);
+	server_clean_next(server);
+}

@@ -1,0 +1,368 @@
+/*
+ * server_login.c: logging in to PostgreSQL: startup packet, trust, clear-text, MD5 and SCRAM-SHA-256.
+ *
+ * The secret comes from the forced user's settings, the auth file, or the keys captured when the client itself logged in
+ * with SCRAM (then no password is stored anywhere).
+ */
+#include "session/session.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "wire/auth_md5.h"
+#include "wire/auth_scram.h"
+#include "wire/backend.h"
+#include "wire/frontend.h"
+#include "wire/msg.h"
+#include "wire/startup.h"
+
+#define FIXED_MAX 8192
+
+struct ServerLogin
+{
+	ScramClient scram;
+	bool scram_started;
+	bool authenticated;
+	Buf fixed; /* ParameterStatus messages of the untracked parameters, as they came */
+};
+
+void
+server_login_free(ServerLogin *login)
+{
+	if (login == NULL)
+		return;
+	scram_client_wipe(&login->scram);
+	buf_free(&login->fixed);
+	free(login);
+}
+
+void
+server_login_teach(Server *server)
+{
+	SessionPool *pool = server->pool;
+
+	if (pool->welcome != NULL)
+		return;
+	pool->welcome = paramset_ref(server->params);
+	buf_free(&pool->welcome_fixed);
+	if (server->login != NULL)
+	{
+		pool->welcome_fixed = server->login->fixed;
+		server->login->fixed = (Buf){0};
+	}
+}
+
+static void
+send_and_free(Server *server, Buf *out)
+{
+	net_send_bytes(&server->conn, buf_ptr(out), buf_len(out));
+	OPENSSL_cleanse(buf_ptr(out), buf_len(out));
+	buf_free(out);
+}
+
+static const char *
+server_user(const Server *server)
+{
+	return server->pool->role->name;
+}
+
+static int
+add_param(WireParam *params, int n, const char *name, const char *value)
+{
+	if (value == NULL || value[0] == '\0')
+		return n;
+	params[n].name = slice_str(name);
+	params[n].value = slice_str(value);
+	return n + 1;
+}
+
+void
+server_login_start(Server *server)
+{
+	const DatabaseSpec *spec = server->pool->database->spec;
+	WireParam params[8];
+	int n = 0;
+	Buf out = {0};
+
+	server->login = calloc(1, sizeof(ServerLogin));
+	if (server->login == NULL || spec == NULL)
+	{
+		server_open_failed(server, "53200", "out of memory", false);
+		return;
+	}
+	n = add_param(params, n, "user", server_user(server));
+	n = add_param(params, n, "database", spec->dbname);
+	n = add_param(params, n, "client_encoding", spec->client_encoding);
+	n = add_param(params, n, "datestyle", spec->datestyle);
+	n = add_param(params, n, "timezone", spec->timezone);
+	n = add_param(params, n, "application_name", spec->application_name);
+	server_log(server, LOG_LEVEL_LOG, "new connection to server");
+	if (!wire_write_startup(&out, params, n))
+	{
+		buf_free(&out);
+		server_open_failed(server, "53200", "out of memory", false);
+		return;
+	}
+	send_and_free(server, &out);
+}
+
+/* The password in clear, or NULL; md5 and SCRAM secrets come through secret(). */
+static const char *
+secret(const Server *server)
+{
+	const DatabaseSpec *spec = server->pool->database->spec;
+	const Role *role = server->pool->role;
+
+	if (spec != NULL && spec->user != NULL && spec->password != NULL && spec->password[0] != '\0')
+		return spec->password;
+	if (role->plain != NULL)
+		return role->plain;
+	if (role->spec != NULL && role->spec->secret != NULL && role->spec->secret[0] != '\0')
+		return role->spec->secret;
+	return NULL;
+}
+
+static bool
+is_md5(const char *text)
+{
+	return wire_md5_is_stored(slice_str(text));
+}
+
+static bool
+is_scram(const char *text)
+{
+	return strncmp(text, "SCRAM-SHA-256$", 14) == 0;
+}
+
+static bool
+no_secret(Server *server, const char *method)
+{
+	char reason[200];
+
+	snprintf(reason, sizeof(reason), "no usable secret for user \"%.64s\": the server asks for %s", server_user(server),
+			 method);
+	server_log(server, LOG_LEVEL_WARNING, "%s", reason);
+	server_open_failed(server, "28P01", "bouncer config error", true);
+	return false;
+}
+
+static bool
+answer_cleartext(Server *server, Buf *out)
+{
+	const char *text = secret(server);
+
+	if (text == NULL || is_md5(text) || is_scram(text))
+		return no_secret(server, "a clear-text password");
+	return wire_write_password(out, slice_str(text));
+}
+
+static bool
+answer_md5(Server *server, Buf *out, const uint8_t salt[4])
+{
+	const char *text = secret(server);
+	char response[WIRE_MD5_SIZE];
+
+	if (text == NULL || is_scram(text))
+		return no_secret(server, "md5");
+	return wire_md5_response(slice_str(text), slice_str(server_user(server)), salt, response) &&
+		   wire_write_password(out, slice_str(response));
+}
+
+/* A password in clear, or {NULL, 0}. */
+static Slice
+clear_password(const Server *server)
+{
+	const char *text = secret(server);
+
+	return text != NULL && !is_md5(text) && !is_scram(text) ? slice_str(text) : (Slice){NULL, 0};
+}
+
+static bool
+offers_scram(const WireAuth *auth)
+{
+	size_t pos = 0;
+	Slice name;
+
+	while (wire_auth_next_mechanism(auth, &pos, &name))
+		if (slice_is(name, SCRAM_MECHANISM))
+			return true;
+	return false;
+}
+
+static bool
+start_scram(Server *server, Buf *out, const WireAuth *auth)
+{
+	ServerLogin *login = server->login;
+	ScramMessage first;
+
+	if (!offers_scram(auth))
+		return no_secret(server, "a SASL mechanism that is not SCRAM-SHA-256");
+	if (clear_password(server).ptr == NULL && server->pool->role->scram_keys.iterations == 0)
+		return no_secret(server, "scram-sha-256");
+	login->scram_started = true;
+	return scram_client_first(&login->scram, (Slice){NULL, 0}, false, &first) == SCRAM_OK &&
+		   wire_write_sasl_initial(out, SCRAM_MECHANISM, scram_message_slice(&first));
+}
+
+static bool
+continue_scram(Server *server, Buf *out, Slice data)
+{
+	ScramMessage final;
+	ScramStatus status;
+
+	if (!server->login->scram_started)
+		return false;
+	status = scram_client_final(&server->login->scram, data, clear_password(server), &server->pool->role->scram_keys,
+								&final);
+	if (status != SCRAM_OK)
+		server_log(server, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
+	return status == SCRAM_OK && wire_write_sasl_response(out, scram_message_slice(&final));
+}
+
+/* False when the dialogue cannot go on; the server is closed then or will be. */
+static bool
+authentication(Server *server, Slice payload)
+{
+	WireAuth auth;
+	Buf out = {0};
+	bool ok;
+
+	if (!wire_read_authentication(payload, &auth))
+		return false;
+	switch (auth.code)
+	{
+		case AUTH_OK: server->login->authenticated = true; return true;
+		case AUTH_CLEARTEXT: ok = answer_cleartext(server, &out); break;
+		case AUTH_MD5: ok = answer_md5(server, &out, auth.salt); break;
+		case AUTH_SASL: ok = start_scram(server, &out, &auth); break;
+		case AUTH_SASL_CONTINUE: ok = continue_scram(server, &out, auth.data); break;
+		case AUTH_SASL_FINAL:
+			return server->login->scram_started && scram_client_verify(&server->login->scram, auth.data) == SCRAM_OK;
+		default: ok = no_secret(server, "an unknown authentication method"); break;
+	}
+	if (ok)
+		send_and_free(server, &out);
+	else
+		buf_free(&out);
+	return ok;
+}
+
+static void
+login_error(Server *server, Slice payload)
+{
+	WireError error;
+	char message[256];
+	char code[6] = "08P01";
+	bool starting;
+
+	if (!wire_read_error(payload, &error))
+	{
+		server_open_failed(server, code, "server login failed", false);
+		return;
+	}
+	snprintf(message, sizeof(message), "%.*s", (int) (error.message.len < 250 ? error.message.len : 250),
+			 (const char *) error.message.ptr);
+	if (error.code.len == 5)
+		memcpy(code, error.code.ptr, 5);
+	starting = strcmp(code, "57P03") == 0;
+	server_log(server, LOG_LEVEL_WARNING, "server login failed: FATAL %s", message);
+	server_open_failed(server, code, message, !starting);
+}
+
+static void
+backend_key(Server *server, Slice payload)
+{
+	uint32_t pid;
+	Slice key;
+
+	if (!wire_read_backend_key(payload, &pid, &key) || key.len > sizeof(server->cancel_key))
+		return;
+	server->backend_pid = pid;
+	server->cancel_key_len = (uint8_t) key.len;
+	memcpy(server->cancel_key, key.ptr, key.len);
+}
+
+/* Tracked parameters go into the set; the others are kept as they came, to be told to every client. */
+static void
+parameter(Server *server, const uint8_t *data, size_t total)
+{
+	Slice name;
+	Slice value;
+	int index;
+
+	if (!wire_read_parameter_status(slice_make(data + WIRE_HEADER_SIZE, total - WIRE_HEADER_SIZE), &name, &value))
+		return;
+	index = params_index(&server->worker->params, name);
+	if (index >= 0)
+		paramset_change(&server->worker->params, &server->params, index, value);
+	else if (server->pool->welcome == NULL && buf_len(&server->login->fixed) + total < FIXED_MAX)
+		(void) !buf_append(&server->login->fixed, data, total);
+}
+
+/* False ends the login. */
+static bool
+login_message(Server *server, uint8_t *data, size_t total)
+{
+	Slice payload = slice_make(data + WIRE_HEADER_SIZE, total - WIRE_HEADER_SIZE);
+
+	switch (data[0])
+	{
+		case BE_AUTHENTICATION:
+			if (authentication(server, payload))
+				return true;
+			server_open_failed(server, "28P01", "server authentication failed", true);
+			return false;
+		case BE_ERROR_RESPONSE:
+			login_error(server, payload);
+			return false;
+		case BE_PARAMETER_STATUS:
+			parameter(server, data, total);
+			return true;
+		case BE_BACKEND_KEY_DATA:
+			backend_key(server, payload);
+			return true;
+		case BE_READY_FOR_QUERY:
+			if (!server->login->authenticated)
+			{
+				server_open_failed(server, "08P01", "server skipped authentication", true);
+				return false;
+			}
+			server->tx_status = 'I';
+			server_login_done(server);
+			return false;
+		case BE_NOTICE_RESPONSE:
+		case BE_NEGOTIATE_PROTOCOL_VERSION:
+			return true;
+		default:
+			server_open_failed(server, "08P01", "unexpected message during server login", false);
+			return false;
+	}
+}
+
+size_t
+server_login_input(Server *server, uint8_t *data, size_t len)
+{
+	size_t pos = 0;
+
+	while (pos < len && server->state == SERVER_LOGIN)
+	{
+		WireHeader header;
+		WireStatus status = wire_read_header(data + pos, len - pos, &header);
+		size_t total = (size_t) header.payload_len + WIRE_HEADER_SIZE;
+
+		if (status == WIRE_NEED_MORE)
+			break;
+		if (status == WIRE_BAD || total > NET_READ_SIZE)
+		{
+			server_open_failed(server, "08P01", "bad packet during server login", false);
+			break;
+		}
+		if (total > len - pos)
+			break;
+		pos += total;
+		if (!login_message(server, data + pos - total, total))
+			break;
+	}
+	return server->state == SERVER_CLOSED ? len : pos;
+}

@@ -1,0 +1,411 @@
+/*
+ * session.h: the objects of the data path: a Worker, and below it databases, roles, pools, clients, servers.
+ *
+ * Ownership: a Worker owns everything here and runs on one thread with one NetLoop; there is no other mutable state.
+ *
+ *   Worker ── Database (by name) ─┐
+ *          └─ Role (by name) ─────┴─ SessionPool (database, role) ── Server (one per slot)
+ *          └─ Client ── Server while linked
+ *
+ * A request of a client is a *group*: one Query (or FunctionCall), or the extended-protocol messages up to Sync.  A group ends with
+ * one ReadyForQuery.  In transaction mode a client is linked to a server from the first message of a group until a
+ * ReadyForQuery says "idle" with nothing outstanding.
+ *
+ * Life ends in one place: *_close() takes an object out of every list and map at once and closes its socket; its memory is
+ * freed by the loop's on_released at the end of the iteration.
+ */
+#ifndef PGWEIR_SESSION_SESSION_H
+#define PGWEIR_SESSION_SESSION_H
+
+#include "base/buf.h"
+#include "base/histogram.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "net/net.h"
+#include "net/resolver.h"
+#include "pool/pool.h"
+#include "session/options.h"
+#include "session/params.h"
+#include "session/prepared.h"
+#include "session/stats.h"
+#include "wire/auth_scram.h"
+
+typedef struct Worker Worker;
+typedef struct Client Client;
+typedef struct Server Server;
+typedef struct Database Database;
+typedef struct Role Role;
+typedef struct SessionPool SessionPool;
+typedef struct ClientLogin ClientLogin;
+typedef struct ServerLogin ServerLogin;
+
+/* --- clients --- */
+
+typedef enum ClientState
+{
+	CLIENT_STARTUP, /* waits for the startup packet; list logins */
+	CLIENT_AUTH,	/* authentication dialogue; list logins */
+	CLIENT_WELCOME, /* authenticated; waits for a server connection to learn the server's parameters; list logins */
+	CLIENT_IDLE,	/* logged in, no server; list clients */
+	CLIENT_WAITING, /* its request is in the pool's queue; input paused; list clients */
+	CLIENT_SYNCING, /* linked; its session parameters are being set on the server; input paused; list clients */
+	CLIENT_ACTIVE,	/* linked; list clients */
+	CLIENT_CONSOLE, /* talks to the admin console; list clients */
+	CLIENT_CLOSED,	/* on no list; freed by on_released */
+} ClientState;
+
+/* What happens to the rest of a group that was answered by the sidecar itself. */
+typedef enum ClientReject
+{
+	REJECT_NONE,
+	REJECT_TO_SYNC,	 /* an error was sent: drop messages up to Sync, answer that with ReadyForQuery */
+	REJECT_MESSAGE,	 /* drop the one message that is being read (a large Query), then ReadyForQuery */
+	REJECT_COPY,	 /* our CopyFail was sent: drop CopyData up to CopyDone or CopyFail */
+} ClientReject;
+
+struct Client
+{
+	NetConn conn;
+	Worker *worker; /* borrowed */
+	ClientState state;
+	uint8_t cancel_key[8];
+	MapNode cancel_node; /* Worker.cancel_keys, from login on */
+	ListNode node;
+	uint64_t id;
+	NetPeer peer;
+
+	Database *database;	 /* borrowed, set by the startup packet */
+	Role *role;			 /* borrowed, set by the startup packet */
+	SessionPool *pool;	 /* borrowed, set after login; NULL for the console */
+	Server *server;		 /* borrowed while SYNCING and ACTIVE */
+	PoolWaiter waiter;	 /* queued while WAITING and WELCOME */
+	Timer timer;		 /* the earliest of everything that can happen to this client by time */
+	const ParamSet *params; /* counted reference */
+	ClientStatements *statements; /* owned; NULL until the first named one */
+	ClientLogin *login;	 /* owned; NULL after login */
+	char *startup_app;	 /* owned; application_name suffix base when application_name_add_host */
+
+	/* the message being read */
+	size_t stream_left;	 /* bytes of it still to come */
+	bool stream_drop;	 /* ... and to be dropped rather than forwarded */
+	bool stream_ends_group; /* ... after which the group is complete */
+
+	/* the group being read or run */
+	bool in_group;		 /* extended messages since the last Sync were forwarded */
+	bool group_seen_whole; /* its end was visible when it began, so its deadline runs already */
+	bool group_extended;
+	bool console_admin;	 /* CONSOLE: all commands, not only SHOW */
+	bool tx_failed;		 /* the server was taken away inside a transaction: we answer until its end */
+	bool local_ends_tx;	 /* tx_failed: the statement parsed last is ROLLBACK or COMMIT */
+	bool local_skip;	 /* ... an error was given: drop up to Sync */
+	bool local_ran;		 /* ... and that statement was executed */
+	bool bad_deadline_told;
+	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
+	bool wait_notified;	 /* query_wait_notify was sent for this wait */
+	bool suspended;
+	bool has_key;		 /* in Worker.cancel_keys */
+	bool counted;		 /* in the clients of its database, role and pool */
+	bool quiet;			 /* a cancel request: not worth a log line */
+	bool expired;		 /* a cancel for the deadline of the running group is under way */
+	ClientReject reject;
+	const char *doom, *doom_fatal; /* static; close with these once what was read is sent on */
+	usec_t group_since;	 /* when it arrived (or was queued) */
+	usec_t held_since;	 /* hold: when the next group arrived; 0 = none is held */
+	usec_t waited_us;	 /* its time in the queue */
+	usec_t granted_at;	 /* when it got its server */
+	usec_t budget_us;	 /* its deadline as a duration, 0 = none */
+	deadline_t deadline; /* armed from the moment the group is complete */
+	deadline_t grace_until;
+	uint64_t fingerprint;/* class of its first statement, 0 = not computed */
+
+	usec_t session_deadline_us; /* from startup parameter or SET; 0 = none, -1 = not given */
+	usec_t connect_time, request_time, idle_since, tx_since, write_blocked_since;
+};
+
+/* --- servers --- */
+
+typedef enum ServerState
+{
+	SERVER_RESOLVING,  /* waits for DNS; slot OPENING */
+	SERVER_CONNECTING, /* slot OPENING */
+	SERVER_LOGIN,	   /* slot OPENING */
+	SERVER_IDLE,	   /* slot IDLE */
+	SERVER_SYNCING,	   /* linked; setting the client's parameters; slot ACTIVE */
+	SERVER_ACTIVE,	   /* linked; slot ACTIVE */
+	SERVER_CLEANING,   /* between clients; slot CLEANING */
+	SERVER_CLOSED,	   /* in no list; freed by on_released */
+} ServerState;
+
+struct Server
+{
+	NetConn conn;
+	PoolSlot slot;
+	Worker *worker;		/* borrowed */
+	SessionPool *pool;	/* borrowed */
+	ServerState state;
+	ListNode node;		/* Worker.servers */
+	uint64_t id;
+	Client *client;		/* borrowed while SYNCING and ACTIVE */
+	ServerLogin *login; /* owned; NULL after login */
+	ResolverQuery *dns; /* while RESOLVING */
+	NetAddress address;
+	char host[64];		/* as asked, for the log and SHOW */
+	int port;
+
+	uint32_t backend_pid;
+	uint8_t cancel_key[32];
+	uint8_t cancel_key_len;
+	char tx_status;		/* of the last ReadyForQuery: I, T, E */
+	bool copy_in;		/* the server reads CopyData */
+	bool copy_in_ending;/* CopyDone or CopyFail has been sent */
+	bool skipping;		/* after an error in the extended protocol: it drops messages up to a Sync not yet sent */
+	bool needs_reset, needs_check;
+	bool rewrite_cancel;/* the next 57014 is our deadline's */
+	bool own_query, own_query_failed; /* a statement of the sidecar's own (SET, reset, check) is running; it failed */
+	bool connect_query_sent;
+	bool fatal_error;	/* the server said FATAL: its end follows */
+	bool partial_request; /* half a message was forwarded: unusable if the client goes now */
+	int outstanding;	/* ReadyForQuery messages still to come */
+	uint64_t group_serial; /* counts finished groups: a late cancel can tell that its target is over */
+	int cancels;		/* cancel connections that may still hit this server */
+	size_t stream_left; /* bytes of the current message still to be forwarded */
+	bool stream_drop;
+	Buf expected;		/* one byte per answer still to come: expect.h */
+	Buf parses;			/* Statement pointers of the Parse answers still to come */
+	ServerStatements statements;
+	const ParamSet *params; /* counted reference; NULL before login */
+	Timer timer;
+	usec_t connect_time, request_time, linked_at, query_since;
+	const char *close_reason; /* static; set while closing */
+};
+
+/* --- databases, roles, pools --- */
+
+struct Database
+{
+	MapNode node;			  /* Worker.databases */
+	Worker *worker;
+	char *name;				  /* owned */
+	const DatabaseSpec *spec; /* borrowed from the current Settings, or own_spec; NULL once removed from the file */
+	DatabaseSpec own_spec;	  /* filled from the template for automatic ones */
+	PoolGroup group;
+	int clients;
+	bool paused, disabled, waiting_close;
+	int next_host;			  /* round robin over a host list */
+	usec_t unused_since;
+};
+
+struct Role
+{
+	MapNode node;			  /* Worker.roles */
+	char *name;				  /* owned */
+	const UserSpec *spec;	  /* borrowed from the current Settings; NULL when not listed */
+	PoolGroup group;
+	int clients;
+	char *plain;			  /* owned, wiped: password captured by auth_type plain */
+	ScramVerifier verifier;	  /* made from a clear password of the auth file; iterations == 0: not yet */
+	uint64_t verifier_of;	  /* hash of the password it was made from */
+	ScramKeys scram_keys;	  /* captured at a SCRAM login, or derived once: reach the server without a stored password */
+};
+
+struct SessionPool
+{
+	Pool policy;
+	MapNode node;		/* Worker.pools */
+	ListNode list_node; /* Worker.pool_list, in order of creation */
+	Worker *worker;
+	Database *database;
+	Role *role;			/* whose connections these are: forced user or the client's own */
+	PoolMode mode;
+	Timer timer;		/* pool_next_event */
+	const ParamSet *welcome; /* counted; what the server reported at the first login; NULL before */
+	Buf welcome_fixed;	/* ParameterStatus messages of the untracked parameters, ready to send */
+	char last_error[256];/* why the last server login failed */
+	char last_error_code[6];
+	bool login_refused;	/* the server itself refused the last login */
+	SessionStats stats;
+};
+
+/* --- the console, seen from here --- */
+
+typedef struct ConsoleOps
+{
+	void *arg;
+	/* A console client sent a command.  The answer may come later; reading is paused until console_done(). */
+	void (*query)(void *arg, Client *client, Slice sql);
+	/* The client is going away. */
+	void (*closed)(void *arg, Client *client);
+} ConsoleOps;
+
+typedef enum WorkerPhase
+{
+	WORKER_RUNNING,
+	WORKER_DRAIN_SERVERS, /* SHUTDOWN WAIT_FOR_SERVERS */
+	WORKER_DRAIN_CLIENTS, /* SHUTDOWN WAIT_FOR_CLIENTS */
+	WORKER_STOPPED,
+} WorkerPhase;
+
+struct Worker
+{
+	NetLoop *loop;
+	Log *log;
+	Resolver *resolver;
+	const Settings *settings; /* borrowed until the next worker_apply_settings */
+	const char *version;
+	ConsoleOps console;
+	WorkerPhase phase;
+	bool paused;   /* PAUSE without a database */
+	bool suspended;
+	uint64_t hash_seed;
+	uint8_t mock_secret[32]; /* makes up verifiers for unknown users */
+	Map databases, roles, pools, cancel_keys;
+	List pool_list, clients, logins, servers;
+	ParamRegistry params;
+	StatementRegistry statements;
+	PoolActions actions;
+	int client_count;	/* all connected clients, logins included */
+	int cancel_jobs;
+	List cancels;
+	uint64_t next_id;
+	bool running_actions;
+};
+
+/* --- worker.c --- */
+typedef struct WorkerOptions
+{
+	NetLoop *loop;
+	Log *log;
+	const Settings *settings;
+	const char *version;
+	ConsoleOps console;
+} WorkerOptions;
+
+extern Worker *worker_create(const WorkerOptions *options);
+extern void worker_free(Worker *worker);
+/* A connection was accepted; takes the descriptor over. */
+extern void worker_accept(Worker *worker, int fd, const NetPeer *peer);
+/* Switch to new settings; the old ones may be freed when this returns. */
+extern void worker_apply_settings(Worker *worker, const Settings *settings);
+/* Carry out what the policy decided.  Every handler that calls into pool/ ends with this. */
+extern void worker_run_actions(Worker *worker);
+/* Database by name, made from the template if there is one; NULL when unknown. */
+extern Database *worker_database(Worker *worker, const char *name);
+extern Role *worker_role(Worker *worker, const char *name);
+/* A verifier for a password stored in clear, made once per role (it takes milliseconds) and kept. */
+extern bool role_plain_verifier(Worker *worker, Role *role, const char *password, uint32_t iterations,
+								ScramVerifier *out) MUST_CHECK;
+extern SessionPool *worker_pool(Worker *worker, Database *database, Role *role);
+/* PAUSE, RESUME, RECONNECT, KILL of one database, or of all (NULL). */
+extern void worker_pause(Worker *worker, Database *database);
+extern void worker_resume(Worker *worker, Database *database);
+extern void worker_reconnect(Worker *worker, Database *database);
+extern void worker_kill(Worker *worker, Database *database);
+/* Are there servers still linked to a client (PAUSE waits for that), or marked close_needed (WAIT_CLOSE)? */
+extern bool worker_has_active_servers(const Worker *worker, const Database *database);
+extern bool worker_has_closing_servers(const Worker *worker, const Database *database);
+extern void worker_shutdown(Worker *worker, WorkerPhase phase);
+/* True when the phase's condition is met and the process may end. */
+extern bool worker_is_drained(const Worker *worker);
+extern void worker_close_all(Worker *worker);
+static inline usec_t
+worker_now(const Worker *worker)
+{
+	return net_now(worker->loop);
+}
+/* Arm the pool's timer for its next event. */
+extern void session_pool_rearm(SessionPool *pool);
+
+/* --- client.c --- */
+extern Client *client_create(Worker *worker, int fd, const NetPeer *peer);
+extern void client_set_state(Client *client, ClientState state);
+/* End the session: FATAL `message` (sqlstate 08P01) unless NULL, then close; the server it holds is cleaned. `reason` goes to the log. */
+extern void client_close(Client *client, const char *reason, const char *fatal_message);
+extern void client_close_error(Client *client, const char *sqlstate, const char *message);
+extern void client_rearm_timer(Client *client);
+/* Decide whether input may flow now, and pause or resume accordingly. */
+extern void client_update_flow(Client *client);
+extern void client_send_buf(Client *client, Buf *buf); /* sends and frees the content */
+extern void client_log(const Client *client, LogLevel level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+extern const char *client_name(const Client *client, char *buf, size_t size);
+extern bool client_is_linked(const Client *client);
+
+/* --- client_login.c --- */
+extern size_t client_login_input(Client *client, uint8_t *data, size_t len);
+extern void client_login_finish(Client *client); /* the pool's welcome parameters are known */
+extern void client_login_free(ClientLogin *login);
+
+/* --- request.c: what a logged-in client sends --- */
+extern size_t request_input(Client *client, uint8_t *data, size_t len);
+/* The group (queued or just begun) is not run: ERROR to the client, the rest of the group is dropped, the session goes on. */
+typedef struct RequestError
+{
+	const char *sqlstate, *message, *detail, *hint; /* detail and hint may be NULL */
+} RequestError;
+extern void request_reject(Client *client, const RequestError *error);
+
+/* --- local.c: a transaction whose server was taken away --- */
+extern size_t local_message(Client *client, uint8_t *data, size_t len);
+
+/* --- relay.c: what servers send --- */
+extern size_t relay_input(Server *server, uint8_t *data, size_t len);
+
+/* --- server.c --- */
+extern void server_open(SessionPool *pool); /* answers POOL_OPEN */
+extern void server_set_state(Server *server, ServerState state);
+/* Close for `reason`; a linked client is told and closed too. */
+extern void server_close(Server *server, const char *reason);
+/* OPENING failed: fail_waiters when the server itself refused. */
+extern void server_open_failed(Server *server, const char *sqlstate, const char *reason, bool refused);
+extern void server_login_done(Server *server);
+/* Take the next step of cleaning; ends in the pool. */
+extern void server_clean_next(Server *server);
+extern void server_start_check(Server *server); /* answers POOL_CHECK */
+extern void server_log(const Server *server, LogLevel level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+extern void server_count_error(Server *server, Slice code);
+
+/* --- server_login.c --- */
+extern void server_login_start(Server *server);
+extern size_t server_login_input(Server *server, uint8_t *data, size_t len);
+/* The pool learns from this login what its sessions look like, unless it knows already. */
+extern void server_login_teach(Server *server);
+extern void server_login_free(ServerLogin *login);
+
+/* --- link.c --- */
+extern void link_grant(Client *client, Server *server, usec_t waited_us); /* answers POOL_GRANT */
+extern void link_fail(Client *client, const PoolAction *action);		  /* answers POOL_FAIL */
+/* The client needs it no more and the server is between groups: back to the pool. */
+extern void link_release(Client *client);
+/* The client goes away, whatever the server is doing: cancel, drain, clean. */
+extern void link_abandon(Client *client);
+/* SYNCING: something of the answer to the SETs was read. */
+extern void link_sync_progress(Server *server);
+
+/* --- deadline.c --- */
+/* The deadline that applies to a group, as a duration; tag_us is the statement comment's (-1 = none). */
+extern usec_t deadline_budget(const Client *client, usec_t tag_us);
+/* The client's own comment in this statement, -1 when there is none. */
+extern usec_t deadline_from_comment(Client *client, Slice sql);
+extern usec_t deadline_parse(Slice value); /* -1 = malformed */
+/* The running group's deadline (or its grace) has passed. */
+extern void deadline_expired(Client *client, usec_t now);
+extern void deadline_grace_passed(Client *client, usec_t now);
+/* DETAIL text: "Deadline 250 ms: waited 180 ms for a server connection, ran 70 ms." */
+extern const char *deadline_detail(const Client *client, usec_t now, char *buf, size_t size);
+
+/* --- cancel.c --- */
+typedef enum CancelWhy
+{
+	CANCEL_CLIENT,	 /* the client's CancelRequest */
+	CANCEL_DEADLINE,
+	CANCEL_GONE,	 /* the client disconnected */
+} CancelWhy;
+/* Cancel what the server runs now; the server takes no other statement until this is over. */
+extern void cancel_server(Server *server, CancelWhy why);
+/* A CancelRequest arrived with this key. */
+extern void cancel_by_key(Worker *worker, const uint8_t key[8]);
+/* The server is gone. */
+extern void cancel_forget_server(Server *server);
+extern void cancel_close_all(Worker *worker);
+
+#endif
