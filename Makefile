@@ -19,7 +19,7 @@ install: all ## install the daemon, its manual pages and the extension
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 doc/pgweir.5
 deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench
-demo: all deps-check ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
+demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/bench
