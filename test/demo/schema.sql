@@ -45,4 +45,3 @@ ALTER TABLE orders ADD PRIMARY KEY (order_id);
 
 \echo statistics
 VACUUM (ANALYZE) products, inventory, orders;
-CHECKPOINT;
