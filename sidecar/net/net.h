@@ -81,12 +81,14 @@ struct NetConn
 {
 	NetLoop *loop;				/* borrowed: outlives every connection */
 	const NetHandler *handler;	/* borrowed: static */
-	int fd;						/* -1 when not open */
+	int fd;						/* for getsockopt and the like; net_is_open() tells whether there is one */
 	bool early_hangup;			/* owner's choice: report a closed peer also while paused (clients: yes, servers: no) */
 	bool _paused;
 	bool _connecting;
-	bool _ended;				/* on_end was or will be called */
+	bool _open;					/* fd is ours */
+	bool _ended;				/* on_end was called, or never will be */
 	bool _closing;				/* net_close_flushed: closes when drained */
+	bool _closed;				/* net_close was called */
 	bool _registered;			/* known to epoll */
 	uint32_t _armed;			/* epoll events asked for */
 	int _pending_error;			/* errno of a failed write that on_end will report */
@@ -94,6 +96,7 @@ struct NetConn
 	Buf _out;					/* queued output */
 	ListNode _ready_node;		/* on the loop's ready list */
 	ListNode _closed_node;		/* on the loop's closed list */
+	struct NetLinger *_linger;	/* owned; while closing */
 };
 
 /* --- loop --- */
@@ -129,9 +132,11 @@ typedef struct NetSocketOptions
 	int buffer_bytes;
 } NetSocketOptions;
 
-/* Take over a connected descriptor (from a listener).  The conn must be zeroed. */
+/* Take over a connected descriptor (from a listener).  The conn must be zeroed but for early_hangup.  false: the descriptor is still
+ * the caller's, the conn is as after a failed net_connect. */
 extern bool net_adopt(NetLoop *loop, NetConn *conn, int fd, const NetHandler *handler) MUST_CHECK;
-/* Start to connect; the result comes as on_connected or on_end.  false: not even a socket could be had. */
+/* Start to connect; the result comes as on_connected or on_end.  false: not even a socket could be had (errno tells); the conn
+ * is not open, but net_close() works and leads to on_released.  The conn must be zeroed but for early_hangup. */
 extern bool net_connect(NetLoop *loop, NetConn *conn, const NetAddress *to, const NetSocketOptions *options,
 						const NetHandler *handler) MUST_CHECK;
 /* Write, or queue what cannot be written now.  The iovecs are not changed and are free again on return. */
@@ -155,23 +160,31 @@ net_held(const NetConn *conn)
 {
 	return buf_len(&conn->_in);
 }
-/* Stop on_input; cheap: no system call until an event really comes. */
+/* Stop on_input; cheap: no system call until an event really comes.  What is sent to the peer is not touched by it. */
 extern void net_pause(NetConn *conn);
-/* Go on: held bytes are presented again in this or the next iteration, then reading continues. */
+/* Go on: held bytes are presented again in this or the next iteration, then reading continues.  Nothing happens when not paused. */
 extern void net_resume(NetConn *conn);
 static inline bool
 net_is_paused(const NetConn *conn)
 {
 	return conn->_paused;
 }
-/* Close now: unsent output is lost.  Accepts a conn that is not open. on_released follows at the end of the iteration in any case. */
+/*
+ * Close now: unsent output is lost.  Safe inside the conn's own callbacks: the bytes given to on_input stay readable until it returns.
+ * on_released follows at the end of the iteration in any case; a second call does nothing.  Of a conn that was never adopted or
+ * connected `loop` and `handler` must be set.
+ */
 extern void net_close(NetConn *conn);
-/* Stop reading, write what is queued, then close; at most linger_us, then it closes anyway.  No further event but on_released. */
+/*
+ * Write what is queued, tell the peer that this was all, and close when it has closed too: so that it reads the last message rather
+ * than a reset.  What it still sends is thrown away.  After at most linger_us the conn is closed anyway.  No further event but
+ * on_released.
+ */
 extern void net_close_flushed(NetConn *conn, usec_t linger_us);
 static inline bool
 net_is_open(const NetConn *conn)
 {
-	return conn->fd >= 0;
+	return conn->_open;
 }
 
 /* --- listening --- */
@@ -179,20 +192,34 @@ net_is_open(const NetConn *conn)
 struct NetListener
 {
 	NetLoop *loop;
-	int fd;
+	int fd; /* -1 when closed */
 	void (*on_accept)(NetListener *listener, int fd, const NetPeer *peer); /* fd is the callee's, non-blocking and close-on-exec */
 	void *owner;
 	NetSocketOptions socket_options; /* applied to accepted sockets (and TCP_NODELAY) */
 	char name[128];					 /* "127.0.0.1:6432", "unix:/tmp/.s.PGSQL.6432" for logs */
-	uint32_t _armed;
+	bool keep_file;					 /* net_listener_close leaves the socket's file: another process listens on it */
+	int family;						 /* AF_INET, AF_INET6 or AF_UNIX */
+	bool _paused;					 /* the owner wants no accepts */
+	bool _registered;				 /* known to epoll */
+	dev_t _file_dev;				 /* the socket file that was made, so that nobody else's is removed */
+	ino_t _file_ino;
+	usec_t _complained;				 /* when a failing accept was last logged */
+	Timer _rest;					 /* armed: no accepts for a moment, descriptors ran out */
 };
 
-/* Listen on a TCP address ("*", a name or an address) or a Unix path; on failure writes why into error and returns false. "*" makes
- * one dual-stack listener. An existing stale socket file is replaced, a live one is an error. */
+/*
+ * Listen on a TCP address ("*", a name or an address) or a Unix path; on failure writes why into error and returns false.  "*" makes one
+ * dual-stack listener; a name with several addresses the first that works, IPv4 before IPv6 (use net_lookup for all); port 0
+ * lets the system choose (the name tells).  A name is looked up in a blocking way: at start only.  An existing stale
+ * socket file is replaced, a live one is an error.  The caller sets on_accept, owner, socket_options.  The listener must not be freed
+ * inside on_accept.
+ */
 extern bool net_listen_tcp(NetLoop *loop, NetListener *listener, const char *host, int port, int backlog,
 						   bool reuse_port, char *error, size_t error_size) MUST_CHECK;
 extern bool net_listen_unix(NetLoop *loop, NetListener *listener, const char *directory, int port, int mode,
 							int backlog, char *error, size_t error_size) MUST_CHECK;
+/* Accept on a socket that listens already (socket activation); takes the descriptor over, also its file. */
+extern bool net_listen_fd(NetLoop *loop, NetListener *listener, int fd, char *error, size_t error_size) MUST_CHECK;
 /* Stop accepting (descriptor limit, suspend) and go on. */
 extern void net_listener_pause(NetListener *listener, bool paused);
 /* Close; a Unix socket's file is removed. */
@@ -207,22 +234,30 @@ struct NetWatch
 	void (*on_ready)(NetWatch *watch, bool readable, bool writable);
 	void *owner;
 	bool _registered;
+	uint32_t _events; /* asked for */
 };
 
+/* on_ready gets what was asked for; errors and hang-ups count as both.  With neither asked for the descriptor is left alone. */
 extern bool net_watch(NetLoop *loop, NetWatch *watch, int fd, bool readable, bool writable) MUST_CHECK;
 extern bool net_watch_change(NetWatch *watch, bool readable, bool writable) MUST_CHECK;
-/* Stop watching; does not close the descriptor. */
+/* Stop watching, before the descriptor is closed; does not close it.  The watch may be freed at once. */
 extern void net_unwatch(NetWatch *watch);
 
 /* --- addresses --- */
 
 /* A numeric address or Unix path to a NetAddress; false when it is a name (resolve it) or malformed. */
 extern bool net_address_parse(const char *host, int port, NetAddress *out) MUST_CHECK;
+/* "<directory>/.s.PGSQL.<port>"; a directory that starts with '@' means the abstract namespace.  false: too long. */
 extern bool net_address_unix(const char *directory, int port, NetAddress *out) MUST_CHECK;
+/* All addresses of a name or of an address, IPv4 first; blocking.  Returns how many, 0 with a reason in error. */
+extern int net_lookup(const char *host, int port, NetAddress *out, int max, char *error, size_t error_size);
+/* "127.0.0.1:5432", "[::1]:5432", "unix:/tmp/.s.PGSQL.5432"; returns buf. */
+extern const char *net_address_name(const NetAddress *address, char *buf, size_t size);
 /* "10.0.0.7", "::1", "unix"; returns buf. */
 extern const char *net_peer_ip(const NetPeer *peer, char *buf, size_t size);
 /* "10.0.0.7:51234", "[::1]:5", "unix(4711)"; returns buf. */
 extern const char *net_peer_name(const NetPeer *peer, char *buf, size_t size);
+/* An IPv4 address mapped into IPv6 becomes IPv4 again. */
 extern void net_peer_from(const struct sockaddr_storage *addr, NetPeer *peer);
 /* Our own end of an open connection. */
 extern bool net_local_peer(const NetConn *conn, NetPeer *peer) MUST_CHECK;

@@ -1,0 +1,631 @@
+/*
+ * conn.c: connections: connecting, reading, writing, ending, closing.
+ *
+ * Reading.  With nothing held, input goes into the loop's scratch and is presented from there; what on_input
+ * leaves is copied into _in.  A little held input is put before the new bytes in the scratch; only much of it
+ * (a message that is buffered whole) is read behind itself in _in.  One read per event: a busy peer cannot
+ * starve the others, and epoll reports the rest again.
+ *
+ * Interest.  EPOLLIN | EPOLLRDHUP always, EPOLLOUT while there is a backlog.  Pausing changes nothing until
+ * an event proves that the peer really sends: then the interest in it is dropped and restored by the next
+ * turn after net_resume().  A hang-up cannot be masked: a paused conn that must not end yet (early_hangup ==
+ * false) leaves epoll altogether.
+ *
+ * Ending.  A failed write only sets _pending_error: what the peer said before it went is still presented,
+ * then on_end() follows.
+ *
+ * A conn is in one of these states: not open; connecting; up; ended (on_end called, out of epoll); closing
+ * (net_close_flushed). Its memory stays valid until on_released, so after each callback the state is simply
+ * looked at again.
+ */
+#include "net/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define EVENTS_INPUT (EPOLLIN | EPOLLRDHUP)
+#define EVENTS_LOST (EPOLLHUP | EPOLLERR)
+
+/* Up to this much held input is cheaper to copy before the new bytes than to grow a buffer for. */
+#define HELD_COPY_MAX 4096
+
+#ifndef IOV_MAX
+#define IOV_MAX 1024
+#endif
+
+/* What net_close_flushed needs beyond the conn; allocated, since few connections ever do. */
+typedef struct NetLinger
+{
+	Timer timer;
+	NetConn *conn; /* borrowed: the conn owns this */
+	ListNode node; /* on the loop's list */
+} NetLinger;
+
+static void close_drained(NetConn *conn);
+
+/* --- small things --- */
+
+/* Events may be delivered: open, neither ended nor being closed. */
+static inline bool
+is_live(const NetConn *conn)
+{
+	return conn->_open && !conn->_ended && !conn->_closing;
+}
+
+static void
+make_ready(NetConn *conn)
+{
+	if (!list_linked(&conn->_ready_node))
+		list_append(&conn->loop->ready, &conn->_ready_node);
+}
+
+static void
+not_ready(NetConn *conn)
+{
+	if (list_linked(&conn->_ready_node))
+		list_remove(&conn->loop->ready, &conn->_ready_node);
+}
+
+/* The connection is broken: let on_end follow, after what can still be read.  The backlog is lost. */
+static void
+fail(NetConn *conn, int error)
+{
+	if (conn->_pending_error == 0)
+		conn->_pending_error = error != 0 ? error : EIO;
+	buf_free(&conn->_out);
+	make_ready(conn);
+}
+
+static void
+arm(NetConn *conn, uint32_t events)
+{
+	if (conn->_armed == events && conn->_registered == (events != 0))
+		return;
+	if (net_loop_interest(conn->loop, conn->fd, LOOP_CONN, conn, &conn->_registered, events))
+		conn->_armed = events;
+	else
+		fail(conn, errno);
+}
+
+static inline uint32_t
+output_interest(const NetConn *conn)
+{
+	return net_backlog(conn) > 0 ? (uint32_t) EPOLLOUT : 0;
+}
+
+static int
+socket_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+}
+
+static void
+end(NetConn *conn, NetEnd why, int error)
+{
+	if (conn->_pending_error != 0 && why != NET_END_CONNECT_FAILED)
+	{
+		why = NET_END_ERROR;
+		error = conn->_pending_error;
+	}
+	conn->_ended = true;
+	not_ready(conn);
+	arm(conn, 0);
+	buf_free(&conn->_out);
+	conn->handler->on_end(conn, why, error);
+}
+
+/* --- starting --- */
+
+static void
+prepare(NetLoop *loop, NetConn *conn, const NetHandler *handler)
+{
+	conn->loop = loop;
+	conn->handler = handler;
+	conn->fd = -1;
+}
+
+bool
+net_adopt(NetLoop *loop, NetConn *conn, int fd, const NetHandler *handler)
+{
+	prepare(loop, conn, handler);
+	if (!net_loop_interest(loop, fd, LOOP_CONN, conn, &conn->_registered, EVENTS_INPUT))
+		return false;
+	conn->fd = fd;
+	conn->_open = true;
+	conn->_armed = EVENTS_INPUT;
+	return true;
+}
+
+bool
+net_connect(NetLoop *loop, NetConn *conn, const NetAddress *to, const NetSocketOptions *options,
+			const NetHandler *handler)
+{
+	int family = to->addr.ss_family;
+
+	prepare(loop, conn, handler);
+	conn->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (conn->fd < 0)
+		return false;
+	conn->_open = true;
+	conn->_connecting = true;
+	net_socket_apply(conn->fd, family, options);
+	if (connect(conn->fd, (const struct sockaddr *) &to->addr, to->len) == 0)
+		make_ready(conn);
+	else if (errno == EINPROGRESS)
+		arm(conn, EPOLLOUT);
+	else
+		fail(conn, errno);
+	return true;
+}
+
+/* The attempt has come to its end. */
+static void
+finish_connect(NetConn *conn)
+{
+	int error = conn->_pending_error != 0 ? conn->_pending_error : socket_error(conn->fd);
+
+	not_ready(conn);
+	if (error != 0)
+	{
+		end(conn, NET_END_CONNECT_FAILED, error);
+		return;
+	}
+	conn->_connecting = false;
+	arm(conn, EVENTS_INPUT | output_interest(conn));
+	if (conn->handler->on_connected != NULL)
+		conn->handler->on_connected(conn);
+}
+
+/* --- writing --- */
+
+/* Queue what is left of the iovecs after `skip` bytes. */
+static bool
+queue_rest(NetConn *conn, const struct iovec *iov, int iov_count, size_t skip)
+{
+	for (int i = 0; i < iov_count; i++)
+	{
+		if (skip >= iov[i].iov_len)
+		{
+			skip -= iov[i].iov_len;
+			continue;
+		}
+		if (!buf_append(&conn->_out, (const uint8_t *) iov[i].iov_base + skip, iov[i].iov_len - skip))
+			return false;
+		skip = 0;
+	}
+	return true;
+}
+
+static ssize_t
+write_iov(int fd, const struct iovec *iov, int iov_count)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) iov_count};
+	ssize_t n;
+
+	if (iov_count > IOV_MAX)
+		msg.msg_iovlen = IOV_MAX;
+	do
+		n = iov_count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+						   : sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static bool
+would_block(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+void
+net_send(NetConn *conn, const struct iovec *iov, int iov_count)
+{
+	size_t total = 0;
+	ssize_t n = 0;
+
+	if (!is_live(conn) || conn->_pending_error != 0)
+		return;
+	for (int i = 0; i < iov_count; i++)
+		total += iov[i].iov_len;
+	if (total == 0)
+		return;
+	if (!conn->_connecting && net_backlog(conn) == 0)
+	{
+		n = write_iov(conn->fd, iov, iov_count);
+		if ((size_t) n == total)
+			return;
+		if (n < 0 && !would_block(errno))
+		{
+			fail(conn, errno);
+			return;
+		}
+		if (n < 0)
+			n = 0;
+	}
+	if (!queue_rest(conn, iov, iov_count, (size_t) n))
+		fail(conn, ENOMEM);
+	else if (!conn->_connecting)
+		arm(conn, conn->_armed | EPOLLOUT);
+}
+
+/* The peer takes bytes again. */
+static void
+write_backlog(NetConn *conn)
+{
+	struct iovec iov = {buf_ptr(&conn->_out), net_backlog(conn)};
+	ssize_t n = iov.iov_len > 0 ? write_iov(conn->fd, &iov, 1) : 0;
+
+	if (n < 0)
+	{
+		if (!would_block(errno))
+			fail(conn, errno);
+		return;
+	}
+	buf_consume(&conn->_out, (size_t) n);
+	if (net_backlog(conn) > 0)
+		return;
+	buf_free(&conn->_out);
+	arm(conn, conn->_armed & ~(uint32_t) EPOLLOUT);
+	if (conn->_closing)
+		close_drained(conn);
+	else if (conn->handler->on_drained != NULL)
+		conn->handler->on_drained(conn);
+}
+
+/* --- reading --- */
+
+/* Is this buffer much larger than the bytes that will stay in it, perhaps for long? */
+static bool
+oversized(const Buf *buf, size_t len)
+{
+	return len == 0 || (buf->cap > HELD_COPY_MAX && len < buf->cap / 4);
+}
+
+/* Keep what on_input left: it becomes the held input.  `data` is not inside _in. */
+static void
+hold(NetConn *conn, const uint8_t *data, size_t len)
+{
+	if (oversized(&conn->_in, len))
+		buf_free(&conn->_in);
+	buf_clear(&conn->_in);
+	if (!buf_append(&conn->_in, data, len))
+		fail(conn, ENOMEM);
+}
+
+static size_t
+call_on_input(NetConn *conn, uint8_t *data, size_t len)
+{
+	size_t used;
+
+	conn->loop->presenting = conn;
+	used = conn->handler->on_input(conn, data, len);
+	conn->loop->presenting = NULL;
+	assert(used <= len);
+	return used;
+}
+
+static void
+present_scratch(NetConn *conn, size_t len)
+{
+	uint8_t *data = conn->loop->scratch;
+	size_t used = call_on_input(conn, data, len);
+
+	if (is_live(conn))
+		hold(conn, data + used, len - used);
+}
+
+/* Present held input where it is. */
+static void
+present_held(NetConn *conn)
+{
+	size_t used = call_on_input(conn, buf_ptr(&conn->_in), buf_len(&conn->_in));
+
+	if (!is_live(conn))
+		return;
+	buf_consume(&conn->_in, used);
+	if (oversized(&conn->_in, buf_len(&conn->_in)))
+	{
+		Buf large = conn->_in;
+
+		conn->_in = (Buf){0};
+		hold(conn, buf_ptr(&large), buf_len(&large));
+		buf_free(&large);
+	}
+}
+
+typedef enum ReadResult
+{
+	READ_SOME,    /* presented; the conn may be in any state now */
+	READ_NOTHING, /* nothing is there */
+	READ_EOF,
+	READ_FAILED, /* errno tells */
+} ReadResult;
+
+static ReadResult
+read_result(ssize_t n)
+{
+	if (n > 0)
+		return READ_SOME;
+	if (n == 0)
+		return READ_EOF;
+	return would_block(errno) ? READ_NOTHING : READ_FAILED;
+}
+
+static ssize_t
+read_bytes(int fd, uint8_t *to, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(fd, to, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* One read and what follows from it. */
+static ReadResult
+read_once(NetConn *conn)
+{
+	uint8_t *scratch = conn->loop->scratch;
+	size_t held = net_held(conn);
+	ssize_t n;
+
+	if (held <= HELD_COPY_MAX)
+	{
+		if ((n = read_bytes(conn->fd, scratch + held, NET_READ_SIZE - held)) <= 0)
+			return read_result(n);
+		if (held > 0)
+			memcpy(scratch, buf_ptr(&conn->_in), held);
+		present_scratch(conn, held + (size_t) n);
+		return READ_SOME;
+	}
+	if (!buf_reserve(&conn->_in, NET_READ_SIZE / 4))
+	{
+		errno = ENOMEM;
+		return READ_FAILED;
+	}
+	n = read_bytes(conn->fd, conn->_in.data + conn->_in.end, conn->_in.cap - conn->_in.end);
+	if (n > 0)
+	{
+		conn->_in.end += (size_t) n;
+		present_held(conn);
+	}
+	return read_result(n);
+}
+
+/* Input, a hang-up or an error was reported, and the conn is not paused. */
+static void
+on_readable(NetConn *conn, uint32_t events)
+{
+	/* what was held is presented together with the new bytes */
+	if (conn->_pending_error == 0 && (conn->_armed & EVENTS_INPUT) == EVENTS_INPUT)
+		not_ready(conn);
+	switch (read_once(conn))
+	{
+		case READ_SOME: break;
+		case READ_NOTHING:
+			/* an error without end of input: must not be reported again and again */
+			if (conn->_pending_error == 0 && (events & EPOLLERR) != 0)
+				fail(conn, socket_error(conn->fd));
+			break;
+		case READ_EOF: end(conn, NET_END_EOF, 0); break;
+		case READ_FAILED: end(conn, NET_END_ERROR, errno); break;
+	}
+}
+
+/* The same while paused: nothing may be read. */
+static void
+on_readable_paused(NetConn *conn, uint32_t events)
+{
+	uint32_t wanted = conn->_armed & ~(uint32_t) EPOLLIN;
+
+	if (conn->early_hangup && (events & (EPOLLRDHUP | EVENTS_LOST)) != 0)
+	{
+		int error = (events & EPOLLERR) != 0 ? socket_error(conn->fd) : 0;
+
+		end(conn, error != 0 ? NET_END_ERROR : NET_END_EOF, error);
+		return;
+	}
+	if (!conn->early_hangup)
+		wanted &= ~(uint32_t) EPOLLRDHUP;
+	if ((events & EVENTS_LOST) != 0)
+		wanted = 0;
+	arm(conn, wanted);
+}
+
+/* --- events --- */
+
+/* While closing: throw away what comes, until the peer has closed too. */
+static void
+discard_input(NetConn *conn)
+{
+	ssize_t n = read_bytes(conn->fd, conn->loop->scratch, NET_READ_SIZE);
+
+	if (n == 0 || (n < 0 && !would_block(errno)))
+		net_close(conn);
+}
+
+void
+net_conn_event(NetConn *conn, uint32_t events)
+{
+	if (!conn->_open || conn->_ended)
+		return;
+	if (conn->_connecting)
+	{
+		finish_connect(conn);
+		return;
+	}
+	if ((events & EPOLLOUT) != 0)
+		write_backlog(conn);
+	if ((events & (EVENTS_INPUT | EVENTS_LOST)) == 0 || !conn->_open || conn->_ended)
+		return;
+	if (conn->_closing)
+		discard_input(conn);
+	else if (conn->_paused)
+		on_readable_paused(conn, events);
+	else
+		on_readable(conn, events);
+}
+
+/* The rest of a broken connection, a piece at a time; then on_end. */
+static void
+finish_failed(NetConn *conn)
+{
+	if (conn->_paused)
+	{
+		/* waits for net_resume() */
+		if (conn->early_hangup)
+			end(conn, NET_END_ERROR, 0);
+		return;
+	}
+	if (read_once(conn) != READ_SOME)
+		end(conn, NET_END_ERROR, 0);
+	else if (is_live(conn))
+		make_ready(conn);
+}
+
+void
+net_conn_ready(NetConn *conn)
+{
+	if (!conn->_open || conn->_ended)
+		return;
+	if (conn->_closing)
+		close_drained(conn);
+	else if (conn->_connecting)
+		finish_connect(conn);
+	else
+	{
+		if (!conn->_paused && net_held(conn) > 0)
+			present_held(conn);
+		if (!is_live(conn))
+			return;
+		if (conn->_pending_error != 0)
+			finish_failed(conn);
+		else if (!conn->_paused)
+			arm(conn, EVENTS_INPUT | output_interest(conn));
+	}
+}
+
+/* --- pausing --- */
+
+void
+net_pause(NetConn *conn)
+{
+	conn->_paused = true;
+}
+
+void
+net_resume(NetConn *conn)
+{
+	if (!conn->_paused)
+		return;
+	conn->_paused = false;
+	if (!is_live(conn) || conn->_connecting)
+		return;
+	/* inside on_input nobody knows yet what will be held */
+	if (net_held(conn) > 0 || conn->loop->presenting == conn || conn->_pending_error != 0 ||
+		(conn->_armed & EVENTS_INPUT) != EVENTS_INPUT)
+		make_ready(conn);
+}
+
+/* --- closing --- */
+
+static void
+linger_free(NetConn *conn)
+{
+	NetLinger *linger = conn->_linger;
+
+	if (linger == NULL)
+		return;
+	conn->_linger = NULL;
+	timer_disarm(&conn->loop->timers, &linger->timer);
+	list_remove(&conn->loop->lingers, &linger->node);
+	free(linger);
+}
+
+void
+net_close(NetConn *conn)
+{
+	if (conn->_closed)
+		return;
+	assert(conn->loop != NULL && conn->handler != NULL);
+	conn->_closed = true;
+	linger_free(conn);
+	not_ready(conn);
+	if (conn->_open)
+	{
+		/* a copy of the descriptor in another process would keep the registration alive */
+		arm(conn, 0);
+		close(conn->fd);
+	}
+	conn->_open = false;
+	conn->fd = -1;
+	buf_free(&conn->_out);
+	list_append(&conn->loop->closed, &conn->_closed_node);
+}
+
+static void
+on_linger_expired(Timer *timer, usec_t now)
+{
+	(void) now;
+	net_close(CONTAINER_OF(timer, NetLinger, timer)->conn);
+}
+
+/* Everything is written: say so, and wait for the peer to close. */
+static void
+close_drained(NetConn *conn)
+{
+	if (conn->_pending_error != 0 || shutdown(conn->fd, SHUT_WR) < 0)
+	{
+		net_close(conn);
+		return;
+	}
+	arm(conn, EVENTS_INPUT);
+	if (conn->_pending_error != 0)
+		net_close(conn);
+}
+
+void
+net_close_flushed(NetConn *conn, usec_t linger_us)
+{
+	NetLinger *linger;
+
+	if (conn->_closing)
+		return;
+	if (!is_live(conn) || conn->_connecting || conn->_pending_error != 0 || linger_us <= 0 ||
+		(linger = calloc(1, sizeof(NetLinger))) == NULL)
+	{
+		net_close(conn);
+		return;
+	}
+	linger->conn = conn;
+	linger->timer.fire = on_linger_expired;
+	list_append(&conn->loop->lingers, &linger->node);
+	conn->_linger = linger;
+	conn->_closing = true;
+	timer_arm(&conn->loop->timers, &linger->timer, deadline_after(conn->loop->now, linger_us));
+	arm(conn, EVENTS_INPUT | output_interest(conn));
+	if (net_backlog(conn) == 0)
+		make_ready(conn);
+}
+
+void
+net_conn_end_lingers(NetLoop *loop)
+{
+	while (!list_empty(&loop->lingers))
+		net_close(CONTAINER_OF(list_first(&loop->lingers), NetLinger, node)->conn);
+}
+
+void
+net_conn_release(NetConn *conn)
+{
+	buf_free(&conn->_in);
+	if (conn->handler->on_released != NULL)
+		conn->handler->on_released(conn);
+}

@@ -1,0 +1,237 @@
+/*
+ * loop.c: the iteration: wait, events, timers, the ready list, the owner's turn, releases.
+ *
+ * Events go before timers, so that an answer that arrived in time beats the deadline that expires in the same
+ * iteration.
+ */
+#include "net/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define KIND_MASK ((uint64_t) 3)
+
+/* The ready list is worked off a few times per iteration, not for ever: other events must have their turn. */
+#define READY_ROUNDS 4
+
+/* --- life --- */
+
+NetLoop *
+net_loop_create(const NetLoopOptions *options)
+{
+	NetLoop *loop = calloc(1, sizeof(NetLoop));
+
+	if (loop == NULL)
+		return NULL;
+	if ((loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
+	{
+		free(loop);
+		return NULL;
+	}
+	list_init(&loop->ready);
+	list_init(&loop->closed);
+	list_init(&loop->lingers);
+	loop->log = options != NULL ? options->log : NULL;
+	loop->now = clock_now();
+	return loop;
+}
+
+/* Conns may close further conns when they are released. */
+static void
+release_closed(NetLoop *loop)
+{
+	ListNode *node;
+
+	while ((node = list_pop(&loop->closed)) != NULL)
+		net_conn_release(CONTAINER_OF(node, NetConn, _closed_node));
+}
+
+void
+net_loop_free(NetLoop *loop)
+{
+	if (loop == NULL)
+		return;
+	net_conn_end_lingers(loop);
+	release_closed(loop);
+	close(loop->epoll_fd);
+	free(loop);
+}
+
+void
+net_loop_stop(NetLoop *loop)
+{
+	loop->stop = true;
+}
+
+usec_t
+net_now(const NetLoop *loop)
+{
+	return loop->now;
+}
+
+TimerQueue *
+net_timers(NetLoop *loop)
+{
+	return &loop->timers;
+}
+
+void
+net_loop_on_turn(NetLoop *loop, void (*on_turn)(void *arg, usec_t now), void *arg)
+{
+	loop->on_turn = on_turn;
+	loop->on_turn_arg = arg;
+}
+
+/* --- epoll --- */
+
+bool
+net_loop_interest(NetLoop *loop, int fd, LoopKind kind, void *object, bool *registered, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.u64 = (uint64_t) (uintptr_t) object | kind};
+	int op = *registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	int result;
+
+	assert(((uintptr_t) object & KIND_MASK) == 0);
+	if (events == 0)
+	{
+		/* fails when the descriptor is closed already, which is just as well */
+		if (*registered)
+			epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, &event);
+		*registered = false;
+		return true;
+	}
+	result = epoll_ctl(loop->epoll_fd, op, fd, &event);
+	if (result < 0 && errno == ENOENT)
+		result = epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	else if (result < 0 && errno == EEXIST)
+		result = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+	if (result == 0)
+		*registered = true;
+	return result == 0;
+}
+
+void
+net_loop_forget(NetLoop *loop, const void *object)
+{
+	for (int i = loop->event_next; i < loop->event_count; i++)
+		if ((loop->events[i].data.u64 & ~KIND_MASK) == (uint64_t) (uintptr_t) object)
+			loop->events[i].data.u64 = 0;
+}
+
+/* How long to sleep; exact, since "now" of the iteration is older than the work that was done in it. */
+static usec_t
+sleep_time(const NetLoop *loop, usec_t max_wait_us)
+{
+	deadline_t next = timer_next(&loop->timers);
+	usec_t left;
+
+	if (!list_empty(&loop->ready) || max_wait_us <= 0)
+		return 0;
+	if (next == DEADLINE_NONE)
+		return max_wait_us;
+	left = next - clock_now();
+	if (left <= 0)
+		return 0;
+	return left < max_wait_us ? left : max_wait_us;
+}
+
+static int
+wait_milliseconds(NetLoop *loop, usec_t wait_us)
+{
+	const usec_t longest = INT64_C(1000000) * USEC_PER_MSEC;
+	usec_t ms;
+
+	if (wait_us == DEADLINE_NONE)
+		return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, -1);
+	if (wait_us > longest)
+		wait_us = longest;
+	/* rounded up: waking early would only mean to sleep again */
+	ms = (wait_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
+	return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, (int) ms);
+}
+
+static int
+wait_events(NetLoop *loop, usec_t wait_us)
+{
+	struct timespec ts;
+	int n;
+
+	if (loop->no_nanoseconds || wait_us == 0 || wait_us == DEADLINE_NONE)
+		return wait_milliseconds(loop, wait_us);
+	ts.tv_sec = (time_t) (wait_us / USEC_PER_SEC);
+	ts.tv_nsec = (long) (wait_us % USEC_PER_SEC) * 1000;
+	n = epoll_pwait2(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, &ts, NULL);
+	if (n < 0 && (errno == ENOSYS || errno == EPERM))
+	{
+		/* EPERM: how some sandboxes answer to system calls they do not know */
+		loop->no_nanoseconds = true;
+		n = wait_milliseconds(loop, wait_us);
+	}
+	return n;
+}
+
+/* --- the iteration --- */
+
+static void
+dispatch(uint64_t data, uint32_t events)
+{
+	void *object = (void *) (uintptr_t) (data & ~KIND_MASK);
+
+	if (object == NULL)
+		return;
+	switch ((LoopKind) (data & KIND_MASK))
+	{
+		case LOOP_CONN: net_conn_event(object, events); break;
+		case LOOP_LISTENER: net_listener_event(object); break;
+		case LOOP_WATCH: net_watch_event(object, events); break;
+	}
+}
+
+static void
+run_ready(NetLoop *loop)
+{
+	for (int round = 0; round < READY_ROUNDS && !list_empty(&loop->ready); round++)
+	{
+		/* those that are added meanwhile wait for the next round; those that are closed leave the list */
+		for (int left = loop->ready.count; left > 0 && !list_empty(&loop->ready); left--)
+			net_conn_ready(CONTAINER_OF(list_pop(&loop->ready), NetConn, _ready_node));
+	}
+}
+
+bool
+net_loop_once(NetLoop *loop, usec_t max_wait_us)
+{
+	int n = wait_events(loop, sleep_time(loop, max_wait_us));
+
+	if (n < 0 && errno != EINTR)
+		return false;
+	loop->now = clock_now();
+	loop->event_count = n < 0 ? 0 : n;
+	loop->event_next = 0;
+	while (loop->event_next < loop->event_count)
+	{
+		const struct epoll_event *event = &loop->events[loop->event_next++];
+
+		dispatch(event->data.u64, event->events);
+	}
+	if (timer_next(&loop->timers) <= loop->now)
+		timer_run(&loop->timers, loop->now);
+	run_ready(loop);
+	if (loop->on_turn != NULL)
+		loop->on_turn(loop->on_turn_arg, loop->now);
+	release_closed(loop);
+	return true;
+}
+
+bool
+net_loop_run(NetLoop *loop)
+{
+	bool ok = true;
+
+	while (ok && !loop->stop)
+		ok = net_loop_once(loop, DEADLINE_NONE);
+	loop->stop = false;
+	return ok;
+}
