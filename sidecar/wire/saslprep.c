@@ -1,18 +1,18 @@
 /*
- * saslprep.c: passwords as SCRAM hashes them.  It includes PostgreSQL's frontend header, so nothing else is
- * in here.
+ * saslprep.c: passwords as SCRAM hashes them.
  */
-#ifdef PGWEIR_HAVE_PG_SASLPREP
-#include "postgres_fe.h"
-#include "common/saslprep.h"
-#endif
-
 #include "wire/saslprep.h"
 
 #ifdef PGWEIR_HAVE_PG_SASLPREP
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
+
+/*
+ * In libpgcommon of every PostgreSQL since 10 (common/saslprep.h, which cannot be included without taking all
+ * of PostgreSQL's frontend headers).  0 is success, and then *output is malloc'ed.
+ */
+extern int pg_saslprep(const char *input, char **output);
 
 #define PASSWORD_MAX 2048
 
@@ -37,7 +37,7 @@ wire_saslprep(Slice password, char *out, size_t out_size, size_t *out_len)
 		return false;
 	memcpy(input, password.ptr, password.len);
 	input[password.len] = '\0';
-	if (pg_saslprep(input, &prepared) == SASLPREP_SUCCESS)
+	if (pg_saslprep(input, &prepared) == 0)
 	{
 		*out_len = strlen(prepared);
 		fits = *out_len <= out_size;

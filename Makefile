@@ -1,0 +1,64 @@
+# pgweir: `make help` lists the targets.  PG_CONFIG chooses the PostgreSQL server.
+PG_CONFIG ?= pg_config
+JOBS ?= 2
+prefix ?= /usr/local
+export PG_CONFIG
+SUBMAKE = $(MAKE) --no-print-directory
+PROVE = test/as-user prove -j$(JOBS) --timer
+
+SELF = $(sort $(wildcard test/selfcheck/*.t))
+UNIT = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*/*_test.c)))
+SERVER = $(sort $(wildcard test/server/*.pl))
+DAEMON = $(sort $(wildcard test/sidecar/*.t))
+
+all: sidecar extension ## build sidecar/pgweir and extension/pgweir.so
+install: all ## install the daemon, its manual pages and the extension
+	@$(SUBMAKE) -C extension install
+	install -D -m 755 sidecar/pgweir $(DESTDIR)$(prefix)/bin/pgweir
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 doc/pgweir.1
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 doc/pgweir.5
+deps: ## install what building, tests, demo and bench need (apt; root or sudo)
+	@test/deps build check bench
+demo: all deps-check ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
+	@test/demo/demo
+bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
+	@test/bench/bench
+check: unit tree ## every test (JOBS= how many at once)
+	@$(PROVE) $(SELF) $(UNIT) test/run-regress test/run-pgtap $(SERVER) $(DAEMON)
+check-self: tree ## the repository's rules: include arrows, symbols, versions
+	@$(PROVE) $(SELF)
+check-unit: unit ## the daemon's modules with sanitizers; no server, seconds
+	@$(PROVE) $(UNIT)
+check-regress: tree ## pg_regress
+	@$(PROVE) test/run-regress
+check-pgtap: tree ## pgTAP
+	@$(PROVE) test/run-pgtap
+check-server: tree ## the extension in real servers
+	@$(PROVE) $(SERVER)
+check-sidecar: tree ## the daemon before real servers
+	@$(PROVE) $(DAEMON)
+installcheck: ## pg_regress against the running server, which has pgweir preloaded
+	@$(SUBMAKE) -C extension installcheck
+format: ## clang-format in place
+	clang-format -i $$(git ls-files '*.c' '*.h')
+clean: ## remove what was built
+	@$(SUBMAKE) -C sidecar clean
+	@! $(PG_CONFIG) --pgxs >/dev/null 2>&1 || $(SUBMAKE) -C extension clean
+	rm -rf build
+distclean: clean ## remove everything git does not know
+	git clean -fdxq
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
+
+sidecar: | deps-build
+	@$(SUBMAKE) -C sidecar
+extension: | deps-build
+	@$(SUBMAKE) -s -C extension
+unit: | deps-check
+	@$(SUBMAKE) -C test/unit
+tree: all | deps-check
+	@test/private-pg build/pg >/dev/null
+deps-%:
+	@test/deps $*
+.PHONY: all install deps demo bench check installcheck format clean distclean help sidecar extension unit tree
+.PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench

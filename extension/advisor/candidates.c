@@ -1,0 +1,479 @@
+/*
+ * candidates.c: combines the conditions of a scan into indexes.
+ */
+#include "postgres.h"
+
+#include "advisor/candidates.h"
+
+#include "catalog/pg_am.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+/* Columns in a key at most: more rarely pay for their width. */
+#define MAX_KEYS 6
+/* Columns added to a key so that the table need not be read, and their bytes together. */
+#define MAX_INCLUDED 5
+#define MAX_INCLUDED_BYTES 80
+/* The visibility map must cover this much of the table for that to be worth it. */
+#define MIN_VISIBLE 0.5
+/* Values wider than this on average do not fit an index well. */
+#define MAX_KEY_BYTES 600
+/* Orders in which columns that are all fixed are tried. */
+#define MAX_ROTATIONS 4
+
+/* Key columns in the making. */
+typedef struct Key
+{
+	int			n;
+	const PgweirIndexColumn *column[MAX_KEYS];
+} Key;
+
+typedef struct Generator
+{
+	PgweirCandidates *set;
+	const PgweirScan *scan;
+	PgweirTable *table;
+} Generator;
+
+void
+pgweir_candidates_init(PgweirCandidates *set, PgweirTables *tables, MemoryContext context)
+{
+	memset(set, 0, sizeof(*set));
+	set->tables = tables;
+	set->context = context;
+}
+
+static bool
+same_values(const PgweirIndexColumn *a, const PgweirIndexColumn *b)
+{
+	return a->attno == b->attno && equal(a->expr, b->expr);
+}
+
+static bool
+key_has(const Key *key, const PgweirIndexColumn *column)
+{
+	int			i;
+
+	for (i = 0; i < key->n; i++)
+	{
+		if (same_values(key->column[i], column))
+			return true;
+	}
+	return false;
+}
+
+static void
+key_add(Key *key, const PgweirIndexColumn *column)
+{
+	if (key->n < MAX_KEYS && !key_has(key, column))
+		key->column[key->n++] = column;
+}
+
+static void
+key_add_all(Key *key, const Key *more)
+{
+	int			i;
+
+	for (i = 0; i < more->n; i++)
+		key_add(key, more->column[i]);
+}
+
+/* Whether the table's existing indexes make this one superfluous. */
+static bool
+is_served(const PgweirTable *table, const PgweirIndex *index)
+{
+	ListCell   *lc;
+
+	foreach (lc, table->indexes)
+	{
+		const PgweirIndex *existing = lfirst(lc);
+
+		if (pgweir_index_serves(existing, index))
+			return true;
+		/* What follows a whole unique key orders and narrows nothing. */
+		if (existing->unique && existing->predicate == NIL && index->ncolumns == index->nkeys &&
+			pgweir_index_key_prefix(existing, index))
+			return true;
+	}
+	return false;
+}
+
+static double
+column_bytes(const PgweirIndex *index, AttrNumber attno)
+{
+	double		width = attno ? get_attavgwidth(index->relid, attno) : 0;
+
+	return width > 0 ? width : 8;
+}
+
+static bool
+is_too_wide(const PgweirIndex *index)
+{
+	double		bytes = 0;
+	int			i;
+
+	for (i = 0; i < index->nkeys; i++)
+		bytes += column_bytes(index, index->column[i].attno);
+	return bytes > MAX_KEY_BYTES;
+}
+
+static void
+add_candidate(Generator *gen, const PgweirIndex *index)
+{
+	PgweirCandidates *set = gen->set;
+	MemoryContext old;
+	PgweirIndex *copy;
+	int			i;
+
+	for (i = 0; i < set->count; i++)
+	{
+		if (set->item[i].index->relid == index->relid && pgweir_index_same(set->item[i].index, index))
+			return;
+	}
+	if (is_served(gen->table, index) || is_too_wide(index))
+		return;
+	old = MemoryContextSwitchTo(set->context);
+	if (set->count == set->room)
+	{
+		set->room = Max(64, set->room * 2);
+		set->item = set->item ? repalloc(set->item, sizeof(PgweirCandidate) * set->room)
+			: palloc(sizeof(PgweirCandidate) * set->room);
+	}
+	copy = palloc(sizeof(PgweirIndex));
+	*copy = *index;
+	copy->column = palloc(sizeof(PgweirIndexColumn) * index->ncolumns);
+	for (i = 0; i < index->ncolumns; i++)
+	{
+		copy->column[i] = index->column[i];
+		copy->column[i].expr = copyObject(index->column[i].expr);
+	}
+	set->item[set->count].index = copy;
+	set->item[set->count].table = gen->table;
+	set->item[set->count].bytes = -1;
+	set->count++;
+	MemoryContextSwitchTo(old);
+}
+
+static PgweirIndex *
+index_from_key(Generator *gen, const Key *key, int nkeys, int extra)
+{
+	PgweirIndex *index = pgweir_index_make(gen->scan->relid, BTREE_AM_OID, nkeys + extra);
+	int			i;
+
+	index->nkeys = nkeys;
+	for (i = 0; i < nkeys; i++)
+		index->column[i] = *key->column[i];
+	return index;
+}
+
+/* The index that also holds whatever else the statement reads of the table, if that is little. */
+static void
+add_covering(Generator *gen, const Key *key)
+{
+	Bitmapset  *missing = bms_copy(gen->scan->needed);
+	PgweirIndex *index;
+	double		bytes = 0;
+	int			extra;
+	int			attno = -1;
+	int			i;
+
+	if (gen->scan->needed == NULL || gen->scan->visible < MIN_VISIBLE)
+		return;
+	for (i = 0; i < key->n; i++)
+		missing = bms_del_member(missing, key->column[i]->attno);
+	extra = bms_num_members(missing);
+	if (extra == 0 || extra > MAX_INCLUDED)
+		return;
+	index = index_from_key(gen, key, key->n, extra);
+	i = key->n;
+	while ((attno = bms_next_member(missing, attno)) >= 0)
+	{
+		index->column[i++].attno = attno;
+		bytes += column_bytes(index, attno);
+	}
+	if (bytes <= MAX_INCLUDED_BYTES)
+		add_candidate(gen, index);
+}
+
+/* The key, all its beginnings, and its covering form. */
+static void
+emit(Generator *gen, const Key *key)
+{
+	int			n;
+
+	for (n = 1; n <= key->n; n++)
+		add_candidate(gen, index_from_key(gen, key, n, 0));
+	if (key->n > 0)
+		add_covering(gen, key);
+}
+
+/* Emits key followed by more, if that says anything new. */
+static void
+emit_with(Generator *gen, const Key *key, const Key *more)
+{
+	Key			joined = *key;
+
+	key_add_all(&joined, more);
+	if (joined.n > key->n || key->n == 0)
+		emit(gen, &joined);
+}
+
+static int
+compare_selectivity(const ListCell *a, const ListCell *b)
+{
+	double		x = ((PgweirPredicate *) lfirst(a))->selectivity;
+	double		y = ((PgweirPredicate *) lfirst(b))->selectivity;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* The columns of such conditions, most selective first. */
+static Key
+key_of(const PgweirScan *scan, PgweirPredicateKind kind, int arm)
+{
+	List	   *sorted = NIL;
+	Key			key = {0};
+	ListCell   *lc;
+
+	foreach (lc, scan->predicates)
+	{
+		PgweirPredicate *predicate = lfirst(lc);
+
+		if (predicate->kind == kind && predicate->arm == arm)
+			sorted = lappend(sorted, predicate);
+	}
+	list_sort(sorted, compare_selectivity);
+	foreach (lc, sorted)
+		key_add(&key, &((PgweirPredicate *) lfirst(lc))->column);
+	list_free(sorted);
+	return key;
+}
+
+static Key
+key_rotated(const Key *key, int by)
+{
+	Key			rotated = {0};
+	int			i;
+
+	for (i = 0; i < key->n; i++)
+		rotated.column[rotated.n++] = key->column[(i + by) % key->n];
+	return rotated;
+}
+
+static Key
+key_of_order(const PgweirOrder *order)
+{
+	Key			key = {0};
+	int			i;
+
+	for (i = 0; i < order->ncolumns && i < MAX_KEYS; i++)
+		key_add(&key, &order->column[i]);
+	return key;
+}
+
+static Key
+key_of_one(const PgweirIndexColumn *column)
+{
+	Key			key = {0};
+
+	key_add(&key, column);
+	return key;
+}
+
+/* Whether the order is one that another column's direction would spoil: kept apart from plain columns. */
+static void
+emit_orders(Generator *gen, const Key *fixed)
+{
+	ListCell   *lc;
+
+	foreach (lc, gen->scan->orders)
+	{
+		Key			order = key_of_order(lfirst(lc));
+
+		emit_with(gen, fixed, &order);
+	}
+}
+
+/* fixed columns, then each of the ranges. */
+static void
+emit_ranges(Generator *gen, const Key *fixed, const Key *ranges)
+{
+	int			i;
+
+	for (i = 0; i < ranges->n; i++)
+	{
+		Key			range = key_of_one(ranges->column[i]);
+
+		emit_with(gen, fixed, &range);
+	}
+}
+
+/* Conditions with values alone: fixed columns in several orders, followed by lists, ranges and wanted orders. */
+static void
+emit_filters(Generator *gen, const Key *equal, const Key *in, const Key *ranges)
+{
+	int			rotations = Max(1, Min(equal->n, MAX_ROTATIONS));
+	int			r;
+
+	for (r = 0; r < rotations; r++)
+	{
+		Key			fixed = key_rotated(equal, r);
+		Key			listed = fixed;
+
+		emit(gen, &fixed);
+		emit_ranges(gen, &fixed, ranges);
+		emit_orders(gen, &fixed);
+		if (in->n == 0)
+			continue;
+		key_add_all(&listed, in);
+		emit(gen, &listed);
+		emit_ranges(gen, &listed, ranges);
+		if (r == 0)
+		{
+			emit_with(gen, in, &fixed);
+			emit_ranges(gen, in, ranges);
+		}
+	}
+}
+
+/* Join columns that belong together: all whose other side is the same. */
+static Key
+key_of_partner(const PgweirScan *scan, const Bitmapset *partner)
+{
+	Key			key = {0};
+	ListCell   *lc;
+
+	foreach (lc, scan->predicates)
+	{
+		PgweirPredicate *predicate = lfirst(lc);
+
+		if (predicate->kind == PGWEIR_PREDICATE_JOIN && predicate->arm == 0 &&
+			bms_overlap(predicate->partner, partner))
+			key_add(&key, &predicate->column);
+	}
+	return key;
+}
+
+static void
+emit_joins(Generator *gen, const Key *equal, const Key *ranges)
+{
+	ListCell   *lc;
+
+	foreach (lc, gen->scan->predicates)
+	{
+		PgweirPredicate *predicate = lfirst(lc);
+		Key			one;
+		Key			all;
+		Key			first = *equal;
+		Key			last;
+
+		if (predicate->kind != PGWEIR_PREDICATE_JOIN || predicate->arm != 0)
+			continue;
+		one = key_of_one(&predicate->column);
+		all = key_of_partner(gen->scan, predicate->partner);
+		last = one;
+		emit(gen, &one);
+		emit_ranges(gen, &one, ranges);
+		emit_orders(gen, &one);
+		if (all.n > 1)
+			emit(gen, &all);
+		if (equal->n == 0)
+			continue;
+		key_add_all(&first, &one);
+		emit(gen, &first);
+		emit_ranges(gen, &first, ranges);
+		emit_orders(gen, &first);
+		key_add_all(&last, equal);
+		emit(gen, &last);
+		emit_ranges(gen, &last, ranges);
+	}
+}
+
+/* Each arm of an OR wants an index of its own. */
+static void
+emit_arms(Generator *gen, const Key *equal)
+{
+	int			arm;
+
+	for (arm = 1; arm <= gen->scan->narms; arm++)
+	{
+		Key			fixed = key_of(gen->scan, PGWEIR_PREDICATE_EQUAL, arm);
+		Key			in = key_of(gen->scan, PGWEIR_PREDICATE_IN, arm);
+		Key			join = key_of(gen->scan, PGWEIR_PREDICATE_JOIN, arm);
+		Key			ranges = key_of(gen->scan, PGWEIR_PREDICATE_RANGE, arm);
+		Key			with = *equal;
+
+		key_add_all(&fixed, &in);
+		key_add_all(&fixed, &join);
+		emit(gen, &fixed);
+		emit_ranges(gen, &fixed, &ranges);
+		key_add_all(&with, &fixed);
+		emit(gen, &with);
+		emit_ranges(gen, &with, &ranges);
+	}
+}
+
+void
+pgweir_candidates_generate(PgweirCandidates *set, const PgweirScan *scan)
+{
+	Generator	gen = {set, scan, pgweir_tables_get(set->tables, scan->relid)};
+	Key			none = {0};
+	Key			equal;
+	Key			in;
+	Key			ranges;
+
+	if (gen.table->excluded || !gen.table->analyzed)
+		return;
+	equal = key_of(scan, PGWEIR_PREDICATE_EQUAL, 0);
+	in = key_of(scan, PGWEIR_PREDICATE_IN, 0);
+	ranges = key_of(scan, PGWEIR_PREDICATE_RANGE, 0);
+	emit_filters(&gen, &equal, &in, &ranges);
+	if (equal.n > 0)
+		emit_orders(&gen, &none);
+	emit_joins(&gen, &equal, &ranges);
+	emit_arms(&gen, &equal);
+}
+
+/* Whether the scan has a condition on the column or wants it as an order's first. */
+static bool
+scan_wants(const PgweirScan *scan, const PgweirIndexColumn *column)
+{
+	ListCell   *lc;
+
+	foreach (lc, scan->predicates)
+	{
+		if (same_values(&((PgweirPredicate *) lfirst(lc))->column, column))
+			return true;
+	}
+	foreach (lc, scan->orders)
+	{
+		if (same_values(&((PgweirOrder *) lfirst(lc))->column[0], column))
+			return true;
+	}
+	return false;
+}
+
+Bitmapset *
+pgweir_candidates_relevant(const PgweirCandidates *set, const PgweirScan *scan)
+{
+	Bitmapset  *relevant = NULL;
+	int			i;
+
+	for (i = 0; i < set->count; i++)
+	{
+		if (set->item[i].index->relid == scan->relid && scan_wants(scan, &set->item[i].index->column[0]))
+			relevant = bms_add_member(relevant, i);
+	}
+	return relevant;
+}
+
+double
+pgweir_candidate_bytes(PgweirCandidates *set, int id)
+{
+	PgweirCandidate *candidate = &set->item[id];
+
+	if (candidate->bytes < 0)
+		candidate->bytes = (double) pgweir_index_bytes(candidate->index);
+	return candidate->bytes;
+}

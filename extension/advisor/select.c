@@ -1,0 +1,603 @@
+/*
+ * select.c: the search for a set of indexes.
+ *
+ * Values are microseconds of the observed time.  What a set saves is, for each statement, its time multiplied by the
+ * fraction of its planner cost that goes away; making index entries for writes is subtracted.
+ */
+#include "postgres.h"
+
+#include "advisor/select.h"
+
+#include <math.h>
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "advisor/settings.h"
+
+/* A change must save this fraction of all observed time. */
+#define MIN_SHARE 0.0005
+/* Without a budget set, indexes may take this fraction of the database's size, and never less than the floor. */
+#define BUDGET_SHARE 0.25
+#define BUDGET_FLOOR (64.0 * 1024 * 1024)
+/* Planner cost per execution below which a difference is not worth an index: a few pages. */
+#define MIN_COST_SAVED 10.0
+/* An index that holds so much of its table is a copy of it. */
+#define MAX_TABLE_SHARE 0.5
+/* Rounds of greedy search and tidying up. */
+#define MAX_ROUNDS 3
+
+typedef struct Search
+{
+	PgweirWorkload *workload;
+	PgweirCandidates *candidates;
+	Bitmapset  *chosen;
+	List	   *moves;			/* of Bitmapset *: candidates added together */
+	double		budget;
+	double		us_per_cost;	/* what a unit of planner cost takes here */
+	bool		timed_out;
+} Search;
+
+/* The difference between two sets of indexes. */
+typedef struct Change
+{
+	double		saved_us;		/* net of writes */
+	double		bytes;
+	double		best;			/* largest fraction of its cost that a statement gains */
+	double		worst;			/* or loses, as a positive fraction */
+	double		best_of_all;	/* largest gain as a fraction of what it costs without any of them */
+} Change;
+
+static double
+min_gain(void)
+{
+	return pgweir_advisor_min_gain / 100;
+}
+
+static const PgweirIndex *
+candidate_index(const Search *search, int id)
+{
+	return search->candidates->item[id].index;
+}
+
+/* The microseconds that making the index's entries takes in the observed time. */
+static double
+write_us(const Search *search, int id)
+{
+	PgweirCandidate *candidate = &search->candidates->item[id];
+	double		entries = pgweir_table_entries(candidate->table, candidate->index) * search->workload->hours;
+	double		pages;
+	double		per_entry;
+
+	if (entries <= 0)
+		return 0;
+	pages = pgweir_candidate_bytes(search->candidates, id) / BLCKSZ;
+	per_entry = 3 * 50 * cpu_operator_cost + 2 * cpu_index_tuple_cost;
+	if (pages > effective_cache_size / 4.0)
+		per_entry += random_page_cost / 2;
+	return entries * per_entry * search->us_per_cost;
+}
+
+/* Whether the statement's cost can differ between the sets. */
+static bool
+concerns(const PgweirWork *work, const Bitmapset *a, const Bitmapset *b)
+{
+	Bitmapset  *x;
+	Bitmapset  *y;
+	bool		same;
+
+	if (work->queries == NIL || work->relevant == NULL)
+		return false;
+	x = bms_intersect(a, work->relevant);
+	y = bms_intersect(b, work->relevant);
+	same = bms_equal(x, y);
+	bms_free(x);
+	bms_free(y);
+	return !same;
+}
+
+static Change
+change_between(Search *search, const Bitmapset *from, const Bitmapset *to)
+{
+	PgweirWorkload *workload = search->workload;
+	Change		change = {0};
+	int			id;
+	int			i;
+
+	for (i = 0; i < workload->count; i++)
+	{
+		PgweirWork *work = &workload->item[i];
+		double		before;
+		double		after;
+
+		if (!concerns(work, from, to))
+			continue;
+		before = pgweir_work_cost(workload, work, from, NULL);
+		after = pgweir_work_cost(workload, work, to, NULL);
+		if (work->cost > 0)
+			change.saved_us += work->total_us * (before - after) / work->cost;
+		if (before - after >= MIN_COST_SAVED)
+		{
+			change.best = Max(change.best, (before - after) / before);
+			change.best_of_all = Max(change.best_of_all, (before - after) / work->cost);
+		}
+		if (after - before >= MIN_COST_SAVED)
+			change.worst = Max(change.worst, (after - before) / after);
+	}
+	for (id = -1; (id = bms_next_member(to, id)) >= 0;)
+	{
+		if (bms_is_member(id, from))
+			continue;
+		change.bytes += pgweir_candidate_bytes(search->candidates, id);
+		change.saved_us -= write_us(search, id);
+	}
+	for (id = -1; (id = bms_next_member(from, id)) >= 0;)
+	{
+		if (bms_is_member(id, to))
+			continue;
+		change.bytes -= pgweir_candidate_bytes(search->candidates, id);
+		change.saved_us += write_us(search, id);
+	}
+	return change;
+}
+
+/* The chosen set with the move made: what the new ones serve goes. */
+static Bitmapset *
+with_move(const Search *search, const Bitmapset *move)
+{
+	Bitmapset  *result = bms_union(search->chosen, move);
+	int			old = -1;
+	int			new;
+
+	while ((old = bms_next_member(search->chosen, old)) >= 0)
+	{
+		for (new = -1; (new = bms_next_member(move, new)) >= 0;)
+		{
+			if (new != old && pgweir_index_serves(candidate_index(search, new), candidate_index(search, old)))
+				result = bms_del_member(result, old);
+		}
+	}
+	return result;
+}
+
+static double
+total_bytes(const Search *search, const Bitmapset *set)
+{
+	double		bytes = 0;
+	int			id = -1;
+
+	while ((id = bms_next_member(set, id)) >= 0)
+		bytes += pgweir_candidate_bytes(search->candidates, id);
+	return bytes;
+}
+
+static bool
+out_of_time(Search *search)
+{
+	if (!search->timed_out && pgweir_workload_timed_out(search->workload))
+		search->timed_out = true;
+	return search->timed_out;
+}
+
+static void
+add_move(Search *search, Bitmapset *move)
+{
+	ListCell   *lc;
+
+	if (bms_is_empty(move))
+		return;
+	foreach (lc, search->moves)
+	{
+		if (bms_equal(lfirst(lc), move))
+			return;
+	}
+	search->moves = lappend(search->moves, move);
+}
+
+/*
+ * Asks for each statement what all its candidates and each alone do for it.  Those that help become moves, and so does
+ * the set that its best plan uses together.
+ */
+static void
+find_moves(Search *search)
+{
+	PgweirWorkload *workload = search->workload;
+	Bitmapset  *useful = NULL;
+	int			id;
+	int			i;
+
+	for (i = 0; i < workload->count && !out_of_time(search); i++)
+	{
+		PgweirWork *work = &workload->item[i];
+		Bitmapset  *used;
+		double		limit = Min(work->cost * (1 - min_gain()), work->cost - MIN_COST_SAVED);
+
+		if (work->queries == NIL || work->relevant == NULL ||
+			pgweir_work_cost(workload, work, work->relevant, &used) > limit)
+			continue;
+		if (bms_num_members(used) > 1)
+			add_move(search, bms_copy(used));
+		useful = bms_add_members(useful, used);
+		for (id = -1; (id = bms_next_member(work->relevant, id)) >= 0 && !out_of_time(search);)
+		{
+			Bitmapset  *one = bms_make_singleton(id);
+
+			if (pgweir_work_cost(workload, work, one, NULL) <= limit)
+				useful = bms_add_member(useful, id);
+			bms_free(one);
+		}
+	}
+	for (id = -1; (id = bms_next_member(useful, id)) >= 0;)
+		add_move(search, bms_make_singleton(id));
+}
+
+/* The candidate with the same key and nothing included; -1: there is none, since an existing index serves it. */
+static int
+bare_candidate(const Search *search, int id)
+{
+	const PgweirIndex *index = candidate_index(search, id);
+	int			other;
+
+	for (other = 0; other < search->candidates->count; other++)
+	{
+		const PgweirIndex *bare = candidate_index(search, other);
+
+		if (bare->nkeys == index->nkeys && bare->ncolumns == bare->nkeys && pgweir_index_key_prefix(bare, index))
+			return other;
+	}
+	return -1;
+}
+
+/*
+ * Whether included columns in the set are worth their space: they must save a good part of what a statement costs
+ * now, not just of the little that is left once rows are found by the key; or take little.
+ */
+static bool
+includes_pay(Search *search, const Bitmapset *set)
+{
+	int			id = -1;
+
+	while ((id = bms_next_member(set, id)) >= 0)
+	{
+		const PgweirIndex *index = candidate_index(search, id);
+		Bitmapset  *without;
+		Change		change;
+		int			bare;
+		bool		pays;
+
+		if (index->ncolumns == index->nkeys || bms_is_member(id, search->chosen))
+			continue;
+		if (pgweir_candidate_bytes(search->candidates, id) >
+			search->candidates->item[id].table->pages * BLCKSZ * MAX_TABLE_SHARE)
+			return false;
+		bare = bare_candidate(search, id);
+		without = bms_del_member(bms_copy(set), id);
+		if (bare >= 0)
+			without = bms_add_member(without, bare);
+		change = change_between(search, without, set);
+		pays = change.best_of_all >= min_gain() ||
+			(bare >= 0 && change.best >= 0.5 && change.bytes <= pgweir_candidate_bytes(search->candidates, bare));
+		bms_free(without);
+		if (!pays)
+			return false;
+	}
+	return true;
+}
+
+/* Whether a change to the chosen set is worth making at all. */
+static bool
+is_worth(const Search *search, const Change *change, const Bitmapset *set)
+{
+	return change->best >= min_gain() && change->saved_us >= MIN_SHARE * search->workload->total_us &&
+		total_bytes(search, set) <= search->budget && bms_num_members(set) <= pgweir_advisor_max_indexes;
+}
+
+/* Better per byte; equal ones by size, so that the outcome does not depend on chance. */
+static bool
+is_better(const Change *a, const Change *b)
+{
+	double		x = a->saved_us / Max(a->bytes, BLCKSZ);
+	double		y = b->saved_us / Max(b->bytes, BLCKSZ);
+
+	if (fabs(x - y) > 1e-9 * Max(fabs(x), fabs(y)))
+		return x > y;
+	return a->bytes < b->bytes;
+}
+
+/* Makes the best move; false when none is worth it. */
+static bool
+greedy_step(Search *search)
+{
+	Bitmapset  *best = NULL;
+	Change		best_change = {0};
+	ListCell   *lc;
+
+	foreach (lc, search->moves)
+	{
+		Bitmapset  *set;
+		Change		change;
+
+		if (out_of_time(search))
+			break;
+		if (bms_is_subset(lfirst(lc), search->chosen))
+			continue;
+		set = with_move(search, lfirst(lc));
+		change = change_between(search, search->chosen, set);
+		if (is_worth(search, &change, set) && (best == NULL || is_better(&change, &best_change)) &&
+			includes_pay(search, set))
+		{
+			bms_free(best);
+			best = set;
+			best_change = change;
+		}
+		else
+			bms_free(set);
+	}
+	if (best == NULL)
+		return false;
+	search->chosen = best;
+	return true;
+}
+
+/* Whether going to the set costs no statement anything worth mentioning, and saves space or writes. */
+static bool
+is_tidier(Search *search, const Bitmapset *set)
+{
+	Change		change = change_between(search, search->chosen, set);
+
+	if (change.saved_us > 0 && change.worst < min_gain() && change.bytes < 0)
+		return true;
+	return change.worst < min_gain() / 2 && change.bytes < 0 &&
+		change.saved_us > -MIN_SHARE * 10 * search->workload->total_us;
+}
+
+/* Drops what is not needed beside the others. */
+static bool
+drop_pass(Search *search)
+{
+	bool		changed = false;
+	int			id = -1;
+
+	while ((id = bms_next_member(search->chosen, id)) >= 0)
+	{
+		Bitmapset  *set = bms_del_member(bms_copy(search->chosen), id);
+
+		if (is_tidier(search, set))
+		{
+			search->chosen = set;
+			changed = true;
+		}
+	}
+	return changed;
+}
+
+/* Replaces a chosen index by the smallest that does as well: its beginnings, or without what it includes. */
+static bool
+narrow_one(Search *search, int id)
+{
+	Bitmapset  *best = NULL;
+	double		best_bytes = pgweir_candidate_bytes(search->candidates, id);
+	int			other;
+
+	for (other = 0; other < search->candidates->count && !out_of_time(search); other++)
+	{
+		Bitmapset  *set;
+
+		if (other == id || !pgweir_index_serves(candidate_index(search, id), candidate_index(search, other)) ||
+			pgweir_candidate_bytes(search->candidates, other) >= best_bytes)
+			continue;
+		set = bms_add_member(bms_del_member(bms_copy(search->chosen), id), other);
+		if (!is_tidier(search, set))
+			continue;
+		best = set;
+		best_bytes = pgweir_candidate_bytes(search->candidates, other);
+	}
+	if (best)
+		search->chosen = best;
+	return best != NULL;
+}
+
+static bool
+narrow_pass(Search *search)
+{
+	Bitmapset  *before = bms_copy(search->chosen);
+	bool		changed = false;
+	int			id = -1;
+
+	while ((id = bms_next_member(before, id)) >= 0)
+		changed |= bms_is_member(id, search->chosen) && narrow_one(search, id);
+	return changed;
+}
+
+/* One candidate in place of two chosen indexes of a table. */
+static bool
+merge_pair(Search *search, int a, int b)
+{
+	int			other;
+
+	for (other = 0; other < search->candidates->count && !out_of_time(search); other++)
+	{
+		Bitmapset  *set;
+
+		if (candidate_index(search, other)->relid != candidate_index(search, a)->relid ||
+			bms_is_member(other, search->chosen))
+			continue;
+		set = bms_del_member(bms_del_member(bms_copy(search->chosen), a), b);
+		set = bms_add_member(set, other);
+		if (is_tidier(search, set))
+		{
+			search->chosen = set;
+			return true;
+		}
+		bms_free(set);
+	}
+	return false;
+}
+
+static bool
+merge_pass(Search *search)
+{
+	int			a = -1;
+	int			b;
+
+	while ((a = bms_next_member(search->chosen, a)) >= 0)
+	{
+		for (b = a; (b = bms_next_member(search->chosen, b)) >= 0;)
+		{
+			if (candidate_index(search, a)->relid == candidate_index(search, b)->relid && merge_pair(search, a, b))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Takes back indexes that make some statement dearer than it is now. */
+static void
+check_regressions(Search *search)
+{
+	PgweirWorkload *workload = search->workload;
+	Bitmapset  *used;
+	int			i;
+
+	for (i = 0; i < workload->count; i++)
+	{
+		PgweirWork *work = &workload->item[i];
+
+		while (pgweir_work_cost(workload, work, search->chosen, &used) > work->cost * 1.01 && !bms_is_empty(used))
+			search->chosen = bms_del_member(bms_copy(search->chosen), bms_next_member(used, -1));
+	}
+}
+
+/* What a unit of planner cost takes on this machine, by the statements observed. */
+static double
+calibrate(const PgweirWorkload *workload)
+{
+	double		us = 0;
+	double		cost = 0;
+	int			i;
+
+	for (i = 0; i < workload->count; i++)
+	{
+		const PgweirWork *work = &workload->item[i];
+
+		if (work->queries && work->queryid != 0)
+		{
+			us += work->total_us;
+			cost += work->calls * work->cost;
+		}
+	}
+	return cost > 0 ? Min(Max(us / cost, 0.5), 100.0) : 5.0;
+}
+
+static double
+budget_bytes(void)
+{
+	double		size;
+
+	if (pgweir_advisor_budget_mb >= 0)
+		return pgweir_advisor_budget_mb * 1024.0 * 1024.0;
+	size = (double) DatumGetInt64(DirectFunctionCall1(pg_database_size_oid, ObjectIdGetDatum(MyDatabaseId)));
+	return Max(BUDGET_FLOOR, size * BUDGET_SHARE);
+}
+
+/* Who gains by the index, and how much. */
+static PgweirChoice *
+make_choice(Search *search, int id)
+{
+	PgweirWorkload *workload = search->workload;
+	PgweirChoice *choice = palloc0(sizeof(PgweirChoice));
+	double		calls = 0;
+	double		saved_us = 0;
+	int			i;
+
+	choice->candidate = id;
+	choice->bytes = pgweir_candidate_bytes(search->candidates, id);
+	for (i = 0; i < workload->count; i++)
+	{
+		PgweirWork *work = &workload->item[i];
+		Bitmapset  *used;
+		double		after = pgweir_work_cost(workload, work, search->chosen, &used);
+
+		if (!bms_is_member(id, used) || after > work->cost * (1 - min_gain()))
+			continue;
+		choice->gaining = lappend(choice->gaining, work);
+		choice->cost_before += work->calls * work->cost;
+		choice->cost_after += work->calls * after;
+		choice->observed_us += work->total_us;
+		saved_us += work->total_us * (1 - after / work->cost);
+		calls += work->calls;
+	}
+	if (calls > 0)
+	{
+		choice->cost_before /= calls;
+		choice->cost_after /= calls;
+	}
+	if (choice->observed_us > 0)
+		choice->saved = saved_us / choice->observed_us;
+	choice->entries = pgweir_table_entries(search->candidates->item[id].table, candidate_index(search, id));
+	if (saved_us > 0)
+		choice->write_share = write_us(search, id) / saved_us;
+	return choice;
+}
+
+static int
+compare_choices(const ListCell *a, const ListCell *b)
+{
+	const PgweirChoice *x = lfirst(a);
+	const PgweirChoice *y = lfirst(b);
+	double		saved_x = x->saved * x->observed_us;
+	double		saved_y = y->saved * y->observed_us;
+
+	if (saved_x != saved_y)
+		return saved_x > saved_y ? -1 : 1;
+	return x->candidate - y->candidate;
+}
+
+static void
+search_set(Search *search)
+{
+	int			round;
+
+	find_moves(search);
+	for (round = 0; round < MAX_ROUNDS; round++)
+	{
+		bool		changed = false;
+
+		while (!out_of_time(search) && greedy_step(search))
+			changed = true;
+		changed |= drop_pass(search);
+		changed |= narrow_pass(search);
+		changed |= merge_pass(search);
+		changed |= drop_pass(search);
+		if (!changed || out_of_time(search))
+			break;
+	}
+	check_regressions(search);
+}
+
+PgweirSelection *
+pgweir_select(PgweirWorkload *workload)
+{
+	MemoryContext old = MemoryContextSwitchTo(workload->context);
+	PgweirSelection *selection = palloc0(sizeof(PgweirSelection));
+	Search		search = {workload, &workload->candidates, NULL, NIL, budget_bytes(), calibrate(workload), false};
+	int			id = -1;
+
+	search_set(&search);
+	while ((id = bms_next_member(search.chosen, id)) >= 0)
+	{
+		PgweirChoice *choice = make_choice(&search, id);
+
+		if (choice->gaining)
+			selection->choices = lappend(selection->choices, choice);
+	}
+	list_sort(selection->choices, compare_choices);
+	selection->chosen = search.chosen;
+	selection->timed_out = search.timed_out;
+	MemoryContextSwitchTo(old);
+	return selection;
+}

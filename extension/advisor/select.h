@@ -1,0 +1,36 @@
+/*
+ * select.h: which of the candidates to suggest.
+ *
+ * Greedy in the manner of Extend: each step adds the index, or widens a chosen one, that saves the most time for its
+ * bytes, until nothing pays, the budget is used up, the number is reached or the time is over.  Then indexes that turn
+ * out not to be needed are dropped, too wide ones narrowed, and pairs replaced by one that does for both.
+ */
+#ifndef PGWEIR_ADVISOR_SELECT_H
+#define PGWEIR_ADVISOR_SELECT_H
+
+#include "advisor/workload.h"
+
+/* An index that is suggested. */
+typedef struct PgweirChoice
+{
+	int			candidate;
+	double		bytes;
+	List	   *gaining;		/* of PgweirWork: statements that use it and gain enough */
+	double		cost_before;	/* of those, per execution on average */
+	double		cost_after;
+	double		saved;			/* fraction of their observed time */
+	double		observed_us;	/* that time */
+	double		entries;		/* to be made an hour for writes; 0 also when not known */
+	double		write_share;	/* of what it saves, taken by those */
+} PgweirChoice;
+
+typedef struct PgweirSelection
+{
+	List	   *choices;		/* of PgweirChoice, most time saved first */
+	Bitmapset  *chosen;			/* their candidates */
+	bool		timed_out;		/* the search was cut short */
+} PgweirSelection;
+
+extern PgweirSelection *pgweir_select(PgweirWorkload *workload);
+
+#endif

@@ -1,0 +1,122 @@
+/*
+ * parse.c: the hooks of the analyser and of the planner.
+ *
+ * The analyser is where a statement's constants are known, so its normalised text is put into the store there, when
+ * the class is new.  The planner is where planning time is measured, and where a statement may fail or be cancelled
+ * before it runs.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "capture/capture.h"
+#include "capture/meter.h"
+#include "guc.h"
+#include "optimizer/planner.h"
+#include "parser/analyze.h"
+#include "utils/timestamp.h"
+
+static post_parse_analyze_hook_type previous_analyze;
+static planner_hook_type previous_planner;
+
+/*
+ * Our part comes first: others' hooks may clear queryId.  A utility command is left to its own hook, which sees the
+ * command's text where it is executed.
+ */
+static void
+analyze(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	int64		queryid = (int64) query->queryId;
+
+	if (query->utilityStmt == NULL && jstate != NULL && !IsParallelWorker() && pgweir_meter_wanted(queryid))
+	{
+		PgweirSource source = {queryid, pstate->p_sourcetext, query->stmt_location, query->stmt_len, false};
+		PgweirKey	key;
+		int			entry;
+
+		pgweir_meter_key(&key, queryid);
+		entry = pgweir_delta_open(&key);
+		pgweir_meter_note_text(entry, &key, &source, jstate);
+	}
+	if (previous_analyze)
+		previous_analyze(pstate, query, jstate);
+}
+
+static PlannedStmt *
+plan(Query *query, const char *text, int options, ParamListInfo params)
+{
+	return previous_planner ? previous_planner(query, text, options, params)
+		: standard_planner(query, text, options, params);
+}
+
+static PlannedStmt *
+plan_unmeasured(Query *query, const char *text, int options, ParamListInfo params)
+{
+	PlannedStmt *result;
+
+	pgweir_level++;
+	PG_TRY();
+	{
+		result = plan(query, text, options, params);
+	}
+	PG_FINALLY();
+	{
+		pgweir_level--;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static PlannedStmt *
+plan_measured(Query *query, const char *text, int options, ParamListInfo params)
+{
+	PgweirSource source = {(int64) query->queryId, text, query->stmt_location, query->stmt_len, false};
+	PgweirMeter meter;
+	PgweirUsage usage;
+	PlannedStmt *result;
+	uint64		ns;
+
+	memset(&usage, 0, sizeof(usage));
+	pgweir_meter_start(&meter, &source, false);
+	pgweir_level++;
+	PG_TRY();
+	{
+		result = plan(query, text, options, params);
+	}
+	PG_CATCH();
+	{
+		pgweir_level--;
+		pgweir_meter_fail(&meter, &usage);
+		pgweir_meter_end(&meter, 0);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	pgweir_level--;
+
+	ns = pgweir_meter_read(&meter, &usage);
+	usage.counter[PGWEIR_PLANS] = 1;
+	usage.counter[PGWEIR_PLAN_NS] = ns;
+	if (meter.entry >= 0)
+		pgweir_delta_add_usage(meter.entry, &usage, GetCurrentStatementStartTimestamp());
+	pgweir_meter_end(&meter, meter.start_ns + ns);
+	return result;
+}
+
+static PlannedStmt *
+planner_run(Query *query, const char *text, int options, ParamListInfo params)
+{
+	if (IsParallelWorker() || (pgweir_level > 0 && pgweir_track != PGWEIR_TRACK_ALL))
+		return plan(query, text, options, params);
+	if (text == NULL || !pgweir_track_planning || !pgweir_meter_wanted((int64) query->queryId))
+		return plan_unmeasured(query, text, options, params);
+	return plan_measured(query, text, options, params);
+}
+
+void
+pgweir_parse_init(void)
+{
+	previous_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = analyze;
+	previous_planner = planner_hook;
+	planner_hook = planner_run;
+}

@@ -1,0 +1,200 @@
+/*
+ * guc.c: the extension's settings.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "compat.h"
+#include "guc.h"
+
+int			pgweir_track = PGWEIR_TRACK_TOP;
+bool		pgweir_track_utility = true;
+bool		pgweir_track_planning = true;
+int			pgweir_max_statements = 5000;
+int			pgweir_query_size = 2048;
+int			pgweir_flush_interval_ms = 5000;
+int			pgweir_max_reporters = 8;
+int			pgweir_max_pools = 64;
+int			pgweir_report_expiry_s = 10;
+int64		pgweir_deadline_us = 0;
+
+static char *deadline_text = NULL;
+
+static const struct config_enum_entry track_options[] = {
+	{"none", PGWEIR_TRACK_NONE, false},
+	{"top", PGWEIR_TRACK_TOP, false},
+	{"all", PGWEIR_TRACK_ALL, false},
+	{NULL, 0, false}
+};
+
+/* A century; what is longer is a slip, and keeps sums of instants and durations far from overflow. */
+#define MAX_DURATION_US (36525.0 * 86400.0 * 1e6)
+
+static bool
+unit_in_us(const char *unit, int len, double *us)
+{
+	static const struct
+	{
+		const char *name;
+		double		us;
+	}			units[] = {{"us", 1}, {"ms", 1e3}, {"s", 1e6}, {"min", 60e6}, {"", 1e6}};
+
+	for (int i = 0; i < (int) lengthof(units); i++)
+	{
+		if ((int) strlen(units[i].name) == len && strncmp(unit, units[i].name, len) == 0)
+		{
+			*us = units[i].us;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+pgweir_parse_duration(const char *text, int len, int64 *us)
+{
+	double		number = 0;
+	double		scale = 1;
+	double		unit;
+	int			digits = 0;
+	int			i = 0;
+
+	while (len > 0 && isspace((unsigned char) text[len - 1]))
+		len--;
+	while (i < len && isspace((unsigned char) text[i]))
+		i++;
+	if (i == len)
+	{
+		*us = 0;
+		return true;
+	}
+	for (; i < len && isdigit((unsigned char) text[i]); i++, digits++)
+		number = number * 10 + (text[i] - '0');
+	if (i < len && text[i] == '.')
+	{
+		for (i++; i < len && isdigit((unsigned char) text[i]); i++, digits++)
+			number += (text[i] - '0') * (scale /= 10);
+	}
+	if (digits == 0)
+		return false;
+	while (i < len && isspace((unsigned char) text[i]))
+		i++;
+	if (!unit_in_us(text + i, len - i, &unit) || number * unit > MAX_DURATION_US)
+		return false;
+	/* What is not zero stays so: a deadline of 0.1 us is due at once, not absent. */
+	*us = (int64) ceil(number * unit - 1e-6);
+	return true;
+}
+
+/* Whether text[at] stands inside a comment, judged by the nearest comment mark before it. */
+static bool
+inside_comment(const char *text, int at)
+{
+	for (int i = at - 2; i >= 0; i--)
+	{
+		if (text[i] == '/' && text[i + 1] == '*')
+			return true;
+		if (text[i] == '*' && text[i + 1] == '/')
+			return false;
+	}
+	return false;
+}
+
+bool
+pgweir_comment_deadline(const char *text, int len, int64 *us)
+{
+	static const char tag[] = "pgweir_deadline='";
+	const int	tag_len = sizeof(tag) - 1;
+	const char *at = text;
+
+	while ((at = memmem(at, len - (at - text), tag, tag_len)) != NULL)
+	{
+		const char *value = at + tag_len;
+		const char *quote = memchr(value, '\'', len - (value - text));
+
+		if (quote != NULL && inside_comment(text, at - text) && pgweir_parse_duration(value, quote - value, us))
+			return true;
+		at = value;
+	}
+	return false;
+}
+
+static bool
+check_deadline(char **newval, void **extra, GucSource source)
+{
+	int64		us;
+	int64	   *parsed;
+
+	if (!pgweir_parse_duration(*newval, strlen(*newval), &us))
+	{
+		GUC_check_errdetail("\"%s\" is not a duration.", *newval);
+		GUC_check_errhint("Write a number and a unit (us, ms, s, min), such as '250ms'; a plain number is seconds, "
+						  "'0' or '' means no deadline.");
+		return false;
+	}
+	parsed = guc_malloc(LOG, sizeof(*parsed));
+	if (parsed == NULL)
+		return false;
+	*parsed = us;
+	*extra = parsed;
+	return true;
+}
+
+static void
+assign_deadline(const char *newval, void *extra)
+{
+	pgweir_deadline_us = *(int64 *) extra;
+}
+
+static void
+define_session_settings(void)
+{
+	DefineCustomStringVariable("pgweir.deadline",
+							   "Time each statement may take, its wait for a server connection included.",
+							   "Reported to the pooler, which enforces it. Units are us, ms, s and min; a plain number "
+							   "is seconds; '0' or '' is none.",
+							   &deadline_text, "", PGC_USERSET, GUC_REPORT,
+							   check_deadline, assign_deadline, NULL);
+	DefineCustomEnumVariable("pgweir.track",
+							 "Which statements are counted: none, top (sent by clients) or all (inside functions too).",
+							 NULL, &pgweir_track, PGWEIR_TRACK_TOP, track_options, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pgweir.track_utility",
+							 "Whether commands other than SELECT, INSERT, UPDATE, DELETE and MERGE are counted.",
+							 NULL, &pgweir_track_utility, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pgweir.track_planning",
+							 "Whether the time of planning is measured.",
+							 NULL, &pgweir_track_planning, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.flush_interval",
+							"Longest time a busy backend keeps its counts to itself before it merges them.",
+							"The views add unmerged counts up; this matters to the history of the last hour only.",
+							&pgweir_flush_interval_ms, 5000, 0, 3600000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.report_expiry",
+							"Time after which the report of a silent sidecar is no longer shown.",
+							NULL, &pgweir_report_expiry_s, 10, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+static void
+define_memory_settings(void)
+{
+	DefineCustomIntVariable("pgweir.max_statements",
+							"Number of statement classes kept.",
+							NULL, &pgweir_max_statements, 5000, 100, 1000000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.query_size",
+							"Bytes kept of each statement's text.",
+							NULL, &pgweir_query_size, 2048, 128, 1048576, PGC_POSTMASTER, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.max_reporters",
+							"Number of sidecars that may report.",
+							NULL, &pgweir_max_reporters, 8, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.max_pools",
+							"Number of pools, of all sidecars together, that are kept.",
+							NULL, &pgweir_max_pools, 64, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+void
+pgweir_guc_init(void)
+{
+	define_session_settings();
+	if (process_shared_preload_libraries_in_progress)
+		define_memory_settings();
+}

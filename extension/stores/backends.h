@@ -1,0 +1,35 @@
+/*
+ * backends.h: what each backend is executing now.
+ *
+ * One slot a backend, written by its owner only.  A change counter, odd while the owner writes, lets readers copy a
+ * slot without a lock and without stopping anybody.
+ */
+#ifndef PGWEIR_STORES_BACKENDS_H
+#define PGWEIR_STORES_BACKENDS_H
+
+#include "datatype/timestamp.h"
+#include "stores/shared.h"
+#include "stores/statements.h"
+
+typedef struct PgweirActivity
+{
+	int			pid;			/* 0: the slot was never used, or its backend has gone */
+	PgweirKey	key;			/* of the top-level statement being executed; queryid 0 when none is */
+	TimestampTz started;		/* of that statement */
+	int64		deadline_us;	/* pgweir.deadline when it started; 0 = none */
+} PgweirActivity;
+
+extern Size pgweir_backends_size(void);
+extern void pgweir_backends_attach(void *memory, LWLockPadded *locks, bool fresh);
+
+/* Announces and withdraws this backend's top-level statement.  No lock, no error. */
+extern void pgweir_backend_begin(const PgweirKey *key, TimestampTz started, int64 deadline_us);
+extern void pgweir_backend_end(void);
+
+/* Withdraws this backend altogether, at its exit. */
+extern void pgweir_backend_leave(void);
+
+/* Copies slot index (0 .. pgweir_max_backends() - 1).  False when nobody is there. */
+extern bool pgweir_backend_read(int index, PgweirActivity *activity);
+
+#endif

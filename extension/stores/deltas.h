@@ -1,0 +1,60 @@
+/*
+ * deltas.h: the counts that a backend has not merged into the statement table yet.
+ *
+ * Each backend owns a small set of deltas, one a statement class, in shared memory; only the owner writes, so that
+ * counting an execution takes no lock and touches no line that another backend writes.  An entry is merged when
+ * its place is needed for another class, all of them every pgweir.flush_interval while the backend is busy, and when
+ * it exits.  Readers add the rest up: an idle backend's counts are seen without its help.
+ *
+ * Locking: pgweir_delta_add() takes none and cannot fail, so it is fit for a catch block; the functions that may merge
+ * (open, flush) take partition locks of the table.  A pinned entry stays where it is.
+ */
+#ifndef PGWEIR_STORES_DELTAS_H
+#define PGWEIR_STORES_DELTAS_H
+
+#include "stores/statements_table.h"
+
+extern Size pgweir_deltas_size(void);
+extern void pgweir_deltas_attach(void *memory, LWLockPadded *locks, bool fresh);
+
+/* Makes this process an owner on its first call.  False in processes that cannot be: no statements are counted. */
+extern bool pgweir_deltas_own(void);
+
+/* The entry of a class, if there is one.  Takes no lock. -1 if not. */
+extern int	pgweir_delta_find(const PgweirKey *key);
+
+/* The entry of a class, claimed if necessary.  -1 when every entry is pinned: count that with pgweir_delta_drop(). */
+extern int	pgweir_delta_open(const PgweirKey *key);
+
+/* Whether the class is known to be in the table with its text; and the remark that it is now. */
+extern bool pgweir_delta_text_known(int entry);
+extern void pgweir_delta_set_text_known(int entry);
+
+extern void pgweir_delta_pin(int entry);
+extern void pgweir_delta_unpin(int entry);
+
+/* Adds one execution, that took ns, to an entry. */
+extern void pgweir_delta_add(int entry, const PgweirUsage *usage, uint64 ns, TimestampTz seen);
+
+/* Adds to the sums only: planning, and what a statement uses after it was counted. */
+extern void pgweir_delta_add_usage(int entry, const PgweirUsage *usage, TimestampTz seen);
+
+/* An execution could not be counted. */
+extern void pgweir_delta_drop(void);
+extern uint64 pgweir_deltas_dropped(void);
+
+/* Merges all of this backend's entries; returns how many had something to merge. */
+extern int	pgweir_deltas_flush(void);
+
+/* The same if the last flush is more than pgweir.flush_interval before now_ns, a reading of pgweir_clock_ns(). */
+extern void pgweir_deltas_flush_if_due(uint64 now_ns);
+
+/*
+ * Calls visit with a copy of every delta of every backend.  stamps, an array of pgweir_max_backends(), gets the flush
+ * count of each backend: as long as pgweir_deltas_unmoved(stamps), what was visited is not in the table.
+ */
+typedef void (*PgweirDeltaVisitor) (const PgweirKey *key, const PgweirTally *tally, void *arg);
+extern void pgweir_deltas_visit(PgweirDeltaVisitor visit, void *arg, uint32 *stamps);
+extern bool pgweir_deltas_unmoved(const uint32 *stamps);
+
+#endif

@@ -1,0 +1,439 @@
+/*
+ * statements.c: the statement table in shared memory: finding, inserting, adding, evicting.
+ *
+ * A partition owns a run of slots, a run of hash heads and one lock.  Held shared: chains, keys and texts stand still,
+ * counters may be added to.  Held exclusive: everything may change.  A slot is on exactly one chain: that of its hash
+ * head when it is used, that of the free ones when it is not.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "access/xact.h"
+#include "compat.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "stores/statements_slots.h"
+#include "utils/timestamp.h"
+
+#define MAX_PARTITIONS 32
+#define MIN_SLOTS_PER_PARTITION 64
+#define NONE (-1)
+#define MAX_USE 15				/* the clock passes a slot at most four times, since it halves its use */
+#define EVICT_FRACTION 32		/* of a full partition, this part is freed at once */
+
+PgweirTable *pgweir_table = NULL;
+LWLockPadded *pgweir_table_locks = NULL;
+
+static int
+partition_count(void)
+{
+	int			n = 1;
+
+	while (n < MAX_PARTITIONS && pgweir_max_statements / (n * 2) >= MIN_SLOTS_PER_PARTITION)
+		n *= 2;
+	return n;
+}
+
+static int
+slots_per_partition(void)
+{
+	return (pgweir_max_statements + partition_count() - 1) / partition_count();
+}
+
+static Size
+slot_size(void)
+{
+	return MAXALIGN(offsetof(PgweirSlot, text) + pgweir_query_size);
+}
+
+static Size
+heads_size(void)
+{
+	return MAXALIGN(mul_size(partition_count() * slots_per_partition(), sizeof(int32)));
+}
+
+Size
+pgweir_statements_size(void)
+{
+	Size		size = MAXALIGN(offsetof(PgweirTable, partition) + partition_count() * sizeof(PgweirPartition));
+
+	size = add_size(size, heads_size());
+	return add_size(size, mul_size(partition_count() * slots_per_partition(), slot_size()));
+}
+
+int
+pgweir_statements_locks(void)
+{
+	return partition_count();
+}
+
+static inline LWLock *
+lock_of(int partition)
+{
+	return &pgweir_table_locks[partition].lock;
+}
+
+/* All slots of a partition free, its counters of life up to now kept. */
+static void
+partition_clear(int p)
+{
+	PgweirPartition *part = &pgweir_table->partition[p];
+
+	for (int i = 0; i < pgweir_table->slots; i++)
+	{
+		PgweirSlot *slot = pgweir_slot(p, i);
+
+		slot->used = false;
+		slot->next = i + 1 < pgweir_table->slots ? i + 1 : NONE;
+		pgweir_heads(p)[i] = NONE;
+	}
+	part->free = 0;
+	part->entries = 0;
+	part->hand = 0;
+}
+
+static void
+slot_init_atomics(PgweirSlot *slot)
+{
+	pg_atomic_init_u32(&slot->use, 0);
+	pg_atomic_init_u64(&slot->last_seen, 0);
+	pg_atomic_init_u64(&slot->min_ns, PG_UINT64_MAX);
+	pg_atomic_init_u64(&slot->max_ns, 0);
+	pg_atomic_init_u64(&slot->sum_squares, 0);
+	for (int i = 0; i < PGWEIR_NCOUNTERS; i++)
+		pg_atomic_init_u64(&slot->counter[i], 0);
+	for (int i = 0; i < PGWEIR_BUCKETS; i++)
+		pg_atomic_init_u64(&slot->hist[i], 0);
+	for (int i = 0; i < PGWEIR_RECENTS; i++)
+	{
+		pg_atomic_init_u64(&slot->recent[i].step, 0);
+		pg_atomic_init_u64(&slot->recent[i].calls, 0);
+		pg_atomic_init_u64(&slot->recent[i].ns, 0);
+	}
+}
+
+void
+pgweir_statements_attach(void *memory, LWLockPadded *locks, bool fresh)
+{
+	pgweir_table = memory;
+	pgweir_table_locks = locks;
+	if (!fresh)
+		return;
+	pgweir_table->partitions = partition_count();
+	pgweir_table->slots = slots_per_partition();
+	pgweir_table->slot_size = slot_size();
+	pgweir_table->text_size = pgweir_query_size;
+	pgweir_table->heads_offset = MAXALIGN(offsetof(PgweirTable, partition) + partition_count() * sizeof(PgweirPartition));
+	pgweir_table->slots_offset = pgweir_table->heads_offset + heads_size();
+	pg_atomic_init_u64(&pgweir_table->resets, 0);
+	pg_atomic_init_u64(&pgweir_table->since, (uint64) GetCurrentTimestamp());
+	for (int p = 0; p < pgweir_table->partitions; p++)
+	{
+		pg_atomic_init_u64(&pgweir_table->partition[p].generation, 0);
+		pg_atomic_init_u64(&pgweir_table->partition[p].evicted, 0);
+		for (int i = 0; i < pgweir_table->slots; i++)
+			slot_init_atomics(pgweir_slot(p, i));
+		partition_clear(p);
+	}
+}
+
+static inline uint32
+key_hash(const PgweirKey *key)
+{
+	return hash_bytes((const unsigned char *) key, sizeof(*key));
+}
+
+static inline int
+partition_of(uint32 hash)
+{
+	return (int) (hash & (uint32) (pgweir_table->partitions - 1));
+}
+
+static inline int32 *
+head_of(int p, uint32 hash)
+{
+	return &pgweir_heads(p)[(hash >> 5) % (uint32) pgweir_table->slots];
+}
+
+/* The class's slot, or NULL.  The partition's lock is held. */
+static PgweirSlot *
+find(int p, uint32 hash, const PgweirKey *key)
+{
+	for (int32 i = *head_of(p, hash); i != NONE; i = pgweir_slot(p, i)->next)
+	{
+		PgweirSlot *slot = pgweir_slot(p, i);
+
+		if (pgweir_key_equal(&slot->key, key))
+			return slot;
+	}
+	return NULL;
+}
+
+static void
+unlink_slot(int p, int32 index)
+{
+	PgweirSlot *slot = pgweir_slot(p, index);
+	int32	   *link = head_of(p, key_hash(&slot->key));
+
+	while (*link != index)
+		link = &pgweir_slot(p, *link)->next;
+	*link = slot->next;
+}
+
+/* Frees one slot: the first that the clock finds unused since it last came by.  Exclusive lock; all slots used. */
+static void
+evict_one(int p)
+{
+	PgweirPartition *part = &pgweir_table->partition[p];
+
+	for (;;)
+	{
+		int32		index = part->hand;
+		PgweirSlot *slot = pgweir_slot(p, index);
+		uint32		use = pg_atomic_read_u32(&slot->use);
+
+		part->hand = (part->hand + 1) % pgweir_table->slots;
+		if (!slot->used)
+			continue;
+		if (use > 0)
+		{
+			pg_atomic_write_u32(&slot->use, use / 2);
+			continue;
+		}
+		unlink_slot(p, index);
+		slot->used = false;
+		slot->next = part->free;
+		part->free = index;
+		part->entries--;
+		pg_atomic_fetch_add_u64(&part->evicted, 1);
+		pg_atomic_fetch_add_u64(&part->generation, 1);
+		return;
+	}
+}
+
+/* Inserts a class that find() did not find.  Exclusive lock. */
+static PgweirSlot *
+insert(int p, uint32 hash, const PgweirKey *key)
+{
+	PgweirPartition *part = &pgweir_table->partition[p];
+	PgweirSlot *slot;
+	int32		index;
+
+	if (part->free == NONE)
+	{
+		for (int i = Max(pgweir_table->slots / EVICT_FRACTION, 1); i > 0; i--)
+			evict_one(p);
+	}
+	index = part->free;
+	slot = pgweir_slot(p, index);
+	part->free = slot->next;
+	slot_init_atomics(slot);
+	slot->key = *key;
+	slot->used = true;
+	slot->text_len = 0;
+	slot->text_truncated = false;
+	slot->first_seen = GetCurrentStatementStartTimestamp();
+	pg_atomic_write_u32(&slot->use, 1);
+	slot->next = *head_of(p, hash);
+	*head_of(p, hash) = index;
+	part->entries++;
+	return slot;
+}
+
+int
+pgweir_statements_partition(const PgweirKey *key)
+{
+	return partition_of(key_hash(key));
+}
+
+uint64
+pgweir_statements_generation(int partition)
+{
+	return pg_atomic_read_u64(&pgweir_table->partition[partition].generation);
+}
+
+bool
+pgweir_statements_has_text(const PgweirKey *key)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	PgweirSlot *slot;
+	bool		result;
+
+	LWLockAcquire(lock_of(p), LW_SHARED);
+	slot = find(p, hash, key);
+	result = slot != NULL && slot->text_len > 0;
+	LWLockRelease(lock_of(p));
+	return result;
+}
+
+void
+pgweir_statements_put_text(const PgweirKey *key, const char *text, int len)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	int			kept = len < pgweir_table->text_size ? len : pg_mbcliplen(text, len, pgweir_table->text_size - 1);
+	PgweirSlot *slot;
+
+	LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
+	slot = find(p, hash, key);
+	if (slot == NULL)
+		slot = insert(p, hash, key);
+	if (slot->text_len == 0)
+	{
+		memcpy(slot->text, text, kept);
+		slot->text[kept] = '\0';
+		slot->text_len = kept;
+		slot->text_truncated = kept < len;
+		slot->encoding = GetDatabaseEncoding();
+	}
+	LWLockRelease(lock_of(p));
+}
+
+static void
+lower_to(pg_atomic_uint64 *value, uint64 candidate)
+{
+	uint64		seen = pg_atomic_read_u64(value);
+
+	while (candidate < seen && !pg_atomic_compare_exchange_u64(value, &seen, candidate))
+		;
+}
+
+static void
+raise_to(pg_atomic_uint64 *value, uint64 candidate)
+{
+	uint64		seen = pg_atomic_read_u64(value);
+
+	while (candidate > seen && !pg_atomic_compare_exchange_u64(value, &seen, candidate))
+		;
+}
+
+/* value holds the bits of a double. */
+static void
+add_double(pg_atomic_uint64 *value, double amount)
+{
+	uint64		seen = pg_atomic_read_u64(value);
+	uint64		next;
+	double		sum;
+
+	do
+	{
+		memcpy(&sum, &seen, sizeof(sum));
+		sum += amount;
+		memcpy(&next, &sum, sizeof(next));
+	} while (!pg_atomic_compare_exchange_u64(value, &seen, next));
+}
+
+/*
+ * The last minute of a class.  Who first enters a step clears it; another who adds in that very moment may lose his
+ * share of this figure, of this one only.
+ */
+static void
+add_recent(PgweirSlot *slot, const PgweirTally *tally)
+{
+	uint64		step = pgweir_recent_step(tally->last_seen);
+	PgweirRecent *recent = &slot->recent[step % PGWEIR_RECENTS];
+	uint64		seen = pg_atomic_read_u64(&recent->step);
+
+	if (seen < step && pg_atomic_compare_exchange_u64(&recent->step, &seen, step))
+	{
+		pg_atomic_write_u64(&recent->calls, 0);
+		pg_atomic_write_u64(&recent->ns, 0);
+	}
+	if (seen > step)
+		return;
+	pg_atomic_fetch_add_u64(&recent->calls, tally->usage.counter[PGWEIR_CALLS]);
+	pg_atomic_fetch_add_u64(&recent->ns, tally->usage.counter[PGWEIR_TOTAL_NS]);
+}
+
+/* What has been used keeps its place a while; the longer it ran, the longer. */
+static void
+touch(PgweirSlot *slot, const PgweirTally *tally)
+{
+	uint64		ms = tally->usage.counter[PGWEIR_TOTAL_NS] / 1000000;
+	uint32		worth = 1 + (ms > 0 ? (uint32) pg_leftmost_one_pos64(ms) : 0);
+	uint32		use = pg_atomic_read_u32(&slot->use);
+
+	pg_atomic_write_u32(&slot->use, Min(Max(use + 1, worth), MAX_USE));
+}
+
+static void
+add_tally(PgweirSlot *slot, const PgweirTally *tally)
+{
+	for (int i = 0; i < PGWEIR_NCOUNTERS; i++)
+	{
+		if (tally->usage.counter[i] > 0)
+			pg_atomic_fetch_add_u64(&slot->counter[i], tally->usage.counter[i]);
+	}
+	for (int i = 0; i < PGWEIR_BUCKETS; i++)
+	{
+		if (tally->hist[i] > 0)
+			pg_atomic_fetch_add_u64(&slot->hist[i], tally->hist[i]);
+	}
+	lower_to(&slot->min_ns, tally->min_ns);
+	raise_to(&slot->max_ns, tally->max_ns);
+	raise_to(&slot->last_seen, (uint64) tally->last_seen);
+	add_double(&slot->sum_squares, tally->sum_squares);
+	add_recent(slot, tally);
+	touch(slot, tally);
+}
+
+void
+pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	PgweirSlot *slot;
+
+	LWLockAcquire(lock_of(p), LW_SHARED);
+	slot = find(p, hash, key);
+	if (slot == NULL)
+	{
+		LWLockRelease(lock_of(p));
+		LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
+		slot = find(p, hash, key);
+		if (slot == NULL)
+			slot = insert(p, hash, key);
+	}
+	add_tally(slot, tally);
+	LWLockRelease(lock_of(p));
+}
+
+void
+pgweir_statements_reset(void)
+{
+	pg_atomic_fetch_add_u64(&pgweir_table->resets, 1);
+	for (int p = 0; p < pgweir_table->partitions; p++)
+	{
+		PgweirPartition *part = &pgweir_table->partition[p];
+
+		LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
+		partition_clear(p);
+		pg_atomic_write_u64(&part->evicted, 0);
+		pg_atomic_fetch_add_u64(&part->generation, 1);
+		LWLockRelease(lock_of(p));
+	}
+	pg_atomic_write_u64(&pgweir_table->since, (uint64) GetCurrentTimestamp());
+}
+
+uint64
+pgweir_statements_resets(void)
+{
+	return pg_atomic_read_u64(&pgweir_table->resets);
+}
+
+void
+pgweir_statements_info(PgweirTableInfo *info)
+{
+	info->capacity = (uint64) pgweir_table->partitions * pgweir_table->slots;
+	info->entries = 0;
+	info->evicted = 0;
+	info->since = (TimestampTz) pg_atomic_read_u64(&pgweir_table->since);
+	for (int p = 0; p < pgweir_table->partitions; p++)
+	{
+		LWLockAcquire(lock_of(p), LW_SHARED);
+		info->entries += pgweir_table->partition[p].entries;
+		info->evicted += pg_atomic_read_u64(&pgweir_table->partition[p].evicted);
+		LWLockRelease(lock_of(p));
+	}
+}

@@ -1,0 +1,85 @@
+/*
+ * statements_slots.h: how the statement table lies in shared memory, for statements.c and statements_read.c.
+ */
+#ifndef PGWEIR_STORES_STATEMENTS_SLOTS_H
+#define PGWEIR_STORES_STATEMENTS_SLOTS_H
+
+#include "stores/statements_table.h"
+
+#define PGWEIR_RECENT_STEP_S 10	/* a class's last minute is kept in steps, the present one included */
+#define PGWEIR_RECENTS 6
+
+typedef struct PgweirRecent
+{
+	pg_atomic_uint64 step;		/* seconds since the PostgreSQL epoch / PGWEIR_RECENT_STEP_S */
+	pg_atomic_uint64 calls;
+	pg_atomic_uint64 ns;
+} PgweirRecent;
+
+typedef struct PgweirSlot
+{
+	PgweirKey	key;
+	int32		next;			/* on the chain of the hash head, or of free slots */
+	bool		used;
+	bool		text_truncated;
+	int32		text_len;		/* 0: no text, it was lost by an eviction */
+	int32		encoding;		/* of the text */
+	TimestampTz first_seen;
+	pg_atomic_uint32 use;		/* credit against the clock */
+	pg_atomic_uint64 last_seen;
+	pg_atomic_uint64 min_ns;
+	pg_atomic_uint64 max_ns;
+	pg_atomic_uint64 sum_squares;	/* the bits of a double */
+	pg_atomic_uint64 counter[PGWEIR_NCOUNTERS];
+	pg_atomic_uint64 hist[PGWEIR_BUCKETS];
+	PgweirRecent recent[PGWEIR_RECENTS];
+	char		text[FLEXIBLE_ARRAY_MEMBER];	/* text_size bytes, ends in NUL */
+} PgweirSlot;
+
+typedef struct PgweirPartition
+{
+	int32		free;			/* first free slot */
+	int32		entries;
+	int32		hand;			/* of the clock */
+	pg_atomic_uint64 generation;	/* evictions and resets */
+	pg_atomic_uint64 evicted;	/* since the last reset */
+	char		pad[PG_CACHE_LINE_SIZE - 32];
+} PgweirPartition;
+
+typedef struct PgweirTable
+{
+	int			partitions;		/* a power of two */
+	int			slots;			/* per partition; as many hash heads */
+	int			text_size;
+	Size		slot_size;
+	Size		heads_offset;	/* from the beginning of this struct */
+	Size		slots_offset;
+	pg_atomic_uint64 resets;
+	pg_atomic_uint64 since;
+	PgweirPartition partition[FLEXIBLE_ARRAY_MEMBER];
+} PgweirTable;
+
+extern PgweirTable *pgweir_table;
+extern LWLockPadded *pgweir_table_locks;
+
+static inline uint64
+pgweir_recent_step(TimestampTz t)
+{
+	return (uint64) (t / USECS_PER_SEC / PGWEIR_RECENT_STEP_S);
+}
+
+static inline PgweirSlot *
+pgweir_slot(int partition, int index)
+{
+	Size		nth = (Size) partition * pgweir_table->slots + index;
+
+	return (PgweirSlot *) ((char *) pgweir_table + pgweir_table->slots_offset + nth * pgweir_table->slot_size);
+}
+
+static inline int32 *
+pgweir_heads(int partition)
+{
+	return (int32 *) ((char *) pgweir_table + pgweir_table->heads_offset) + (Size) partition * pgweir_table->slots;
+}
+
+#endif

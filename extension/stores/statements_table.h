@@ -1,0 +1,67 @@
+/*
+ * statements_table.h: the writer's side of the statement table (statements.h), for the delta store and capture.
+ *
+ * A class is in the table from the moment its text is put there until it is evicted.  A partition counts its
+ * evictions; whoever knew a class to be present still knows it while that count stands.
+ */
+#ifndef PGWEIR_STORES_STATEMENTS_TABLE_H
+#define PGWEIR_STORES_STATEMENTS_TABLE_H
+
+#include "stores/shared.h"
+#include "stores/statements.h"
+
+/* What one execution, or a number of them, adds to a class. */
+typedef struct PgweirUsage
+{
+	uint64		counter[PGWEIR_NCOUNTERS];
+} PgweirUsage;
+
+/* Executions of one class, added up. */
+typedef struct PgweirTally
+{
+	PgweirUsage usage;
+	uint64		min_ns;			/* of no execution: PG_UINT64_MAX */
+	uint64		max_ns;
+	double		sum_squares;	/* of microseconds */
+	TimestampTz last_seen;
+	uint32		hist[PGWEIR_BUCKETS];
+} PgweirTally;
+
+typedef struct PgweirTableInfo
+{
+	uint64		capacity;
+	uint64		entries;
+	uint64		evicted;		/* classes dropped for others, since the reset */
+	TimestampTz since;			/* of the last reset */
+} PgweirTableInfo;
+
+extern Size pgweir_statements_size(void);
+extern int	pgweir_statements_locks(void);
+extern void pgweir_statements_attach(void *memory, LWLockPadded *locks, bool fresh);
+
+static inline bool
+pgweir_key_equal(const PgweirKey *a, const PgweirKey *b)
+{
+	return a->queryid == b->queryid && a->dbid == b->dbid && a->userid == b->userid && a->toplevel == b->toplevel;
+}
+
+/* The partition of a class, and the number of evictions and resets it has seen.  No lock. */
+extern int	pgweir_statements_partition(const PgweirKey *key);
+extern uint64 pgweir_statements_generation(int partition);
+
+/* Whether the class is in the table with its text. */
+extern bool pgweir_statements_has_text(const PgweirKey *key);
+
+/* Puts the class in the table if it is not there, and its text if that is missing.  len is cut to what fits. */
+extern void pgweir_statements_put_text(const PgweirKey *key, const char *text, int len);
+
+/* Adds a tally to its class, which is inserted (without text) when it was evicted meanwhile. */
+extern void pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally);
+
+/* Forgets all classes and increments the reset count, which voids the deltas that backends hold. */
+extern void pgweir_statements_reset(void);
+extern uint64 pgweir_statements_resets(void);
+
+extern void pgweir_statements_info(PgweirTableInfo *info);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * control.c: pgweir.reset(), flush() and info(), and the small functions the views are built with.
+ */
+#include "postgres.h"
+
+#include "guc.h"
+#include "stores/deltas.h"
+#include "stores/reports.h"
+#include "stores/timeline.h"
+#include "views/rows.h"
+
+PG_FUNCTION_INFO_V1(pgweir_reset_1_0);
+PG_FUNCTION_INFO_V1(pgweir_flush_1_0);
+PG_FUNCTION_INFO_V1(pgweir_info_1_0);
+PG_FUNCTION_INFO_V1(pgweir_check_preload_1_0);
+PG_FUNCTION_INFO_V1(pgweir_comment_deadline_1_0);
+
+/* pgweir.reset(): forgets all that was counted and reported. */
+Datum
+pgweir_reset_1_0(PG_FUNCTION_ARGS)
+{
+	pgweir_require_preload();
+	pgweir_statements_reset();
+	pgweir_timeline_reset();
+	pgweir_reports_reset();
+	PG_RETURN_VOID();
+}
+
+/* pgweir.flush(): merges this backend's own counts; returns of how many classes. */
+Datum
+pgweir_flush_1_0(PG_FUNCTION_ARGS)
+{
+	pgweir_require_preload();
+	PG_RETURN_INT32(pgweir_deltas_flush());
+}
+
+/* pgweir.info(): one row on the state of the store. */
+Datum
+pgweir_info_1_0(PG_FUNCTION_ARGS)
+{
+	PgweirTableInfo info;
+	PgweirRow	row = {0};
+
+	pgweir_require_preload();
+	InitMaterializedSRF(fcinfo, 0);
+	pgweir_statements_info(&info);
+	pgweir_row_int8(&row, info.capacity);
+	pgweir_row_int8(&row, info.entries);
+	pgweir_row_int8(&row, info.evicted);
+	pgweir_row_int8(&row, pgweir_deltas_dropped());
+	pgweir_row_time(&row, info.since);
+	pgweir_row_emit(&row, (ReturnSetInfo *) fcinfo->resultinfo);
+	return (Datum) 0;
+}
+
+/* pgweir.check_preload(): true, or the error that tells how to preload. */
+Datum
+pgweir_check_preload_1_0(PG_FUNCTION_ARGS)
+{
+	pgweir_require_preload();
+	PG_RETURN_BOOL(true);
+}
+
+/* pgweir.comment_deadline(text): the deadline in milliseconds that a comment of a statement asks for, or null. */
+Datum
+pgweir_comment_deadline_1_0(PG_FUNCTION_ARGS)
+{
+	text	   *statement = PG_GETARG_TEXT_PP(0);
+	int64		us;
+
+	if (!pgweir_comment_deadline(VARDATA_ANY(statement), VARSIZE_ANY_EXHDR(statement), &us) || us == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8((double) us / 1000.0);
+}

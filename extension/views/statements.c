@@ -1,0 +1,118 @@
+/*
+ * statements.c: pgweir.statements(), the raw material of slow_queries and running_queries.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "stores/shared.h"
+#include "stores/statements.h"
+#include "views/rows.h"
+
+PG_FUNCTION_INFO_V1(pgweir_statements_1_0);
+
+typedef struct Output
+{
+	ReturnSetInfo *result;
+	bool		with_text;
+} Output;
+
+static double
+ms(uint64 us)
+{
+	return (double) us / 1000.0;
+}
+
+static void
+put_identity(PgweirRow *row, const PgweirStatement *s, bool with_text)
+{
+	bool		readable = pgweir_may_read(s->userid);
+
+	pgweir_row_put(row, ObjectIdGetDatum(s->userid));
+	pgweir_row_put(row, ObjectIdGetDatum(s->dbid));
+	if (readable)
+		pgweir_row_int8(row, (uint64) s->queryid);
+	else
+		pgweir_row_null(row);
+	pgweir_row_put(row, BoolGetDatum(s->toplevel));
+	if (!with_text || (readable && s->text_len == 0))
+		pgweir_row_null(row);
+	else
+		pgweir_row_text(row, readable ? s->text : "<insufficient privilege>");
+}
+
+/* Of all executions, those that failed included. */
+static void
+put_times(PgweirRow *row, const PgweirStatement *s)
+{
+	double		n = Max((double) s->calls, 1);
+	double		mean = (double) s->total_us / n;
+	double		variance = Max(s->sum_squares / n - mean * mean, 0);
+	static const double quantiles[] = {0.50, 0.95, 0.99};
+
+	pgweir_row_int8(row, s->calls);
+	pgweir_row_float8(row, (double) s->counter[PGWEIR_TOTAL_NS] / 1e6);
+	pgweir_row_float8(row, mean / 1000.0);
+	pgweir_row_float8(row, ms(s->min_us));
+	pgweir_row_float8(row, ms(s->max_us));
+	pgweir_row_float8(row, sqrt(variance) / 1000.0);
+	for (int i = 0; i < (int) lengthof(quantiles); i++)
+		pgweir_row_float8(row, ms(Min(pgweir_histogram_quantile(s->hist, quantiles[i]), s->max_us)));
+	pgweir_row_int8(row, s->counter[PGWEIR_PLANS]);
+	pgweir_row_float8(row, (double) s->counter[PGWEIR_PLAN_NS] / 1e6);
+}
+
+static void
+put_usage(PgweirRow *row, const PgweirStatement *s)
+{
+	for (int i = PGWEIR_SHARED_HIT; i <= PGWEIR_TEMP_WRITTEN; i++)
+		pgweir_row_int8(row, s->counter[i]);
+	pgweir_row_float8(row, (double) s->counter[PGWEIR_BLK_READ_NS] / 1e6);
+	pgweir_row_float8(row, (double) s->counter[PGWEIR_BLK_WRITE_NS] / 1e6);
+	for (int i = PGWEIR_WAL_RECORDS; i <= PGWEIR_WAL_BYTES; i++)
+		pgweir_row_int8(row, s->counter[i]);
+}
+
+static void
+put_failures(PgweirRow *row, const PgweirStatement *s)
+{
+	pgweir_row_int8(row, s->calls - s->failures);
+	pgweir_row_int8(row, s->failures);
+	pgweir_row_float8(row, (double) s->counter[PGWEIR_FAILED_NS] / 1e6);
+	for (int i = PGWEIR_CANCELLED; i <= PGWEIR_ERR_OTHER; i++)
+		pgweir_row_int8(row, s->counter[i]);
+}
+
+static void
+put_statement(const PgweirStatement *s, void *arg)
+{
+	Output	   *output = arg;
+	PgweirRow	row;
+
+	row.n = 0;
+	put_identity(&row, s, output->with_text);
+	put_times(&row, s);
+	pgweir_row_int8(&row, s->rows);
+	put_usage(&row, s);
+	put_failures(&row, s);
+	pgweir_row_int8(&row, s->recent_calls);
+	pgweir_row_float8(&row, ms(s->recent_us));
+	pgweir_row_time(&row, s->first_seen);
+	pgweir_row_time(&row, s->last_seen);
+	pgweir_row_put(&row, BoolGetDatum(s->text_truncated));
+	pgweir_row_emit(&row, output->result);
+}
+
+/* pgweir.statements(with_text boolean): see the script for the columns. */
+Datum
+pgweir_statements_1_0(PG_FUNCTION_ARGS)
+{
+	Output		output;
+
+	pgweir_require_preload();
+	InitMaterializedSRF(fcinfo, 0);
+	output.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	output.with_text = PG_GETARG_BOOL(0);
+	pgweir_statements_visit(InvalidOid, put_statement, &output);
+	return (Datum) 0;
+}

@@ -1,0 +1,883 @@
+\echo Use "CREATE EXTENSION pgweir" to load this file. \quit
+
+--
+-- While this script runs, nothing but pg_catalog is searched, so that each function and operator named without a schema
+-- is the server's own; views keep it that way, functions in SQL fix their search_path.  Our own are named with theirs.
+--
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
+-- == control ==
+
+CREATE FUNCTION pgweir.check_preload() RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgweir_check_preload_1_0'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgweir.check_preload() IS
+'true when the library was preloaded; otherwise an error that tells how';
+
+CREATE FUNCTION pgweir.reset() RETURNS void
+AS 'MODULE_PATHNAME', 'pgweir_reset_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION pgweir.reset() FROM PUBLIC;
+COMMENT ON FUNCTION pgweir.reset() IS
+'forgets all that was counted and reported';
+
+CREATE FUNCTION pgweir.flush() RETURNS integer
+AS 'MODULE_PATHNAME', 'pgweir_flush_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgweir.flush() IS
+'merges the counts of this session; reading the views does so, too';
+
+CREATE FUNCTION pgweir.info(
+	OUT capacity bigint,
+	OUT entries bigint,
+	OUT evicted bigint,
+	OUT dropped bigint,
+	OUT since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_info_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION pgweir.info() IS
+'the statement store: places, classes in them, classes evicted since the last reset, executions that could not be counted';
+
+CREATE FUNCTION pgweir.comment_deadline(statement text) RETURNS double precision
+AS 'MODULE_PATHNAME', 'pgweir_comment_deadline_1_0'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgweir.comment_deadline(text) IS
+'the deadline in milliseconds that a comment pgweir_deadline=''...'' of a statement asks for';
+
+-- == statements ==
+
+CREATE FUNCTION pgweir.statements(
+	with_text boolean,
+	OUT userid oid,
+	OUT dbid oid,
+	OUT queryid bigint,
+	OUT toplevel boolean,
+	OUT query text,
+	OUT calls bigint,
+	OUT total_ms double precision,
+	OUT mean_ms double precision,
+	OUT min_ms double precision,
+	OUT max_ms double precision,
+	OUT stddev_ms double precision,
+	OUT p50_ms double precision,
+	OUT p95_ms double precision,
+	OUT p99_ms double precision,
+	OUT plans bigint,
+	OUT plan_ms double precision,
+	OUT rows bigint,
+	OUT shared_blks_hit bigint,
+	OUT shared_blks_read bigint,
+	OUT shared_blks_dirtied bigint,
+	OUT shared_blks_written bigint,
+	OUT local_blks_hit bigint,
+	OUT local_blks_read bigint,
+	OUT local_blks_dirtied bigint,
+	OUT local_blks_written bigint,
+	OUT temp_blks_read bigint,
+	OUT temp_blks_written bigint,
+	OUT blk_read_ms double precision,
+	OUT blk_write_ms double precision,
+	OUT wal_records bigint,
+	OUT wal_fpi bigint,
+	OUT wal_bytes bigint,
+	OUT completed bigint,
+	OUT failed bigint,
+	OUT failed_ms double precision,
+	OUT cancelled bigint,
+	OUT statement_timeouts bigint,
+	OUT lock_timeouts bigint,
+	OUT deadline_missed bigint,
+	OUT deadlocks bigint,
+	OUT terminated bigint,
+	OUT data_errors bigint,
+	OUT integrity_errors bigint,
+	OUT serialization_failures bigint,
+	OUT access_errors bigint,
+	OUT resource_errors bigint,
+	OUT other_errors bigint,
+	OUT recent_calls bigint,
+	OUT recent_ms double precision,
+	OUT first_seen timestamptz,
+	OUT last_seen timestamptz,
+	OUT query_truncated boolean)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_statements_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION pgweir.statements(boolean) IS
+'what is known of each statement class; ids and texts of others only for members of pg_read_all_stats';
+
+CREATE VIEW pgweir.slow_queries AS
+SELECT s.userid, pg_get_userbyid(s.userid) AS username, d.datname AS database, s.queryid, s.toplevel, s.query,
+	s.calls, s.total_ms, s.mean_ms, s.min_ms, s.max_ms, s.stddev_ms, s.p50_ms, s.p95_ms, s.p99_ms, s.plans, s.plan_ms,
+	s.rows, s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
+	s.local_blks_hit, s.local_blks_read, s.local_blks_dirtied, s.local_blks_written,
+	s.temp_blks_read, s.temp_blks_written, s.blk_read_ms, s.blk_write_ms, s.wal_records, s.wal_fpi, s.wal_bytes,
+	s.completed, s.failed, s.failed_ms, s.cancelled, s.statement_timeouts, s.lock_timeouts, s.deadline_missed,
+	s.deadlocks, s.terminated,
+	s.data_errors + s.integrity_errors + s.serialization_failures + s.access_errors + s.resource_errors
+		+ s.other_errors AS errors,
+	s.data_errors, s.integrity_errors, s.serialization_failures, s.access_errors, s.resource_errors, s.other_errors,
+	s.recent_calls, s.recent_ms, s.first_seen, s.last_seen, s.query_truncated
+FROM pgweir.statements(true) AS s
+LEFT JOIN pg_database AS d ON d.oid = s.dbid
+WHERE s.calls > 0
+ORDER BY s.total_ms DESC;
+COMMENT ON VIEW pgweir.slow_queries IS
+'statement classes by the time they took, failed executions and their time included';
+GRANT SELECT ON pgweir.slow_queries TO PUBLIC;
+
+-- == reports of sidecars ==
+
+CREATE FUNCTION pgweir.report(reporter text, version integer, payload jsonb) RETURNS void
+AS 'MODULE_PATHNAME', 'pgweir_report_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION pgweir.report(text, integer, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION pgweir.report(text, integer, jsonb) IS
+'takes in the report of a sidecar; GRANT EXECUTE to the role it reports as';
+
+CREATE FUNCTION pgweir.reporters(
+	OUT reporter text,
+	OUT pid integer,
+	OUT version text,
+	OUT listen text,
+	OUT first_seen timestamptz,
+	OUT last_seen timestamptz,
+	OUT reports bigint,
+	OUT left_out bigint,
+	OUT uptime_s double precision,
+	OUT clients bigint,
+	OUT max_clients bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_reporters_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 2;
+COMMENT ON FUNCTION pgweir.reporters() IS
+'sidecars that report; left_out counts pools and connections for which the store had no place';
+
+CREATE FUNCTION pgweir.pools(
+	OUT reporter text,
+	OUT database text,
+	OUT username text,
+	OUT mode text,
+	OUT first_seen timestamptz,
+	OUT last_seen timestamptz,
+	OUT size bigint,
+	OUT reserve bigint,
+	OUT sv_active bigint,
+	OUT sv_idle bigint,
+	OUT sv_used bigint,
+	OUT sv_tested bigint,
+	OUT sv_login bigint,
+	OUT cl_active bigint,
+	OUT cl_waiting bigint,
+	OUT maxwait_us bigint,
+	OUT xacts bigint,
+	OUT queries bigint,
+	OUT wait_us bigint,
+	OUT xact_us bigint,
+	OUT query_us bigint,
+	OUT refused bigint,
+	OUT expired_queued bigint,
+	OUT expired_running bigint,
+	OUT expired_grace bigint,
+	OUT gone_waiting bigint,
+	OUT gone_running bigint,
+	OUT wait_timeouts bigint,
+	OUT logins bigint,
+	OUT disconnects bigint,
+	OUT connects bigint,
+	OUT connect_failures bigint,
+	OUT think_us bigint,
+	OUT think_n bigint,
+	OUT drain_us bigint,
+	OUT wait_p50_ms double precision,
+	OUT wait_p95_ms double precision,
+	OUT wait_p99_ms double precision,
+	OUT run_p50_ms double precision,
+	OUT run_p95_ms double precision,
+	OUT run_p99_ms double precision,
+	OUT deadline_p50_ms double precision,
+	OUT deadline_p95_ms double precision,
+	OUT deadline_p99_ms double precision,
+	OUT gone_n bigint,
+	OUT gone_peak_ms double precision,
+	OUT gone_peak_share double precision,
+	OUT peak_waiting bigint,
+	OUT total_queries bigint,
+	OUT total_logins bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_pools_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION pgweir.pools() IS
+'pools of the reporting sidecars: what is so now, then what happened in the last minute';
+
+CREATE FUNCTION pgweir.pool_errors(
+	OUT reporter text,
+	OUT database text,
+	OUT username text,
+	OUT sqlstate text,
+	OUT recent bigint,
+	OUT total bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_pool_errors_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 20;
+COMMENT ON FUNCTION pgweir.pool_errors() IS
+'errors that clients of the pools were sent, in the last minute and since the pool is known';
+
+CREATE FUNCTION pgweir.linked(
+	OUT pid integer,
+	OUT reporter text,
+	OUT reported timestamptz,
+	OUT database text,
+	OUT username text,
+	OUT client text,
+	OUT port integer,
+	OUT application_name text,
+	OUT state text,
+	OUT wait_ms double precision,
+	OUT since_ms double precision,
+	OUT deadline_left_ms double precision)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_linked_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 50;
+COMMENT ON FUNCTION pgweir.linked() IS
+'backends that a sidecar has given to a client, as of its last report';
+
+CREATE FUNCTION pgweir.peers(
+	OUT reporter text,
+	OUT kind text,
+	OUT addr text,
+	OUT n bigint,
+	OUT rtt_ms double precision,
+	OUT rttvar_ms double precision,
+	OUT retrans bigint,
+	OUT lost bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_peers_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 20;
+COMMENT ON FUNCTION pgweir.peers() IS
+'what the kernel of a sidecar''s machine measures on its sockets, by address; for members of pg_read_all_stats';
+
+CREATE FUNCTION pgweir.timeline(
+	OUT at timestamptz,
+	OUT statements bigint,
+	OUT busy_ms double precision,
+	OUT failed bigint,
+	OUT cancelled bigint,
+	OUT statement_timeouts bigint,
+	OUT lock_timeouts bigint,
+	OUT deadline_missed bigint,
+	OUT deadlocks bigint,
+	OUT terminated bigint,
+	OUT errors bigint,
+	OUT undefined_errors bigint,
+	OUT think_ms double precision,
+	OUT thinks bigint,
+	OUT connects bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_timeline_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 360;
+COMMENT ON FUNCTION pgweir.timeline() IS
+'the last hour of the server in steps of ten seconds; steps in which nothing happened are left out';
+
+-- == activity ==
+
+CREATE FUNCTION pgweir.activity(
+	OUT pid integer,
+	OUT userid oid,
+	OUT dbid oid,
+	OUT queryid bigint,
+	OUT started timestamptz,
+	OUT deadline_ms double precision)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_activity_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION pgweir.activity() IS
+'backends that execute a statement which is counted';
+
+CREATE FUNCTION pgweir.ms_since(instant timestamptz) RETURNS double precision
+LANGUAGE sql VOLATILE STRICT PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$ SELECT greatest(extract(epoch FROM clock_timestamp() - instant) * 1000, 0)::double precision $$;
+COMMENT ON FUNCTION pgweir.ms_since(timestamptz) IS
+'milliseconds that have passed since an instant';
+
+--
+-- Whose a server connection is changes with every transaction, unless it is pooled by session: what a sidecar said before
+-- the present transaction began is left out.
+--
+CREATE VIEW pgweir.connections AS
+SELECT a.pid, a.usename AS username, a.datname AS database, a.state,
+	coalesce(nullif(l.application_name, ''), a.application_name) AS application_name,
+	a.client_addr, a.client_port, l.client AS real_client, l.port AS real_port, l.reporter AS via,
+	l.wait_ms,
+	CASE WHEN a.state <> 'active' THEN NULL
+		WHEN l.deadline_left_ms IS NOT NULL AND l.reported >= a.query_start
+			THEN l.deadline_left_ms - pgweir.ms_since(l.reported)
+		ELSE coalesce(w.deadline_ms, pgweir.comment_deadline(a.query)) - pgweir.ms_since(a.query_start)
+	END AS deadline_left_ms,
+	pgweir.ms_since(a.xact_start) AS xact_age_ms,
+	pgweir.ms_since(a.state_change) AS state_age_ms,
+	a.wait_event_type, a.wait_event,
+	coalesce(w.queryid, a.query_id) AS queryid,
+	a.query,
+	a.backend_start, a.xact_start, a.query_start, a.state_change, a.usesysid AS userid, a.datid AS dbid
+FROM pg_stat_activity AS a
+LEFT JOIN pgweir.activity() AS w ON w.pid = a.pid
+LEFT JOIN (
+	SELECT l.*, p.mode
+	FROM pgweir.linked() AS l
+	LEFT JOIN pgweir.pools() AS p USING (reporter, database, username)
+) AS l ON l.pid = a.pid AND (l.reported >= a.xact_start OR l.mode = 'session')
+WHERE a.backend_type = 'client backend';
+COMMENT ON VIEW pgweir.connections IS
+'client backends, each with its real client where a sidecar told';
+GRANT SELECT ON pgweir.connections TO PUBLIC;
+
+CREATE VIEW pgweir.running_queries AS
+SELECT c.pid, c.username, c.database, c.application_name, c.queryid, c.query,
+	pgweir.ms_since(c.query_start) AS elapsed_ms,
+	s.calls, s.p50_ms, s.p95_ms, s.p99_ms,
+	pgweir.ms_since(c.query_start) / nullif(s.p99_ms, 0) AS times_p99,
+	c.wait_event_type, c.wait_event,
+	blocked.by AS blocked_by,
+	blocker.query AS blocker_query, blocker.state AS blocker_state,
+	coalesce(c.real_client, host(c.client_addr)) AS client,
+	c.deadline_left_ms, c.wait_ms
+FROM pgweir.connections AS c
+CROSS JOIN LATERAL (
+	SELECT CASE WHEN c.wait_event_type = 'Lock' THEN pg_blocking_pids(c.pid) ELSE '{}' END AS by
+) AS blocked
+LEFT JOIN pg_stat_activity AS blocker ON blocker.pid = blocked.by[1]
+LEFT JOIN pgweir.statements(false) AS s
+	ON s.userid = c.userid AND s.dbid = c.dbid AND s.queryid = c.queryid AND s.toplevel AND s.calls > 0
+WHERE c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
+ORDER BY elapsed_ms DESC;
+COMMENT ON VIEW pgweir.running_queries IS
+'statements that run now, beside what their class usually takes, and who blocks them';
+GRANT SELECT ON pgweir.running_queries TO PUBLIC;
+
+-- == pressure ==
+
+--
+-- What is held to be too much.  To change a rule, replace this function: pool_pressure and diagnosis ask it.
+--
+CREATE FUNCTION pgweir.thresholds(
+	OUT slots_tight double precision,		-- share of connections in use
+	OUT slots_exhausted double precision,
+	OUT wait_ms double precision,			-- wait for a server connection, p95
+	OUT slow_ms double precision,			-- mean of a statement class, recently
+	OUT slow_share double precision,		-- of all time in statements, recently
+	OUT slow_running_s double precision,	-- a statement runs this long
+	OUT load double precision,				-- connections kept busy on the average
+	OUT lock_share double precision,		-- of the running statements, those that wait for locks
+	OUT idle_in_transaction_s double precision,
+	OUT think_share double precision,		-- of the time in transactions, that between statements
+	OUT think_ms double precision,			-- mean time between statements of a transaction
+	OUT connects_per_s double precision,	-- new sessions
+	OUT drain_share double precision,		-- of query time, that in which a result waits for its client
+	OUT rtt_ms double precision,
+	OUT lost_share double precision,		-- packets now lost, per connection to an address
+	OUT errors_min bigint,					-- in a minute; fewer prove nothing
+	OUT error_share double precision,		-- of statements
+	OUT error_growth double precision,		-- times the rate before
+	OUT gone_min bigint,					-- clients that gave up in a minute
+	OUT gone_peak_share double precision)	-- of them, those that did so at the same age
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+	SELECT 0.8::float8, 0.95::float8, 50::float8,
+		20::float8, 0.4::float8, 5::float8, 0.5::float8, 0.5::float8,
+		15::float8, 0.5::float8, 20::float8, 20::float8, 0.5::float8,
+		20::float8, 0.1::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
+$$;
+COMMENT ON FUNCTION pgweir.thresholds() IS
+'what pool_pressure and diagnosis hold to be too much';
+
+CREATE FUNCTION pgweir.server_slots() RETURNS integer
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+	SELECT current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+		- coalesce(current_setting('reserved_connections', true)::integer, 0)
+$$;
+COMMENT ON FUNCTION pgweir.server_slots() IS
+'connections that the server has for ordinary users';
+
+CREATE VIEW pgweir.pool_pressure AS
+WITH backend AS (
+	SELECT a.*, a.state LIKE 'idle in transaction%' AS in_transaction, pgweir.ms_since(a.state_change) / 1000 AS age_s
+	FROM pg_stat_activity AS a
+	WHERE a.backend_type = 'client backend'
+), recent AS (
+	SELECT sum(t.deadline_missed)::bigint AS deadline_missed
+	FROM pgweir.timeline() AS t
+	WHERE t.at > clock_timestamp() - interval '60 s'
+), grouped AS (
+	SELECT CASE grouping(b.datname, b.usename)
+			WHEN 3 THEN 'server' WHEN 1 THEN 'database' WHEN 2 THEN 'user' ELSE 'database+user' END AS scope,
+		b.datname AS database, b.usename AS username,
+		count(*) FILTER (WHERE b.state IN ('active', 'fastpath function call')) AS active,
+		count(*) FILTER (WHERE b.state = 'idle') AS idle,
+		count(*) FILTER (WHERE b.in_transaction) AS idle_in_transaction,
+		count(*) FILTER (WHERE b.state IS NULL) AS opening,
+		count(*) AS used,
+		(array_agg(b.pid ORDER BY b.age_s DESC) FILTER (WHERE b.in_transaction))[1] AS holder_pid,
+		max(b.age_s) FILTER (WHERE b.in_transaction) AS holder_s
+	FROM backend AS b
+	GROUP BY GROUPING SETS ((), (b.datname), (b.usename), (b.datname, b.usename))
+), limited AS (
+	SELECT g.*,
+		CASE g.scope
+			WHEN 'server' THEN pgweir.server_slots()
+			WHEN 'database' THEN (SELECT nullif(d.datconnlimit, -1) FROM pg_database AS d WHERE d.datname = g.database)
+			WHEN 'user' THEN (SELECT nullif(r.rolconnlimit, -1) FROM pg_roles AS r WHERE r.rolname = g.username)
+		END::bigint AS size
+	FROM grouped AS g
+), pool AS (
+	SELECT p.*, h.in_transaction, h.holder_pid, h.holder_s
+	FROM pgweir.pools() AS p
+	LEFT JOIN (
+		SELECT l.reporter, l.database, l.username, count(*) AS in_transaction,
+			(array_agg(b.pid ORDER BY b.age_s DESC))[1] AS holder_pid, max(b.age_s) AS holder_s
+		FROM pgweir.linked() AS l
+		JOIN backend AS b ON b.pid = l.pid AND b.in_transaction
+		GROUP BY l.reporter, l.database, l.username
+	) AS h USING (reporter, database, username)
+), counted AS (
+	SELECT l.scope, NULL::text AS reporter, l.database::text, l.username::text, l.size, l.active, l.idle,
+		l.idle_in_transaction, NULL::bigint AS waiting, l.opening, l.used,
+		NULL::float8 AS wait_p50_ms, NULL::float8 AS wait_p95_ms, NULL::float8 AS wait_p99_ms, NULL::float8 AS maxwait_ms,
+		NULL::bigint AS refused,
+		CASE WHEN l.scope = 'server' THEN coalesce(r.deadline_missed, 0) END AS deadline_missed,
+		l.holder_pid, l.holder_s
+	FROM limited AS l CROSS JOIN recent AS r
+	UNION ALL
+	SELECT 'pool', p.reporter, p.database, p.username, p.size,
+		p.sv_active - coalesce(p.in_transaction, 0), p.sv_idle + p.sv_used + p.sv_tested,
+		coalesce(p.in_transaction, 0), p.cl_waiting, p.sv_login, p.sv_active + p.sv_login,
+		p.wait_p50_ms, p.wait_p95_ms, p.wait_p99_ms, p.maxwait_us / 1000.0,
+		p.refused + p.wait_timeouts, p.expired_queued + p.expired_running + p.expired_grace,
+		p.holder_pid, p.holder_s
+	FROM pool AS p
+), rated AS (
+	SELECT c.*,
+		CASE WHEN c.size > 0 THEN least(1, (c.used + coalesce(c.waiting, 0))::float8 / c.size) END AS pressure
+	FROM counted AS c
+)
+SELECT r.scope, r.reporter, r.database, r.username, r.size, r.active, r.idle, r.idle_in_transaction, r.waiting,
+	r.opening, r.wait_p50_ms, r.wait_p95_ms, r.wait_p99_ms, r.maxwait_ms, r.refused, r.deadline_missed,
+	r.holder_pid AS oldest_holder_pid, r.holder_s AS oldest_holder_s, r.pressure,
+	CASE
+		WHEN r.scope = 'pool' AND r.waiting > 0 AND r.used >= r.size
+			THEN format('exhausted: %s clients wait for %s connections, the first for %s ms', r.waiting, r.size,
+				round(r.maxwait_ms::numeric, 1))
+		WHEN r.scope = 'pool' AND r.refused > 0
+			THEN format('overloaded: %s requests refused in the last minute', r.refused)
+		WHEN r.scope = 'pool' AND r.wait_p95_ms >= t.wait_ms
+			THEN format('tight: one in twenty waits %s ms or longer', round(r.wait_p95_ms::numeric, 1))
+		WHEN r.pressure IS NULL THEN 'no limit of its own'
+		WHEN r.scope <> 'pool' AND r.pressure >= t.slots_exhausted
+			THEN format('exhausted: %s of %s connections in use', r.used, r.size)
+		WHEN r.scope <> 'pool' AND r.pressure >= t.slots_tight
+			THEN format('tight: %s of %s connections in use', r.used, r.size)
+		WHEN r.scope = 'pool' AND r.used >= r.size THEN 'full, nobody waits'
+		ELSE 'ok'
+	END
+	|| CASE WHEN r.holder_s >= t.idle_in_transaction_s
+		THEN format('; backend %s has been idle in a transaction for %s s', r.holder_pid, round(r.holder_s::numeric))
+		ELSE '' END AS verdict
+FROM rated AS r CROSS JOIN pgweir.thresholds() AS t
+ORDER BY r.pressure DESC NULLS LAST, r.scope;
+COMMENT ON VIEW pgweir.pool_pressure IS
+'connections of the server, of its databases and users, and of the pools of sidecars: who holds them, who waits';
+GRANT SELECT ON pgweir.pool_pressure TO pg_read_all_stats;
+
+-- == index advisor ==
+
+-- What a statement would cost if the indexes of the CREATE INDEX statements existed and those to hide did not.
+CREATE FUNCTION pgweir.whatif_cost(query text, ddl text[] DEFAULT '{}', hide regclass[] DEFAULT '{}')
+RETURNS float8
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'pgweir_whatif_cost';
+
+REVOKE ALL ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) TO pg_read_all_stats;
+
+-- Suggestions for the statements observed in the current database.  Each statement is planned as the user who ran it;
+-- names in it are resolved with the search_path set for that role or the database, else the reader's.
+CREATE FUNCTION pgweir.suggest_indexes(
+	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
+	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
+	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10 COST 1000000
+AS 'MODULE_PATHNAME', 'pgweir_suggest_indexes';
+
+REVOKE ALL ON FUNCTION pgweir.suggest_indexes() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.suggest_indexes() TO pg_read_all_stats;
+
+-- The same for one statement, as the caller would run it.
+CREATE FUNCTION pgweir.advise_statement(
+	query text,
+	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
+	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
+	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 3 COST 100000
+AS 'MODULE_PATHNAME', 'pgweir_advise_statement';
+
+REVOKE ALL ON FUNCTION pgweir.advise_statement(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.advise_statement(text) TO pg_read_all_stats;
+
+-- What is suggested for an observed statement, or why nothing is.
+CREATE FUNCTION pgweir.explain_advice(queryid int8)
+RETURNS text
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000
+AS 'MODULE_PATHNAME', 'pgweir_explain_advice';
+
+REVOKE ALL ON FUNCTION pgweir.explain_advice(int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.explain_advice(int8) TO pg_read_all_stats;
+
+CREATE VIEW pgweir.index_suggestions AS
+SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, s.gain_pct, s.cost_before,
+	s.cost_after, s.load_pct, s.size_bytes, s.write_cost, s.confidence
+FROM pgweir.suggest_indexes() AS s;
+
+GRANT SELECT ON pgweir.index_suggestions TO pg_read_all_stats;
+
+-- == end of index advisor ==
+
+-- == diagnosis ==
+
+--
+-- The figures that the rules below look at, in one row.  Read it as the evidence behind the evidence.
+--
+CREATE VIEW pgweir.signals AS
+WITH t AS (
+	SELECT * FROM pgweir.thresholds()
+), backend AS (
+	SELECT a.pid, a.state, a.wait_event_type, a.wait_event, a.query, a.application_name,
+		pgweir.ms_since(a.state_change) / 1000 AS state_s, pgweir.ms_since(a.query_start) / 1000 AS query_s
+	FROM pg_stat_activity AS a
+	WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+), backends AS (
+	SELECT count(*) AS used,
+		count(*) FILTER (WHERE b.state = 'active') AS active,
+		count(*) FILTER (WHERE b.state = 'active' AND b.wait_event_type = 'Lock') AS lock_waiting,
+		count(*) FILTER (WHERE b.state = 'active' AND b.wait_event = 'ClientWrite') AS draining,
+		count(*) FILTER (WHERE b.state LIKE 'idle in transaction%') AS in_transaction,
+		count(*) FILTER (WHERE b.state LIKE 'idle in transaction%' AND b.state_s >= t.idle_in_transaction_s) AS leaked,
+		count(*) FILTER (WHERE b.state = 'active' AND b.wait_event_type IS DISTINCT FROM 'Lock'
+			AND b.query_s >= t.slow_running_s) AS slow_running,
+		max(b.query_s) FILTER (WHERE b.state = 'active' AND b.wait_event_type IS DISTINCT FROM 'Lock') AS longest_s,
+		(array_agg(b.query ORDER BY b.query_s DESC) FILTER (WHERE b.state = 'active'
+			AND b.wait_event_type IS DISTINCT FROM 'Lock'))[1] AS longest_query
+	FROM backend AS b CROSS JOIN t
+), holder AS (
+	SELECT b.pid AS holder_pid, b.state_s AS holder_s, b.query AS holder_query, b.application_name AS holder_application
+	FROM backend AS b
+	WHERE b.state LIKE 'idle in transaction%'
+	ORDER BY b.state_s DESC LIMIT 1
+), timeline AS (
+	SELECT *, at > clock_timestamp() - interval '60 s' AS recent FROM pgweir.timeline()
+), times AS (
+	SELECT coalesce(sum(l.statements) FILTER (WHERE l.recent), 0) AS statements,
+		coalesce(sum(l.statements) FILTER (WHERE NOT l.recent), 0) AS statements_before,
+		coalesce(sum(l.busy_ms) FILTER (WHERE l.recent), 0) AS busy_ms,
+		coalesce(sum(l.errors) FILTER (WHERE l.recent), 0) AS errors,
+		coalesce(sum(l.errors) FILTER (WHERE NOT l.recent), 0) AS errors_before,
+		coalesce(sum(l.undefined_errors) FILTER (WHERE l.recent), 0) AS undefined_errors,
+		coalesce(sum(l.deadlocks) FILTER (WHERE l.recent), 0) AS deadlocks,
+		coalesce(sum(l.cancelled) FILTER (WHERE l.recent), 0) AS cancelled,
+		coalesce(sum(l.statement_timeouts) FILTER (WHERE l.recent), 0) AS statement_timeouts,
+		coalesce(sum(l.deadline_missed) FILTER (WHERE l.recent), 0) AS deadline_missed,
+		coalesce(sum(l.think_ms) FILTER (WHERE l.recent), 0) AS think_ms,
+		coalesce(sum(l.thinks) FILTER (WHERE l.recent), 0) AS thinks,
+		coalesce(sum(l.connects) FILTER (WHERE l.recent), 0) AS connects,
+		60::float8 AS seconds
+	FROM timeline AS l
+), class AS (
+	SELECT s.queryid, s.dbid, s.query, s.recent_calls, s.recent_ms, s.p50_ms, s.p95_ms, s.first_seen,
+		s.statement_timeouts, s.cancelled, s.deadline_missed,
+		s.recent_ms / nullif(s.recent_calls, 0) AS mean_ms,
+		s.recent_ms / nullif(sum(s.recent_ms) OVER (), 0) AS share,
+		(s.shared_blks_hit + s.shared_blks_read) / greatest(s.calls, 1) AS blocks_per_call,
+		s.rows / greatest(s.calls, 1) AS rows_per_call
+	FROM pgweir.statements(true) AS s
+	-- Not those of whoever is looking.
+	WHERE s.toplevel AND s.recent_calls > 0 AND s.query !~ '\mpgweir\.'
+), slowest AS (
+	SELECT c.* FROM class AS c CROSS JOIN t
+	WHERE c.mean_ms >= t.slow_ms
+	ORDER BY c.recent_ms DESC LIMIT 1
+), pools AS (
+	SELECT count(*) AS pools,
+		coalesce(sum(p.size), 0) AS pool_size,
+		coalesce(sum(p.sv_active), 0) AS pool_active,
+		coalesce(sum(p.cl_waiting), 0) AS waiting,
+		max(p.peak_waiting) AS peak_waiting,
+		coalesce(max(p.wait_p95_ms), 0) AS wait_p95_ms,
+		coalesce(max(p.maxwait_us), 0) / 1000.0 AS maxwait_ms,
+		coalesce(sum(p.refused), 0) AS refused,
+		coalesce(sum(p.wait_timeouts), 0) AS wait_timeouts,
+		coalesce(sum(p.expired_queued), 0) AS expired_queued,
+		coalesce(sum(p.expired_running + p.expired_grace), 0) AS expired_running,
+		coalesce(sum(p.queries), 0) AS queries,
+		coalesce(sum(p.gone_n), 0) AS gone,
+		coalesce(sum(p.connect_failures), 0) AS connect_failures,
+		coalesce(sum(p.connects), 0) AS server_connects,
+		coalesce(sum(p.logins), 0) AS logins,
+		coalesce(sum(p.think_us), 0) / 1000.0 AS pool_think_ms,
+		coalesce(sum(p.think_n), 0) AS pool_thinks,
+		coalesce(sum(p.drain_us), 0) / 1000.0 AS drain_ms,
+		coalesce(sum(p.query_us), 0) / 1000.0 AS pool_query_ms,
+		max(p.run_p95_ms) AS run_p95_ms,
+		min(p.deadline_p50_ms) AS deadline_p50_ms,
+		bool_or(p.size > 0 AND p.sv_active >= p.size AND p.cl_waiting > 0) AS exhausted
+	FROM pgweir.pools() AS p
+), worst_pool AS (
+	SELECT format('%s/%s', p.database, p.username) AS worst_pool, p.size AS worst_size, p.cl_waiting AS worst_waiting,
+		p.wait_p95_ms AS worst_wait_p95_ms, p.gone_peak_ms, p.gone_peak_share
+	FROM pgweir.pools() AS p
+	ORDER BY p.cl_waiting + p.peak_waiting DESC, p.wait_p95_ms DESC NULLS LAST LIMIT 1
+), net AS (
+	SELECT count(*) AS peers, max(n.rtt_ms) AS worst_rtt_ms, coalesce(sum(n.retrans), 0) AS retrans,
+		coalesce(sum(n.lost), 0) AS lost, max(n.lost::float8 / n.n) AS worst_lost_share,
+		(array_agg(n.kind || ' ' || n.addr ORDER BY n.lost::float8 / n.n DESC, n.rtt_ms DESC))[1] AS worst_peer
+	FROM pgweir.peers() AS n
+	WHERE n.n > 0
+), blocking AS (
+	SELECT count(*) AS blocked_by_idle
+	FROM backend AS b
+	JOIN holder AS h ON h.holder_pid = ANY (pg_blocking_pids(b.pid))
+	WHERE b.wait_event_type = 'Lock'
+), since AS (
+	SELECT
+		min(l.at) FILTER (WHERE l.at > coalesce(e.calm_errors, '-infinity') AND l.errors > 0) AS errors_since,
+		min(l.at) FILTER (WHERE l.at > coalesce(e.calm_busy, '-infinity')) AS busy_since,
+		min(l.at) FILTER (WHERE l.at > coalesce(e.calm_gone, '-infinity')
+			AND l.cancelled + l.deadline_missed + l.statement_timeouts > 0) AS gone_since,
+		min(l.at) FILTER (WHERE l.at > coalesce(e.calm_think, '-infinity') AND l.thinks > 0) AS think_since
+	FROM timeline AS l
+	CROSS JOIN (
+		SELECT max(c.at) FILTER (WHERE c.errors <= c.statements * t.error_share) AS calm_errors,
+			max(c.at) FILTER (WHERE c.busy_ms < t.load * 10000 AND c.at < clock_timestamp() - interval '10 s') AS calm_busy,
+			max(c.at) FILTER (WHERE c.cancelled + c.deadline_missed + c.statement_timeouts = 0
+				AND c.at < clock_timestamp() - interval '10 s') AS calm_gone,
+			max(c.at) FILTER (WHERE c.think_ms < t.think_share * (c.think_ms + c.busy_ms)
+				AND c.at < clock_timestamp() - interval '10 s') AS calm_think
+		FROM timeline AS c CROSS JOIN t
+	) AS e
+)
+SELECT
+	(SELECT count(*) FROM pgweir.reporters()) AS reporters,
+	pgweir.server_slots() AS slots,
+	b.*, h.*, bl.*, l.*, p.*, w.*, n.*,
+	s.queryid AS slow_queryid, s.query AS slow_query, s.recent_calls AS slow_calls, s.recent_ms AS slow_recent_ms,
+	s.mean_ms AS slow_mean_ms, s.p95_ms AS slow_p95_ms, s.share AS slow_share, s.blocks_per_call AS slow_blocks,
+	s.rows_per_call AS slow_rows, s.dbid AS slow_dbid,
+	e.errors_since, e.busy_since, e.gone_since, e.think_since
+FROM backends AS b CROSS JOIN times AS l CROSS JOIN pools AS p CROSS JOIN net AS n CROSS JOIN blocking AS bl
+CROSS JOIN since AS e
+LEFT JOIN holder AS h ON true
+LEFT JOIN slowest AS s ON true
+LEFT JOIN worst_pool AS w ON true;
+COMMENT ON VIEW pgweir.signals IS
+'the figures that diagnosis is drawn from; counts and sums are of the last minute';
+GRANT SELECT ON pgweir.signals TO pg_read_all_stats;
+
+--
+-- The rules.  "judged" says for each cause whether its signs are there; "diagnosis" tells culprits from effects: a pool
+-- that is full because statements are slow, because transactions are left open, or because the service thinks
+-- inside of them, is an effect and not the culprit.
+--
+CREATE VIEW pgweir.diagnosis AS
+WITH judged AS MATERIALIZED (
+	SELECT s.*, t.wait_ms AS t_wait_ms,
+		s.used::float8 / nullif(s.slots, 0) AS slots_used,
+		-- 1: somebody waits or is refused
+		(s.used >= t.slots_exhausted * s.slots) AS server_full,
+		coalesce(s.exhausted, false) OR s.wait_p95_ms >= t.wait_ms OR s.refused + s.wait_timeouts + s.expired_queued
+			>= t.gone_min AS pool_full,
+		s.used >= t.slots_tight * s.slots AS server_tight,
+		-- 4: one class takes most of the time and is slow; or statements run and run
+		coalesce(s.slow_share >= t.slow_share AND s.slow_recent_ms >= t.load * s.seconds * 1000, false) AS slow_class,
+		s.slow_running > 0 AS slow_now,
+		s.lock_waiting > 0 AND s.lock_waiting >= t.lock_share * s.active AS locked,
+		-- 5
+		s.errors >= t.errors_min AND s.errors >= t.error_share * s.statements AS errs,
+		s.errors >= t.errors_min AND s.errors >= t.error_share * s.statements
+			AND s.errors::float8 / greatest(s.statements, 1)
+				>= t.error_growth * s.errors_before / greatest(s.statements_before, 1) AS errors_grew,
+		s.leaked > 0 AS leaks,
+		s.leaked > 0 AND (s.leaked >= 0.25 * greatest(s.pool_size, 1) OR s.blocked_by_idle > 0
+			OR s.leaked >= 0.25 * s.used) AS leaks_much,
+		-- 2
+		s.thinks > 0 AND s.think_ms >= t.think_share * (s.think_ms + s.busy_ms)
+			AND s.think_ms / greatest(s.thinks, 1) >= t.think_ms AND s.think_ms >= t.load * s.seconds * 1000 AS thinks_long,
+		s.drain_ms >= t.drain_share * greatest(s.pool_query_ms, 1) AND s.drain_ms >= 1000
+			OR s.draining >= 2 AND s.draining >= 0.5 * s.active AS drains,
+		s.connects / s.seconds >= t.connects_per_s AS connect_storm,
+		-- 3
+		s.worst_rtt_ms >= t.rtt_ms OR s.worst_lost_share >= t.lost_share AS net_bad,
+		-- 6
+		s.gone + s.expired_queued + s.expired_running >= t.gone_min
+			OR s.deadline_missed + s.cancelled + s.statement_timeouts >= t.gone_min AS gives_up,
+		s.gone >= t.gone_min AND s.gone_peak_share >= t.gone_peak_share AS gone_cliff
+	FROM pgweir.signals AS s CROSS JOIN pgweir.thresholds() AS t
+	), explained AS (
+	SELECT j.*,
+		j.pool_full OR j.server_full AS full_up,
+		(j.slow_class OR j.slow_now) AND NOT j.locked AS slow,
+		j.leaks_much OR j.errors_grew AS buggy,
+		j.thinks_long OR j.drains AS thinking
+	FROM judged AS j
+)
+SELECT r.cause, r.name, r.verdict, r.evidence,
+	CASE WHEN r.verdict IN ('suspect', 'culprit') THEN r.remedy END AS remedy,
+	CASE WHEN r.verdict IN ('suspect', 'culprit') THEN r.why END AS why,
+	CASE WHEN r.verdict IN ('suspect', 'culprit') THEN r.since END AS since
+FROM explained AS e
+CROSS JOIN LATERAL (VALUES
+	(1, 'connection pool exhausted',
+		CASE
+			WHEN NOT e.full_up AND NOT e.server_tight THEN 'ok'
+			WHEN e.full_up AND NOT e.slow AND NOT e.leaks_much AND NOT e.thinks_long AND NOT e.locked THEN 'culprit'
+			ELSE 'suspect'
+		END,
+		format('Server: %s of %s connections in use (%s active, %s idle in transaction). ', e.used, e.slots, e.active,
+			e.in_transaction)
+		|| CASE WHEN e.pools = 0 THEN 'No sidecar reports, so waits before the server are not measured.'
+			ELSE format('Pools: %s of %s connections active, %s clients wait (at most %s in the last minute), p95 of the wait'
+				|| ' %s ms, %s refused, %s timed out or expired in the queue.',
+				e.pool_active, e.pool_size, e.waiting, e.peak_waiting, round(e.wait_p95_ms::numeric, 1), e.refused,
+				e.wait_timeouts + e.expired_queued)
+		END
+		|| CASE WHEN e.full_up AND e.slow THEN ' An effect of cause 4: slow statements hold the connections.'
+			WHEN e.full_up AND (e.leaks_much OR e.locked) THEN ' An effect of cause 5: open transactions hold the connections.'
+			WHEN e.full_up AND e.thinks_long THEN ' An effect of cause 2: transactions stay open while the service thinks.'
+			ELSE '' END,
+		CASE WHEN e.slow OR e.leaks_much OR e.locked OR e.thinks_long THEN 'Treat the cause named in the evidence first.'
+			WHEN e.pools = 0 THEN 'Put the sidecar''s pool before the server (pool_mode = transaction), or'
+				|| ' ALTER SYSTEM SET max_connections = ' || 2 * current_setting('max_connections')::integer || '; and restart.'
+			ELSE format('In pgweir.ini: default_pool_size = %s; then RELOAD.', greatest(2 * e.worst_size, 2)) END,
+		'A request that finds no free connection waits for one, however fast its statement is.',
+		CASE WHEN e.slow THEN e.busy_since WHEN e.thinks_long THEN e.think_since
+			WHEN e.maxwait_ms > 0 THEN clock_timestamp() - e.maxwait_ms * interval '1 ms' END),
+	(2, 'service under-provisioned',
+		CASE
+			WHEN (e.thinks_long OR e.drains) AND NOT e.leaks_much THEN CASE WHEN e.full_up AND NOT e.slow THEN 'culprit'
+				ELSE 'suspect' END
+			WHEN e.thinks_long OR e.drains OR e.connect_storm THEN 'suspect'
+			WHEN e.statements = 0 THEN 'not measured'
+			ELSE 'ok'
+		END,
+		CASE WHEN e.statements = 0 THEN 'No statement ended in the last minute.'
+			ELSE format('In transactions, clients took %s ms between statements on the average (%s %% of the time they held'
+				|| ' a connection); %s backends wait for a client to take its result; %s new sessions a second.',
+				round((e.think_ms / greatest(e.thinks, 1))::numeric, 1),
+				round((100 * e.think_ms / greatest(e.think_ms + e.busy_ms, 1))::numeric), e.draining,
+				round((e.connects / e.seconds)::numeric, 1)) END,
+		'Give the service more CPU and memory, or more instances; keep slow work out of transactions. As a limit: ALTER'
+			|| ' SYSTEM SET idle_in_transaction_session_timeout = ''10s''; SELECT pg_reload_conf();',
+		'A service short of CPU or memory is slow between its statements, and holds connections meanwhile.',
+		e.think_since),
+	(3, 'network latency or loss',
+		CASE WHEN e.peers = 0 THEN 'not measured'
+			WHEN e.net_bad AND NOT (e.slow OR e.full_up OR e.buggy) THEN 'culprit'
+			WHEN e.net_bad THEN 'suspect'
+			ELSE 'ok' END,
+		CASE WHEN e.peers = 0 THEN 'No sidecar reports what its sockets measure, and the server does not know.'
+			ELSE format('Of %s addresses the longest round trip is %s ms; %s packets sent again, %s lost; worst: %s.',
+				e.peers, round(e.worst_rtt_ms::numeric, 1), e.retrans, e.lost, e.worst_peer) END,
+		format('Look at the way to %s: mtr -n ADDRESS; SELECT * FROM pgweir.peers() ORDER BY rtt_ms DESC;', e.worst_peer),
+		'Each round trip adds to each statement; a lost packet costs at least 200 ms.',
+		NULL),
+	(4, 'inefficient queries',
+		CASE
+			WHEN e.slow_class AND NOT e.locked THEN 'culprit'
+			WHEN e.slow_now AND NOT e.locked THEN CASE WHEN e.full_up THEN 'culprit' ELSE 'suspect' END
+			WHEN e.statements = 0 AND e.active = 0 THEN 'not measured'
+			ELSE 'ok'
+		END,
+		CASE
+			WHEN e.slow_class THEN format('Statement %s took %s %% of all time in the last minute: %s calls of %s ms on the'
+				|| ' average (p95 %s ms), %s blocks read for %s rows each: %s', e.slow_queryid,
+				round((100 * e.slow_share)::numeric), e.slow_calls, round(e.slow_mean_ms::numeric, 1),
+				round(e.slow_p95_ms::numeric, 1), e.slow_blocks, e.slow_rows, left(e.slow_query, 200))
+			WHEN e.slow_now THEN format('%s statements run for longer than usual, the longest for %s s: %s', e.slow_running,
+				round(e.longest_s::numeric, 1), left(e.longest_query, 200))
+			WHEN e.statements = 0 AND e.active = 0 THEN 'No statement ended in the last minute.'
+			ELSE format('No class of statements that is slow takes a large part of the time (%s statements, %s connections'
+				|| ' busy on the average).', e.statements, round((e.busy_ms / e.seconds / 1000)::numeric, 2)) END,
+		CASE WHEN e.slow_class THEN format('SELECT ddl, reason, gain_pct FROM pgweir.index_suggestions WHERE %s = ANY'
+				|| ' (queryids);', e.slow_queryid)
+			ELSE 'SELECT * FROM pgweir.running_queries; SELECT pg_cancel_backend(pid) for what should not run.' END,
+		'An index lets a statement read the rows it wants instead of all; its connection is free that much sooner.',
+		e.busy_since),
+	(5, 'application bugs after a deploy',
+		CASE
+			WHEN e.leaks_much OR e.errors_grew THEN 'culprit'
+			WHEN e.errs OR e.leaks OR e.deadlocks > 0 OR e.locked THEN 'suspect'
+			WHEN e.statements = 0 AND e.errors = 0 THEN 'not measured'
+			ELSE 'ok'
+		END,
+		format('%s errors in %s statements of the last minute (%s in %s before)', e.errors, e.statements, e.errors_before,
+			e.statements_before)
+		|| CASE WHEN e.undefined_errors > 0 THEN format(', %s of them about names that do not exist, rights or syntax',
+			e.undefined_errors) ELSE '' END
+		|| format('; %s deadlocks; %s transactions idle for long', e.deadlocks, e.leaked)
+		|| CASE WHEN e.leaks THEN format(', the oldest since %s s in backend %s (%s), which block %s others; its last'
+			|| ' statement: %s', round(e.holder_s::numeric), e.holder_pid, e.holder_application, e.blocked_by_idle,
+			left(e.holder_query, 120)) ELSE '' END
+		|| CASE WHEN e.locked THEN format('; %s of %s running statements wait for locks', e.lock_waiting, e.active)
+			ELSE '' END || '.',
+		CASE WHEN e.leaks THEN format('SELECT pg_terminate_backend(%s); and ALTER SYSTEM SET'
+				|| ' idle_in_transaction_session_timeout = ''30s''; SELECT pg_reload_conf();', e.holder_pid)
+			WHEN e.locked THEN 'SELECT pid, blocked_by, blocker_query FROM pgweir.running_queries WHERE blocked_by <> ''{}'';'
+			ELSE 'Roll the last release back. SELECT query, errors, failed FROM pgweir.slow_queries WHERE errors > 0 ORDER'
+				|| ' BY last_seen DESC; SELECT * FROM pgweir.pool_errors();' END,
+		'A release that leaves transactions open keeps their connections and locks; one that asks for what is not there fails.',
+		CASE WHEN e.errors_grew THEN e.errors_since
+			WHEN e.leaks THEN clock_timestamp() - e.holder_s * interval '1 s' END),
+	(6, 'timeout of a dependency too short',
+		CASE
+			WHEN e.gives_up AND (e.slow OR e.full_up OR e.locked) THEN 'suspect'
+			WHEN e.gives_up THEN 'culprit'
+			WHEN e.pools = 0 THEN 'not measured'
+			ELSE 'ok'
+		END,
+		CASE
+			WHEN e.gives_up THEN format('In the last minute %s statements missed their deadline, %s were cancelled and %s ran'
+				|| ' into statement_timeout', e.deadline_missed + e.expired_queued, e.cancelled, e.statement_timeouts)
+				|| CASE WHEN e.gone > 0 THEN format('; %s clients went away before their answer', e.gone) ELSE '' END
+				|| CASE WHEN e.gone_cliff THEN format(', most of them after %s ms: that is their timeout',
+					round(e.gone_peak_ms::numeric)) ELSE '' END
+				|| CASE WHEN e.deadline_p50_ms IS NOT NULL THEN format('; the usual deadline is %s ms, the p95 of run times %s ms',
+					round(e.deadline_p50_ms::numeric), round(e.run_p95_ms::numeric, 1)) ELSE '' END || '.'
+				|| CASE WHEN e.slow THEN ' An effect of cause 4.' WHEN e.full_up THEN ' An effect of cause 1.' ELSE '' END
+			WHEN e.pools = 0 THEN 'No sidecar reports: clients that hang up without a cancel are not seen.'
+			ELSE 'Clients wait for their answers.' END,
+		CASE WHEN e.slow OR e.full_up THEN 'Treat the other cause first; then compare the deadline with p95_ms.'
+			ELSE format('Give the caller more than the p95 of what it calls (%s ms): SET pgweir.deadline or its own timeout.',
+				coalesce(round(greatest(e.run_p95_ms, e.slow_p95_ms)::numeric, 1)::text, 'see pgweir.slow_queries')) END,
+		'A caller that gives up before the usual answer comes throws the work away, and often repeats it.',
+		e.gone_since),
+	(7, 'balancer points at nothing healthy (502)',
+		CASE WHEN e.connect_failures > 0 THEN 'suspect' ELSE 'not measured' END,
+		CASE WHEN e.connect_failures > 0
+			THEN format('A sidecar failed %s times to connect to its server in the last minute.', e.connect_failures)
+			ELSE 'A balancer in front of the service is not seen from the database.'
+				|| CASE WHEN e.reporters > 0 THEN format(' The sidecar itself reports and reaches its server (%s logins in the'
+					|| ' last minute).', e.logins) ELSE '' END END,
+		'Look at the sidecar''s log and its SHOW SERVERS; at the balancer, ask a health check for each upstream.',
+		'A balancer without a healthy upstream answers 502 by itself, whatever the database does.',
+		NULL)
+) AS r (cause, name, verdict, evidence, remedy, why, since)
+ORDER BY r.cause;
+COMMENT ON VIEW pgweir.diagnosis IS
+'for each of the seven causes of an unresponsive service: verdict, evidence, what to do, why it works, since when';
+GRANT SELECT ON pgweir.diagnosis TO pg_read_all_stats;
+
+GRANT USAGE ON SCHEMA pgweir TO PUBLIC;
