@@ -97,7 +97,9 @@ work_in_an_iteration_does_not_delay_timers(void)
 		timer_arm(net_timers(loop), &timer, at);
 		if (!net_loop_once(loop, 0))
 			abort();
-		turn_until(loop, &fires, 1);
+		while (fires == 0)
+			if (!net_loop_once(loop, USEC_PER_SEC))
+				abort();
 		best = fired_at - at < best ? fired_at - at : best;
 	}
 	net_loop_on_turn(loop, NULL, NULL);
