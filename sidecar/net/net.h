@@ -113,6 +113,8 @@ extern bool net_loop_run(NetLoop *loop);
 extern void net_loop_stop(NetLoop *loop);
 /* One iteration that waits at most max_wait_us (tests, and shutting down). */
 extern bool net_loop_once(NetLoop *loop, usec_t max_wait_us);
+/* The end of a process: let connections that are being closed say their last words for at most limit_us, then close them. */
+extern void net_loop_flush(NetLoop *loop, usec_t limit_us);
 /* The monotonic time, read once per iteration. */
 extern usec_t net_now(const NetLoop *loop);
 extern TimerQueue *net_timers(NetLoop *loop);
