@@ -19,7 +19,7 @@ install: all ## install the daemon, its manual pages and the extension
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 doc/pgweir.5
 deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench
-demo: all deps-check ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
+demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/bench
@@ -39,6 +39,8 @@ check-sidecar: tree ## the daemon before real servers
 	@$(PROVE) $(DAEMON)
 installcheck: ## pg_regress against the running server, which has pgweir preloaded
 	@$(SUBMAKE) -C extension installcheck
+docs: all ## write the lists of settings in doc/ and etc/ anew
+	@doc/settings
 format: ## clang-format in place
 	clang-format -i $$(git ls-files '*.c' '*.h')
 clean: ## remove what was built
@@ -60,5 +62,5 @@ tree: all | deps-check
 	@test/private-pg build/pg >/dev/null
 deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench check installcheck format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench
