@@ -329,7 +329,8 @@ LEFT JOIN (
 	FROM pgweir.linked() AS l
 	LEFT JOIN pgweir.pools() AS p USING (reporter, database, username)
 ) AS l ON l.pid = a.pid AND (l.reported >= a.xact_start OR l.mode = 'session')
-WHERE a.backend_type = 'client backend';
+-- Asked before anything else: a join whose one side is empty may never look at the other.
+WHERE pgweir.check_preload() AND a.backend_type = 'client backend';
 COMMENT ON VIEW pgweir.connections IS
 'client backends, each with its real client where a sidecar told';
 GRANT SELECT ON pgweir.connections TO PUBLIC;
@@ -351,7 +352,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN pg_stat_activity AS blocker ON blocker.pid = blocked.by[1]
 LEFT JOIN pgweir.statements(false) AS s
 	ON s.userid = c.userid AND s.dbid = c.dbid AND s.queryid = c.queryid AND s.toplevel AND s.calls > 0
-WHERE c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
+WHERE pgweir.check_preload() AND c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
 ORDER BY elapsed_ms DESC;
 COMMENT ON VIEW pgweir.running_queries IS
 'statements that run now, beside what their class usually takes, and who blocks them';
