@@ -254,6 +254,8 @@ statement_action(void *arg)
 
 	pgweir_workload_add_text(workload, run->statement);
 	pgweir_workload_prepare(workload);
+	if (workload->item[0].error)
+		ReThrowError(workload->item[0].error);
 	if (workload->item[0].skipped)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
