@@ -505,6 +505,15 @@ AS 'MODULE_PATHNAME', 'pgweir_whatif_cost';
 REVOKE ALL ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) TO pg_read_all_stats;
 
+-- Bytes the index of a CREATE INDEX statement would take.
+CREATE FUNCTION pgweir.whatif_size(ddl text)
+RETURNS int8
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'pgweir_whatif_size';
+
+REVOKE ALL ON FUNCTION pgweir.whatif_size(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.whatif_size(text) TO pg_read_all_stats;
+
 -- Suggestions for the statements observed in the current database.  Each statement is planned as the user who ran it;
 -- names in it are resolved with the search_path set for that role or the database, else the reader's.
 CREATE FUNCTION pgweir.suggest_indexes(
