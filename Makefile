@@ -60,6 +60,8 @@ unit: | deps-check
 	@$(MAKE) -C test/unit
 tree: all | deps-check
 	@test/private-pg build/pg >/dev/null
+deps-check: | deps-build
+deps-bench: | deps-check
 deps-build deps-check deps-bench: deps-%:
 	@test/deps $*
 .PHONY: all install deps demo bench check installcheck docs format clean distclean help sidecar extension unit tree
