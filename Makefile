@@ -53,7 +53,7 @@ help: ## this list
 sidecar: | deps-build
 	@$(SUBMAKE) -C sidecar
 extension: | deps-build
-	@$(SUBMAKE) -C extension
+	@$(SUBMAKE) -s -C extension
 unit: | deps-check
 	@$(SUBMAKE) -C test/unit
 tree: all | deps-check

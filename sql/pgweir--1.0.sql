@@ -377,6 +377,7 @@ CREATE FUNCTION pgweir.thresholds(
 	OUT connects_per_s double precision,	-- new sessions
 	OUT drain_share double precision,		-- of query time, that in which a result waits for its client
 	OUT rtt_ms double precision,
+	OUT lost_share double precision,		-- packets now lost, per connection to an address
 	OUT errors_min bigint,					-- in a minute; fewer prove nothing
 	OUT error_share double precision,		-- of statements
 	OUT error_growth double precision,		-- times the rate before
@@ -388,7 +389,7 @@ AS $$
 	SELECT 0.8::float8, 0.95::float8, 50::float8,
 		20::float8, 0.4::float8, 5::float8, 0.5::float8, 0.5::float8,
 		15::float8, 0.5::float8, 20::float8, 20::float8, 0.5::float8,
-		20::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
+		20::float8, 0.1::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
 $$;
 COMMENT ON FUNCTION pgweir.thresholds() IS
 'what pool_pressure and diagnosis hold to be too much';
@@ -503,6 +504,48 @@ AS 'MODULE_PATHNAME', 'pgweir_whatif_cost';
 REVOKE ALL ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) TO pg_read_all_stats;
 
+-- Suggestions for the statements observed in the current database.  Each statement is planned as the user who ran it;
+-- names in it are resolved with the search_path set for that role or the database, else the reader's.
+CREATE FUNCTION pgweir.suggest_indexes(
+	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
+	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
+	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10 COST 1000000
+AS 'MODULE_PATHNAME', 'pgweir_suggest_indexes';
+
+REVOKE ALL ON FUNCTION pgweir.suggest_indexes() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.suggest_indexes() TO pg_read_all_stats;
+
+-- The same for one statement, as the caller would run it.
+CREATE FUNCTION pgweir.advise_statement(
+	query text,
+	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
+	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
+	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 3 COST 100000
+AS 'MODULE_PATHNAME', 'pgweir_advise_statement';
+
+REVOKE ALL ON FUNCTION pgweir.advise_statement(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.advise_statement(text) TO pg_read_all_stats;
+
+-- What is suggested for an observed statement, or why nothing is.
+CREATE FUNCTION pgweir.explain_advice(queryid int8)
+RETURNS text
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000
+AS 'MODULE_PATHNAME', 'pgweir_explain_advice';
+
+REVOKE ALL ON FUNCTION pgweir.explain_advice(int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.explain_advice(int8) TO pg_read_all_stats;
+
+CREATE VIEW pgweir.index_suggestions AS
+SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, s.gain_pct, s.cost_before,
+	s.cost_after, s.load_pct, s.size_bytes, s.write_cost, s.confidence
+FROM pgweir.suggest_indexes() AS s;
+
+GRANT SELECT ON pgweir.index_suggestions TO pg_read_all_stats;
+
 -- == end of index advisor ==
 
 -- == diagnosis ==
@@ -600,8 +643,8 @@ WITH t AS (
 	ORDER BY p.cl_waiting + p.peak_waiting DESC, p.wait_p95_ms DESC NULLS LAST LIMIT 1
 ), net AS (
 	SELECT count(*) AS peers, max(n.rtt_ms) AS worst_rtt_ms, coalesce(sum(n.retrans), 0) AS retrans,
-		coalesce(sum(n.lost), 0) AS lost,
-		(array_agg(n.kind || ' ' || n.addr ORDER BY n.lost DESC, n.retrans DESC, n.rtt_ms DESC))[1] AS worst_peer
+		coalesce(sum(n.lost), 0) AS lost, max(n.lost::float8 / n.n) AS worst_lost_share,
+		(array_agg(n.kind || ' ' || n.addr ORDER BY n.lost::float8 / n.n DESC, n.rtt_ms DESC))[1] AS worst_peer
 	FROM pgweir.peers() AS n
 	WHERE n.n > 0
 ), blocking AS (
@@ -677,7 +720,7 @@ WITH judged AS MATERIALIZED (
 			OR s.draining >= 2 AND s.draining >= 0.5 * s.active AS drains,
 		s.connects / s.seconds >= t.connects_per_s AS connect_storm,
 		-- 3
-		s.worst_rtt_ms >= t.rtt_ms OR s.lost > 0 AS net_bad,
+		s.worst_rtt_ms >= t.rtt_ms OR s.worst_lost_share >= t.lost_share AS net_bad,
 		-- 6
 		s.gone + s.expired_queued + s.expired_running >= t.gone_min
 			OR s.deadline_missed + s.cancelled + s.statement_timeouts >= t.gone_min AS gives_up,

@@ -62,11 +62,8 @@ extern PgweirWorkload *pgweir_workload_create(void);
 /* One statement as the current user would run it. */
 extern void pgweir_workload_add_text(PgweirWorkload *workload, const char *text);
 
-/*
- * The classes of the current database in the statement store, those with the most time first; with queryid other than
- * 0 only that one.
- */
-extern void pgweir_workload_add_observed(PgweirWorkload *workload, int64 queryid);
+/* The classes of the current database in the statement store, those with the most time first. */
+extern void pgweir_workload_add_observed(PgweirWorkload *workload);
 
 /* Parses, plans and generates candidates.  Statements that cannot be are marked skipped. */
 extern void pgweir_workload_prepare(PgweirWorkload *workload);

@@ -195,7 +195,7 @@ static void
 run_measured(PGWEIR_RUN_ARGS)
 {
 	PlannedStmt *planned = desc->plannedstmt;
-	PgweirSource source = {(int64) planned->queryId, desc->sourceText, planned->stmt_location, planned->stmt_len};
+	PgweirSource source = {(int64) planned->queryId, desc->sourceText, planned->stmt_location, planned->stmt_len, false};
 	PgweirMeter meter;
 	PgweirUsage usage;
 

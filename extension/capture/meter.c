@@ -76,7 +76,7 @@ pgweir_meter_note_text(int entry, const PgweirKey *key, const PgweirSource *sour
 	if (!pgweir_statements_has_text(key))
 	{
 		statement = CleanQuerytext(source->text, &location, &len);
-		normal = pgweir_normalize(statement, location, &len, jstate);
+		normal = pgweir_normalize(statement, location, &len, jstate, source->has_body);
 		if (normal != NULL)
 		{
 			pgweir_statements_put_text(key, normal, len);

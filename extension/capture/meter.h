@@ -20,6 +20,7 @@ typedef struct PgweirSource
 	const char *text;			/* of the whole request */
 	int			location;		/* of the statement in it, -1: unknown */
 	int			len;			/* 0: to the end */
+	bool		has_body;		/* its dollar-quoted literals are code, not data */
 } PgweirSource;
 
 typedef struct PgweirMeter

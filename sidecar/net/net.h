@@ -88,6 +88,7 @@ struct NetConn
 	bool _open;					/* fd is ours */
 	bool _ended;				/* on_end was called, or never will be */
 	bool _closing;				/* net_close_flushed: closes when drained */
+	bool _closed;				/* net_close was called */
 	bool _registered;			/* known to epoll */
 	uint32_t _armed;			/* epoll events asked for */
 	int _pending_error;			/* errno of a failed write that on_end will report */
