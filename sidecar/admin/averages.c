@@ -21,6 +21,7 @@ struct Averages
 	Timer timer;
 	usec_t period_us;
 	usec_t older_at, newer_at;
+	uint64_t commands, commands_older, commands_newer;
 	Map pools; /* PoolSnapshot, owned */
 };
 
@@ -99,6 +100,21 @@ averages_add_pool(const Averages *averages, const SessionPool *pool, StatSums *n
 		add_sums(then, &snapshot->older);
 }
 
+void
+averages_count_command(Averages *averages)
+{
+	averages->commands++;
+}
+
+void
+averages_add_console(const Averages *averages, StatSums *now, StatSums *then)
+{
+	now->v[STAT_XACTS] += averages->commands;
+	now->v[STAT_QUERIES] += averages->commands;
+	then->v[STAT_XACTS] += averages->commands_older;
+	then->v[STAT_QUERIES] += averages->commands_older;
+}
+
 usec_t
 averages_span(const Averages *averages)
 {
@@ -168,6 +184,8 @@ on_timer(Timer *timer, usec_t now)
 
 	averages->older_at = averages->newer_at;
 	averages->newer_at = now;
+	averages->commands_older = averages->commands_newer;
+	averages->commands_newer = averages->commands;
 	list_each(node, &averages->worker->pool_list)
 	{
 		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);

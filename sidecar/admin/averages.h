@@ -44,6 +44,9 @@ extern void averages_settings_changed(Averages *averages);
 
 /* Add a pool's counters now to *now, and what they were at the older snapshot to *then. */
 extern void averages_add_pool(const Averages *averages, const SessionPool *pool, StatSums *now, StatSums *then);
+/* The console's commands are counted too, each as a query and a transaction. */
+extern void averages_count_command(Averages *averages);
+extern void averages_add_console(const Averages *averages, StatSums *now, StatSums *then);
 /* The time between the older snapshot and now. */
 extern usec_t averages_span(const Averages *averages);
 /*

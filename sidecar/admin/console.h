@@ -3,8 +3,8 @@
  *
  * A console client is a Client in state CLIENT_CONSOLE; the session layer hands each Query to ConsoleOps.query and does the rest
  * (login, rights, protocol).  The console parses the command, checks the right, and answers on the client's connection.  A
- * command that must wait (PAUSE, SUSPEND, WAIT_CLOSE, the soft SHUTDOWNs) pauses the client's input and is answered by
- * console_tick() once its condition holds.
+ * command that must wait (PAUSE, SUSPEND, WAIT_CLOSE, a long SHOW) pauses the client's input and is answered by console_tick()
+ * once its condition holds.  When its client goes or cancels it, what it began is undone.
  *
  * The console knows neither files nor signals: what it cannot do itself (reload, change a setting, end the process) it asks
  * of its owner through the callbacks.  One thread, the worker's; it borrows everything in ConsoleOptions.
