@@ -189,6 +189,26 @@ send_negotiation(Client *client, const WireStartup *startup)
 	return ok;
 }
 
+/* --- cancel keys --- */
+
+static bool
+new_cancel_key(Client *client)
+{
+	Worker *worker = client->worker;
+	uint64_t hash;
+
+	do
+	{
+		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
+			return false;
+		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
+		hash = hash_bytes(worker->hash_seed, client->cancel_key, 8);
+	} while (map_find(&worker->cancel_keys, hash, client->cancel_key) != NULL);
+	map_insert(&worker->cancel_keys, &client->cancel_node, hash);
+	client->has_key = true;
+	return true;
+}
+
 /* --- console --- */
 
 static bool
@@ -212,7 +232,6 @@ console_enter(Client *client)
 	const char *user = client->login->user;
 	Buf out = {0};
 	char version[80];
-	uint8_t key[8] = {0};
 	bool any = settings->auth_type == AUTH_TYPE_ANY;
 	bool ok;
 
@@ -230,8 +249,8 @@ console_enter(Client *client)
 		 wire_write_parameter_status(&out, slice_str("TimeZone"), slice_str("GMT")) &&
 		 wire_write_parameter_status(&out, slice_str("standard_conforming_strings"), slice_str("on")) &&
 		 wire_write_parameter_status(&out, slice_str("is_superuser"), slice_str("on")) &&
-		 RAND_bytes(key, sizeof(key)) == 1 &&
-		 wire_write_backend_key_data(&out, (uint32_t) key[0] << 16 | (uint32_t) key[1] << 8 | key[2], slice_make(key + 4, 4)) &&
+		 new_cancel_key(client) &&
+		 wire_write_backend_key_data(&out, wire_load_u32(client->cancel_key), slice_make(client->cancel_key + 4, 4)) &&
 		 wire_write_ready_for_query(&out, 'I');
 	client_log(client, settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, "login attempt: db=%s user=%s tls=no replication=no",
 			   client->login->database, user);
@@ -259,24 +278,6 @@ write_parameters(const Client *client, Buf *out)
 			return false;
 	}
 	return buf_append(out, buf_ptr(&client->pool->welcome_fixed), buf_len(&client->pool->welcome_fixed));
-}
-
-static bool
-new_cancel_key(Client *client)
-{
-	Worker *worker = client->worker;
-	uint64_t hash;
-
-	do
-	{
-		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
-			return false;
-		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
-		hash = hash_bytes(worker->hash_seed, client->cancel_key, 8);
-	} while (map_find(&worker->cancel_keys, hash, client->cancel_key) != NULL);
-	map_insert(&worker->cancel_keys, &client->cancel_node, hash);
-	client->has_key = true;
-	return true;
 }
 
 static void
