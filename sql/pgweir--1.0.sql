@@ -329,7 +329,8 @@ LEFT JOIN (
 	FROM pgweir.linked() AS l
 	LEFT JOIN pgweir.pools() AS p USING (reporter, database, username)
 ) AS l ON l.pid = a.pid AND (l.reported >= a.xact_start OR l.mode = 'session')
-WHERE a.backend_type = 'client backend';
+-- Asked before anything else: a join whose one side is empty may never look at the other.
+WHERE pgweir.check_preload() AND a.backend_type = 'client backend';
 COMMENT ON VIEW pgweir.connections IS
 'client backends, each with its real client where a sidecar told';
 GRANT SELECT ON pgweir.connections TO PUBLIC;
@@ -351,7 +352,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN pg_stat_activity AS blocker ON blocker.pid = blocked.by[1]
 LEFT JOIN pgweir.statements(false) AS s
 	ON s.userid = c.userid AND s.dbid = c.dbid AND s.queryid = c.queryid AND s.toplevel AND s.calls > 0
-WHERE c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
+WHERE pgweir.check_preload() AND c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
 ORDER BY elapsed_ms DESC;
 COMMENT ON VIEW pgweir.running_queries IS
 'statements that run now, beside what their class usually takes, and who blocks them';
@@ -503,6 +504,15 @@ AS 'MODULE_PATHNAME', 'pgweir_whatif_cost';
 
 REVOKE ALL ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) TO pg_read_all_stats;
+
+-- Bytes the index of a CREATE INDEX statement would take.
+CREATE FUNCTION pgweir.whatif_size(ddl text)
+RETURNS int8
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'pgweir_whatif_size';
+
+REVOKE ALL ON FUNCTION pgweir.whatif_size(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.whatif_size(text) TO pg_read_all_stats;
 
 -- Suggestions for the statements observed in the current database.  Each statement is planned as the user who ran it;
 -- names in it are resolved with the search_path set for that role or the database, else the reader's.

@@ -23,6 +23,7 @@
 #include "advisor/workload.h"
 
 PG_FUNCTION_INFO_V1(pgweir_whatif_cost);
+PG_FUNCTION_INFO_V1(pgweir_whatif_size);
 PG_FUNCTION_INFO_V1(pgweir_suggest_indexes);
 PG_FUNCTION_INFO_V1(pgweir_advise_statement);
 PG_FUNCTION_INFO_V1(pgweir_explain_advice);
@@ -73,7 +74,10 @@ whatif_action(void *arg)
 	int			i;
 
 	for (i = 0; i < call->whatif.nindexes; i++)
+	{
 		call->whatif.index[i] = pgweir_index_from_ddl(TextDatumGetCString(call->ddl[i]));
+		pgweir_whatif_measure_predicate(call->whatif.index[i]);
+	}
 	queries = pgweir_statement_parse(call->statement, &reason);
 	if (queries == NIL)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("statement cannot be planned: %s", reason)));
@@ -109,6 +113,32 @@ pgweir_whatif_cost(PG_FUNCTION_ARGS)
 	call.whatif.hidden = hidden;
 	pgweir_rolled_back(whatif_action, &call);
 	PG_RETURN_FLOAT8(call.cost);
+}
+
+typedef struct SizeCall
+{
+	const char *ddl;
+	int64		bytes;
+} SizeCall;
+
+static void
+size_action(void *arg)
+{
+	SizeCall   *call = arg;
+	PgweirIndex *index = pgweir_index_from_ddl(call->ddl);
+
+	pgweir_whatif_measure_predicate(index);
+	call->bytes = pgweir_index_bytes(index);
+}
+
+/* whatif_size(ddl text) returns int8: bytes the index of a CREATE INDEX statement would take. */
+Datum
+pgweir_whatif_size(PG_FUNCTION_ARGS)
+{
+	SizeCall	call = {text_to_cstring(PG_GETARG_TEXT_PP(0)), 0};
+
+	pgweir_rolled_back(size_action, &call);
+	PG_RETURN_INT64(call.bytes);
 }
 
 /* A row in the making; columns are appended in order. */
@@ -224,6 +254,8 @@ statement_action(void *arg)
 
 	pgweir_workload_add_text(workload, run->statement);
 	pgweir_workload_prepare(workload);
+	if (workload->item[0].error)
+		ReThrowError(workload->item[0].error);
 	if (workload->item[0].skipped)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

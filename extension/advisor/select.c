@@ -198,6 +198,39 @@ add_move(Search *search, Bitmapset *move)
 	search->moves = lappend(search->moves, move);
 }
 
+/* The candidate with the same key and nothing included; -1: there is none, since an existing index serves it. */
+static int
+bare_candidate(const Search *search, int id)
+{
+	const PgweirIndex *index = candidate_index(search, id);
+	int			other;
+
+	for (other = 0; other < search->candidates->count; other++)
+	{
+		const PgweirIndex *bare = candidate_index(search, other);
+
+		if (bare->nkeys == index->nkeys && bare->ncolumns == bare->nkeys && pgweir_index_key_prefix(bare, index))
+			return other;
+	}
+	return -1;
+}
+
+/* The set with each candidate that includes columns replaced by the one that does not. */
+static Bitmapset *
+without_included(const Search *search, const Bitmapset *set)
+{
+	Bitmapset  *result = NULL;
+	int			id = -1;
+
+	while ((id = bms_next_member(set, id)) >= 0)
+	{
+		int			bare = bare_candidate(search, id);
+
+		result = bms_add_member(result, bare >= 0 ? bare : id);
+	}
+	return result;
+}
+
 /*
  * Asks for each statement what all its candidates and each alone do for it.  Those that help become moves, and so does
  * the set that its best plan uses together.
@@ -214,14 +247,19 @@ find_moves(Search *search)
 	{
 		PgweirWork *work = &workload->item[i];
 		Bitmapset  *used;
+		Bitmapset  *bare;
 		double		limit = Min(work->cost * (1 - min_gain()), work->cost - MIN_COST_SAVED);
 
 		if (work->queries == NIL || work->relevant == NULL ||
 			pgweir_work_cost(workload, work, work->relevant, &used) > limit)
 			continue;
+		bare = without_included(search, used);
 		if (bms_num_members(used) > 1)
+		{
 			add_move(search, bms_copy(used));
-		useful = bms_add_members(useful, used);
+			add_move(search, bms_copy(bare));
+		}
+		useful = bms_add_members(bms_add_members(useful, used), bare);
 		for (id = -1; (id = bms_next_member(work->relevant, id)) >= 0 && !out_of_time(search);)
 		{
 			Bitmapset  *one = bms_make_singleton(id);
@@ -233,23 +271,6 @@ find_moves(Search *search)
 	}
 	for (id = -1; (id = bms_next_member(useful, id)) >= 0;)
 		add_move(search, bms_make_singleton(id));
-}
-
-/* The candidate with the same key and nothing included; -1: there is none, since an existing index serves it. */
-static int
-bare_candidate(const Search *search, int id)
-{
-	const PgweirIndex *index = candidate_index(search, id);
-	int			other;
-
-	for (other = 0; other < search->candidates->count; other++)
-	{
-		const PgweirIndex *bare = candidate_index(search, other);
-
-		if (bare->nkeys == index->nkeys && bare->ncolumns == bare->nkeys && pgweir_index_key_prefix(bare, index))
-			return other;
-	}
-	return -1;
 }
 
 /*
@@ -413,10 +434,21 @@ narrow_pass(Search *search)
 	return changed;
 }
 
+/* Whether one index does for two: it may take more space than both, since each write maintains one less. */
+static bool
+does_for_two(Search *search, const Bitmapset *set, double pair_bytes)
+{
+	Change		change = change_between(search, search->chosen, set);
+
+	return change.worst < min_gain() / 2 && change.bytes < pair_bytes &&
+		total_bytes(search, set) <= search->budget && includes_pay(search, set);
+}
+
 /* One candidate in place of two chosen indexes of a table. */
 static bool
 merge_pair(Search *search, int a, int b)
 {
+	double		bytes = pgweir_candidate_bytes(search->candidates, a) + pgweir_candidate_bytes(search->candidates, b);
 	int			other;
 
 	for (other = 0; other < search->candidates->count && !out_of_time(search); other++)
@@ -428,7 +460,7 @@ merge_pair(Search *search, int a, int b)
 			continue;
 		set = bms_del_member(bms_del_member(bms_copy(search->chosen), a), b);
 		set = bms_add_member(set, other);
-		if (is_tidier(search, set))
+		if (does_for_two(search, set, bytes))
 		{
 			search->chosen = set;
 			return true;

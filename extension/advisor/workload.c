@@ -287,7 +287,6 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 {
 	Preparation preparation = {workload, work, {NIL, workload->context}};
 	MemoryContext old;
-	char	   *error;
 	ListCell   *lc;
 
 	CHECK_FOR_INTERRUPTS();
@@ -300,9 +299,10 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 	{
 		if (work->queryid != 0)
 			work->search_path = author_search_path(work->userid);
-		error = pgweir_isolated(work->userid, work->search_path, prepare_action, &preparation);
-		if (error)
-			work->skipped = psprintf("it cannot be planned: %s", error);
+		work->error = pgweir_isolated(work->userid, work->search_path, prepare_action, &preparation);
+		if (work->error)
+			work->skipped = psprintf("it cannot be planned: %s",
+									 work->error->message ? work->error->message : "unknown error");
 		work->scans = preparation.scans.scans;
 	}
 	MemoryContextReset(workload->scratch);

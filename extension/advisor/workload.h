@@ -33,6 +33,7 @@ typedef struct PgweirWork
 	double		total_us;
 	List	   *queries;		/* analysed; NIL when skipped */
 	const char *skipped;		/* why it is left out */
+	ErrorData  *error;			/* if that was an error */
 	bool		has_params;
 	double		cost;			/* with the indexes as they are */
 	List	   *scans;			/* of PgweirScan */

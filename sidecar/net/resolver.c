@@ -70,8 +70,6 @@ struct Resolver
 	Timer timeout; /* c-ares wants to look at its own timeouts */
 };
 
-static void start_asking(Name *name);
-
 /* --- c-ares on the loop --- */
 
 /* After everything that c-ares did: when does it want to be called again? */

@@ -110,10 +110,24 @@ choose(const Pool *pool, PoolWaiter *urgent, PoolWaiter *plain, usec_t now)
 	return plain->since + AGING_US < urgent->deadline ? plain : urgent;
 }
 
+/* The first of the slow lane go back if their classes are no longer slow. */
+static void
+leave_slow_lane(Pool *pool, usec_t now)
+{
+	PoolQueue *lane = &pool->_queue[LANE_SLOW];
+	PoolWaiter *waiter;
+
+	while ((waiter = lane->first) != NULL && lane_of(pool, waiter->_class, now) == LANE_NORMAL)
+		queue_move(pool, waiter, LANE_NORMAL);
+	while ((waiter = queue_first_plain(lane)) != NULL && lane_of(pool, waiter->_class, now) == LANE_NORMAL)
+		queue_move(pool, waiter, LANE_NORMAL);
+}
+
 /* Who may have the next slot, or NULL.  Waiters whose class has become slow meanwhile go to the slow lane. */
 static PoolWaiter *
 next_waiter(Pool *pool, usec_t now)
 {
+	leave_slow_lane(pool, now);
 	for (;;)
 	{
 		bool slow = lane_room(pool, now) > 0;
@@ -224,6 +238,7 @@ grant_serve(Pool *pool, usec_t now, PoolActions *out)
 	PoolSlot *slot;
 	PoolWaiter *waiter;
 
+	pool->_lanes_moved = false;
 	if (list_empty(&pool->waiters) || pool->paused || pool->retiring)
 		return;
 	grant_expire(pool, now, out);
@@ -241,6 +256,14 @@ grant_serve(Pool *pool, usec_t now, PoolActions *out)
 			return;
 		grant(slot, waiter, now, out);
 	}
+}
+
+bool
+grant_is_due(const Pool *pool, usec_t now)
+{
+	if (list_empty(&pool->idle) || pool->paused || pool->retiring)
+		return false;
+	return pool->_lanes_moved || grant_eligible(pool, now) > pool->_checks;
 }
 
 void

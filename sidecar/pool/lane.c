@@ -132,6 +132,7 @@ lane_of(Pool *pool, PoolClass *class, usec_t now)
 	{
 		class->slow = slow;
 		pool->_slow_active += slow ? class->active : -class->active;
+		pool->_lanes_moved = true;
 	}
 	return slow ? LANE_SLOW : LANE_NORMAL;
 }
@@ -163,7 +164,10 @@ lane_ends(PoolSlot *slot)
 	class->_refs--;
 	list_remove(&class->_running, &slot->_run_node);
 	if (class->slow)
+	{
 		slot->pool->_slow_active--;
+		slot->pool->_lanes_moved = true;
+	}
 }
 
 /* --- learning --- */

@@ -23,9 +23,6 @@
 /* Retries of an unreachable server: the first, and the slowest. */
 #define RETRY_FIRST_US (50 * USEC_PER_MSEC)
 #define RETRY_SLOWEST_US USEC_PER_SEC
-/* A blocked pool whose oldest waiter is older gets the slot that a richer pool of its group would reuse. */
-#define GROUP_PATIENCE_US (500 * USEC_PER_MSEC)
-
 typedef enum MayOpen
 {
 	OPEN_YES,
@@ -147,6 +144,12 @@ open_count_used(Pool *pool, int change)
 		pool->user_group->used += change;
 }
 
+static inline bool
+has_blocked(const PoolGroup *group)
+{
+	return group != NULL && group->_blocked > 0;
+}
+
 static void
 set_blocked(Pool *pool, bool blocked)
 {
@@ -188,6 +191,13 @@ longest_idle(PoolGroup *group, const Pool *but)
 	return found;
 }
 
+/* Can the group give the pool a slot, now or by an eviction?  (When one is being closed we are called again after that.) */
+static inline bool
+can_relieve(const PoolGroup *group, const Pool *pool)
+{
+	return !is_full(group) || group->_idle > pool->idle.count;
+}
+
 /* Make sure that `wanted` slots of a full group are free or on their way out, as far as idle ones allow. */
 static void
 evict(PoolGroup *group, const Pool *pool, int wanted, usec_t now, PoolActions *out)
@@ -221,7 +231,7 @@ group_claims(const PoolGroup *group, const Pool *owner, usec_t now)
 		const Pool *pool = member(group, node);
 		const PoolWaiter *oldest = queue_oldest(pool);
 
-		if (pool == owner || !pool->_blocked || oldest == NULL || now - oldest->since < GROUP_PATIENCE_US)
+		if (pool == owner || !pool->_blocked || oldest == NULL || now - oldest->since < OPEN_PATIENCE_US)
 			continue;
 		if ((open_live(pool) == 0 || open_live(pool) + 1 < open_live(owner)) &&
 			blocked_by_groups_of(pool, owner) && may_open(pool, now) == OPEN_GROUP_FULL)
@@ -237,51 +247,60 @@ open_must_yield(const Pool *pool, usec_t now)
 		   (group_claims(pool->db_group, pool, now) || group_claims(pool->user_group, pool, now));
 }
 
-/* The blocked pool of the group that has waited for longest and was not looked at in this round; those that
- * only lack their minimum come last. */
-static Pool *
-longest_blocked(PoolGroup *group)
+/* Does the first blocked pool come before the second?  Those without any slot do, then who has waited for longest; those that only
+ * lack their minimum come last. */
+static bool
+comes_before(const Pool *a, const Pool *b)
 {
-	Pool *found = NULL;
-	usec_t since = 0;
+	const PoolWaiter *oldest_a = queue_oldest(a);
+	const PoolWaiter *oldest_b = queue_oldest(b);
 
-	list_each (node, &group->pools)
+	if (oldest_a == NULL || oldest_b == NULL)
+		return oldest_a != NULL;
+	if ((open_live(a) == 0) != (open_live(b) == 0))
+		return open_live(a) == 0;
+	return oldest_a->since < oldest_b->since;
+}
+
+/* The blocked pool of the group to look at next in this round, if it is before `found`. */
+static Pool *
+next_blocked(PoolGroup *group, Pool *found)
+{
+	if (group == NULL || group->_blocked == 0 || (is_full(group) && group->_idle == 0))
+		return found;
+	list_each(node, &group->pools)
 	{
 		Pool *pool = member(group, node);
-		const PoolWaiter *oldest = queue_oldest(pool);
-		usec_t pool_since = oldest != NULL ? oldest->since : DEADLINE_NONE;
 
-		if (!pool->_blocked || pool->_served[group->_of_user] == group->_round)
-			continue;
-		if (found == NULL || pool_since < since)
-		{
+		if (pool->_blocked && !pool->_looked_at && (found == NULL || comes_before(pool, found)))
 			found = pool;
-			since = pool_since;
-		}
 	}
 	return found;
 }
 
 static void
-serve_group(PoolGroup *group, usec_t now, PoolActions *out)
+end_round(PoolGroup *group)
 {
-	Pool *pool;
-
-	if (group == NULL || group->_blocked == 0)
+	if (group == NULL)
 		return;
-	group->_round++;
-	while ((!is_full(group) || group->_idle > 0) && (pool = longest_blocked(group)) != NULL)
-	{
-		pool->_served[group->_of_user] = group->_round;
-		open_fill(pool, now, out);
-	}
+	list_each(node, &group->pools)
+		member(group, node)->_looked_at = false;
 }
 
 void
 open_serve_groups(Pool *pool, usec_t now, PoolActions *out)
 {
-	serve_group(pool->db_group, now, out);
-	serve_group(pool->user_group, now, out);
+	Pool *next;
+
+	if (!has_blocked(pool->db_group) && !has_blocked(pool->user_group))
+		return;
+	while ((next = next_blocked(pool->user_group, next_blocked(pool->db_group, NULL))) != NULL)
+	{
+		next->_looked_at = true;
+		open_fill(next, now, out);
+	}
+	end_round(pool->db_group);
+	end_round(pool->user_group);
 }
 
 /* --- opening --- */
@@ -317,6 +336,7 @@ open_fill(Pool *pool, usec_t now, PoolActions *out)
 {
 	int wanted = unserved(pool, now);
 	bool blocked = false;
+	bool opened = false;
 
 	if (wanted > 0)
 		wanted -= coming_back(pool, wanted, now);
@@ -327,15 +347,22 @@ open_fill(Pool *pool, usec_t now, PoolActions *out)
 		if (may == OPEN_GROUP_FULL)
 		{
 			blocked = true;
-			evict(pool->db_group, pool, openable(pool, wanted), now, out);
-			evict(pool->user_group, pool, openable(pool, wanted), now, out);
+			if (can_relieve(pool->db_group, pool) && can_relieve(pool->user_group, pool))
+			{
+				evict(pool->db_group, pool, openable(pool, wanted), now, out);
+				evict(pool->user_group, pool, openable(pool, wanted), now, out);
+			}
 		}
 		if (may != OPEN_YES || !open_one(pool, out))
 			break;
+		opened = true;
 		wanted--;
 	}
 	if (blocked != pool->_blocked)
 		set_blocked(pool, blocked);
+	/* that may have been the room for which somebody else has evicted; unless we are called for their sake */
+	if (opened && !pool->_looked_at)
+		open_serve_groups(pool, now, out);
 }
 
 /* The first slot whose cleaning takes too long for `wanted` waiters to go on hoping. */
@@ -350,6 +377,15 @@ hope_ends_at(const Pool *pool, int wanted)
 			return slot->state_since + CLEANING_HOPE_US;
 	}
 	return DEADLINE_NONE;
+}
+
+/* A blocked pool evicts for as many as it wants; when will it want one more? */
+static deadline_t
+more_wanted_at(const Pool *pool, int wanted, deadline_t at)
+{
+	int hoped = coming_back(pool, wanted, at);
+
+	return hoped > 0 ? hope_ends_at(pool, hoped) : DEADLINE_NONE;
 }
 
 deadline_t
@@ -368,7 +404,7 @@ open_next_event(const Pool *pool, usec_t now)
 	switch (may_open(pool, at))
 	{
 		case OPEN_YES: return at;
-		case OPEN_GROUP_FULL: return pool->_blocked ? DEADLINE_NONE : at;
+		case OPEN_GROUP_FULL: return pool->_blocked ? more_wanted_at(pool, wanted, at) : at;
 		case OPEN_NO: break;
 	}
 	/* the reserve is the only thing that comes with time alone */
@@ -376,6 +412,16 @@ open_next_event(const Pool *pool, usec_t now)
 		may_open(pool, reserve_at(pool)) != OPEN_NO)
 		return reserve_at(pool);
 	return DEADLINE_NONE;
+}
+
+void
+open_share(Pool *pool, usec_t now, PoolActions *out)
+{
+	/* one of many that want it, though the first to know */
+	if (!pool->_blocked && (has_blocked(pool->db_group) || has_blocked(pool->user_group)) && unserved(pool, now) > 0)
+		set_blocked(pool, true);
+	open_serve_groups(pool, now, out);
+	open_fill(pool, now, out);
 }
 
 /* --- failures --- */
@@ -402,6 +448,5 @@ open_failed(Pool *pool, bool refused, usec_t now, PoolActions *out)
 		while ((waiter = queue_oldest(pool)) != NULL && actions_room(pool, out))
 			grant_fail(pool, waiter, &(PoolAction){.fail = POOL_FAIL_LOGIN}, now, out);
 	}
-	open_fill(pool, now, out);
-	open_serve_groups(pool, now, out);
+	open_share(pool, now, out);
 }

@@ -94,6 +94,8 @@ extern bool grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolAction
 extern void grant_serve(Pool *pool, usec_t now, PoolActions *out);
 /* Waiters a slot could be given to now. */
 extern int grant_eligible(const Pool *pool, usec_t now);
+/* Would grant_serve find something to do now? */
+extern bool grant_is_due(const Pool *pool, usec_t now);
 /* Give exactly this idle slot, just found to be alive, to whoever is next, if anybody is. */
 extern void grant_slot(PoolSlot *slot, usec_t now, PoolActions *out);
 /* Fail a waiter, queued or about to be; there is room for the action. */
@@ -121,10 +123,14 @@ extern void open_fill(Pool *pool, usec_t now, PoolActions *out);
 extern deadline_t open_next_event(const Pool *pool, usec_t now);
 /* min_size where it applies now, else 0. */
 extern int open_minimum(const Pool *pool);
+/* For so long a pool may keep a slot, and must a waiter have waited, before the slot goes to a poorer pool of the group. */
+#define OPEN_PATIENCE_US (500 * USEC_PER_MSEC)
 /* Does another pool of the group have the better claim to a slot this pool is about to reuse? */
 extern bool open_must_yield(const Pool *pool, usec_t now);
-/* Slots of the groups were freed, or idle ones can be evicted: serve the pools that are blocked. */
+/* An idle slot of this pool can be evicted: serve the pools of its groups that are blocked. */
 extern void open_serve_groups(Pool *pool, usec_t now, PoolActions *out);
+/* This pool lost a slot: whoever of the groups, itself included, needs one most may open it. */
+extern void open_share(Pool *pool, usec_t now, PoolActions *out);
 extern void open_failed(Pool *pool, bool refused, usec_t now, PoolActions *out);
 /* Are logins refused, with nothing else to wait for? */
 extern bool open_fails_fast(const Pool *pool, usec_t now);

@@ -170,7 +170,6 @@ struct PoolGroup
 	int _idle;    /* idle slots of all member pools */
 	int _blocked; /* member pools that would open a slot if a group let them */
 	bool _of_user;
-	uint32_t _round; /* of looking after the blocked */
 	List pools;      /* members, by Pool.db_node or Pool.user_node */
 };
 
@@ -223,10 +222,11 @@ struct Pool
 	int _failures;       /* logins failed in a row */
 	deadline_t _age_at;  /* no idle slot exceeds its lifetime before */
 	usec_t _aged_at;     /* when one was last closed for its age, 0 = never */
-	uint32_t _served[2]; /* the round of its groups it was looked at in */
 	bool _login_refused; /* the last failed login was refused by the server */
 	bool _plain_turn;    /* the next grant goes to a waiter without a deadline */
 	bool _blocked;       /* counted in the groups' _blocked */
+	bool _looked_at;      /* in this round of open_serve_groups */
+	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
 	bool _starved;       /* an action could not be stored */
 };
 

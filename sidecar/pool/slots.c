@@ -169,7 +169,7 @@ settle(PoolSlot *slot, bool used, usec_t now, PoolActions *out)
 		open_fill(pool, now, out);
 		return;
 	}
-	if (open_must_yield(pool, now))
+	if (used && now - slot->opened_at >= OPEN_PATIENCE_US && open_must_yield(pool, now))
 	{
 		(void) slot_close(slot, POOL_EVICT, "evicted", now, out);
 		open_fill(pool, now, out);
@@ -276,8 +276,7 @@ pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out)
 	if (opening)
 		open_failed(pool, false, now, out);
 	grant_serve(pool, now, out);
-	open_fill(pool, now, out);
-	open_serve_groups(pool, now, out);
+	open_share(pool, now, out);
 }
 
 void

@@ -127,11 +127,12 @@ pool_next_event(const Pool *pool, usec_t now)
 	at = deadline_min(idle_ends_at(pool), pool->_age_at);
 	if (!list_empty(&pool->waiters))
 	{
+		if (grant_is_due(pool, now))
+			return now;
 		for (int i = 0; i < POOL_LANES; i++)
 			at = deadline_min(at, lane_expires_at(pool, &pool->_queue[i]));
 		at = deadline_min(at, queue_oldest(pool)->wait_until);
-		if (!list_empty(&pool->idle))
-			at = deadline_min(at, lane_opens_at(pool, now));
+		at = deadline_min(at, lane_opens_at(pool, now));
 	}
 	return deadline_min(at, open_next_event(pool, now));
 }

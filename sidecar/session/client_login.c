@@ -30,6 +30,7 @@ struct ClientLogin
 	AuthType method;
 	bool replication;
 	bool unknown_user;
+	bool verifier_stored; /* the auth file holds the verifier itself: its keys are good for the server too */
 	uint8_t salt[4];
 	int step; /* SCRAM: 0 = client-first is next, 1 = client-final is next */
 	ScramVerifier verifier;
@@ -447,7 +448,10 @@ start_scram(Client *client, const char *stored)
 	bool ok;
 
 	if (stored != NULL && strncmp(stored, "SCRAM-SHA-256$", 14) == 0)
+	{
 		ok = scram_verifier_parse(slice_str(stored), &login->verifier);
+		login->verifier_stored = ok;
+	}
 	else if (stored != NULL && stored[0] != '\0' && !wire_md5_is_stored(slice_str(stored)))
 		ok = role != NULL && role_plain_verifier(client->worker, role, stored, iterations, &login->verifier);
 	else
@@ -598,7 +602,7 @@ take_scram_final(Client *client, Slice payload)
 		auth_failed(client);
 		return;
 	}
-	role = worker_role(client->worker, login->user);
+	role = login->verifier_stored ? worker_role(client->worker, login->user) : NULL;
 	if (role != NULL)
 		scram_keys_from_login(&role->scram_keys, &login->verifier, client_key);
 	OPENSSL_cleanse(client_key, sizeof(client_key));

@@ -93,6 +93,7 @@ struct Client
 
 	/* the group being read or run */
 	bool in_group;		 /* extended messages since the last Sync were forwarded */
+	bool group_begun;	 /* its accounts are opened, and its first message is still unread: it waited for its server */
 	bool group_seen_whole; /* its end was visible when it began, so its deadline runs already */
 	bool group_extended;
 	bool console_admin;	 /* CONSOLE: all commands, not only SHOW */

@@ -1,4 +1,5 @@
-# include_arrows.t: includes go only downwards (README, "The parts"): a folder may include itself and the folders listed for it.
+# include_arrows.t: includes go only downwards (README, "The parts"): a folder may include itself and the folders listed for it; and each
+# header stands alone.
 use strict;
 use warnings;
 use Test::More;
@@ -72,18 +73,14 @@ is(violation('sidecar', 'session/client.c', 'wire/msg.h'), '', 'session may incl
 for my $half (sort keys %allowed)
 {
 	my @files = map { s{^\Q$half\E/}{}r } glob "$half/*.[ch] $half/*/*.[ch]";
-	my (@wrong, @own, $includes);
+	my (@wrong, $includes);
 
 	for my $path (@files)
 	{
-		my ($stem) = $path =~ m{([^/]+)\.c$};
-		my @quoted;
-
 		open my $file, '<', "$half/$path" or die $!;
 		while (<$file>)
 		{
 			next unless /^\s*#\s*include\s+"([^"]+)"/;
-			push @quoted, $1;
 			my $target = resolve($half, $path, $1) // next;
 			my $what = violation($half, $path, $target);
 
@@ -91,13 +88,34 @@ for my $half (sort keys %allowed)
 			push @wrong, "$half/$path:$.: $1: $what" if $what;
 		}
 		close $file;
-		next unless $stem && -e "$half/" . ($path =~ s/\.c$/.h/r);
-		@quoted = grep { !/^(?:postgres|compat)\.h$/ } @quoted;
-		push @own, "$half/$path: $stem.h is not the first include" unless @quoted && $quoted[0] =~ m{(^|/)\Q$stem\E\.h$};
 	}
 	cmp_ok($includes // 0, '>', 10, "$half: includes found");
 	is_deeply(\@wrong, [], "$half: includes only go down");
-	is_deeply(\@own, [], "$half: each file includes its own header first");
 	is_deeply([grep { /\.\.\/(?!\w+\.h)/ } map { glob "$half/$_" } @files], [], "$half: no way out of the half");
+}
+
+# A header compiles when nothing comes before it but, in the extension, postgres.h.
+my $server = `${\($ENV{PG_CONFIG} // 'pg_config')} --includedir-server`;
+chomp $server;
+my $libraries = `pkg-config --cflags libpq openssl jansson libcares 2>/dev/null` =~ s/\n//r;
+my %compile = (
+	sidecar => ['', "-Isidecar $libraries"],
+	extension => ["#include \"postgres.h\"\n", "-Iextension -isystem $server -isystem $server/../internal"],
+);
+for my $half (sort keys %compile)
+{
+	my ($before, $flags) = @{$compile{$half}};
+	my @broken;
+
+	for my $header (map { s{^\Q$half\E/}{}r } glob "$half/*.h $half/*/*.h")
+	{
+		open my $compiler, '|-', "${\($ENV{CC} // 'cc')} -std=gnu11 -D_GNU_SOURCE -fsyntax-only $flags -x c - 2>\"\$PGWEIR_TMP/cc.err\"" or die $!;
+		print {$compiler} "$before#include \"$header\"\n";
+		next if close $compiler;
+		push @broken, $header;
+		open my $errors, '<', "$ENV{PGWEIR_TMP}/cc.err" or next;
+		diag(scalar <$errors>);
+	}
+	is_deeply(\@broken, [], "$half: each header stands alone");
 }
 done_testing;

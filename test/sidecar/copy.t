@@ -28,7 +28,7 @@ is($c->value('select 7'), 7, '... and the session is in step');
 $c->send(PgWire::query('copy t from stdin'));
 $c->next_message;
 $c->send(PgWire::copy_data("bad\n"), (map { PgWire::copy_data("1\tx\n") } 1 .. 1000), PgWire::copy_done());
-is($c->until_ready->{error}{C}, '22P04', 'bad data');
+is($c->until_ready->{error}{C}, '22P02', 'bad data');
 is($c->value('select 8'), 8, '... what follows it is dropped and the session goes on');
 $c->send(PgWire::query('copy t from stdin'));
 $c->next_message;

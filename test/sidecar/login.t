@@ -5,7 +5,7 @@ my $pg = server(preload => '', hba => ['host all trusted 127.0.0.1/32 trust', 'h
 $pg->set_hba('host all all 127.0.0.1/32 trust');
 $pg->start;
 $pg->sql("create role trusted login; create role plainly login password 'pw1'; set password_encryption = 'md5'; create role md5ly login password 'pw2'; set password_encryption = 'scram-sha-256'; create role scramly login password 'pw3'");
-my %stored = map { split /\|/ } split /\n/, $pg->sql("select rolname, coalesce(rolpassword, '') from pg_authid where rolname in ('trusted', 'plainly', 'md5ly', 'scramly')");
+my %stored = map { split /\|/, $_, 2 } split /\n/, $pg->sql("select rolname, coalesce(rolpassword, '') from pg_authid where rolname in ('trusted', 'plainly', 'md5ly', 'scramly')");
 $pg->set_hba('host all trusted 127.0.0.1/32 trust', 'host all plainly 127.0.0.1/32 password', 'host all md5ly 127.0.0.1/32 md5', 'host all all 127.0.0.1/32 scram-sha-256');
 $pg->reload;
 my %password = (trusted => 'pw0', plainly => 'pw1', md5ly => 'pw2', scramly => 'pw3');

@@ -300,9 +300,13 @@ both_ends(void)
 	is_int(run(&d, none, none, none, false), SCRAM_KEYS_DO_NOT_FIT, "they do not help");
 	is_int(run(&d, right, none, none, false), SCRAM_OK, "but the password does");
 	ok(memcmp(d.keys.salt, d.verifier.salt, 16) == 0, "and its new keys are kept");
+	memset(d.keys.client_key, 0, sizeof(d.keys.client_key));
+	is_int(run(&d, none, none, none, false), SCRAM_WRONG_PASSWORD, "(which are used: spoilt, they fail)");
+	is_int(run(&d, right, none, none, false), SCRAM_OK, "and derived again when they are not the password's");
 
-	scram_keys_wipe(&d.keys);
-	is_int(run(&d, SLICE_LITERAL("wrong"), none, none, false), SCRAM_WRONG_PASSWORD, "the wrong password");
+	is_int(run(&d, SLICE_LITERAL("wrong"), none, none, false), SCRAM_WRONG_PASSWORD,
+		   "a wrong password is not helped by keys");
+	is_int(run(&d, right, none, none, false), SCRAM_OK, "nor does it spoil them for the right one");
 	scram_keys_wipe(&d.keys);
 	is_int(run(&d, SLICE_LITERAL(""), none, none, false), SCRAM_WRONG_PASSWORD, "an empty password");
 	scram_keys_wipe(&d.keys);

@@ -96,6 +96,8 @@ static const struct
 	{"SELECT 1 /* PGWEIR_DEADLINE='1s' */", NULL},
 	{"SELECT pgweir_deadline='1s'", NULL},
 	{"SELECT 1 /* pgweir_deadline='1s' *//* b='c' */", NULL},
+	{"SELECT 1 " TAG " -- */", NULL},
+	{"SELECT 1 " TAG " + ' */", NULL},
 };
 
 static void
