@@ -36,7 +36,7 @@ typedef struct PgweirIndex
 	int			ncolumns;
 	PgweirIndexColumn *column;
 	List	   *predicate;		/* implicitly ANDed; NIL: every row */
-	double		fraction;		/* of the table's rows that satisfy the predicate; 1 without */
+	double		fraction;		/* of the table's rows that satisfy the predicate (whatif.h measures it); 1 without */
 	Oid			oid;			/* of the index when it exists */
 } PgweirIndex;
 

@@ -45,6 +45,9 @@ typedef struct PgweirPlanned
  */
 extern PgweirPlanned pgweir_whatif_plan(const Query *query, const char *text, const PgweirWhatif *whatif);
 
+/* Sets the index's fraction: the planner's estimate of the rows that satisfy its predicate. */
+extern void pgweir_whatif_measure_predicate(PgweirIndex *index);
+
 /* Installs the hooks. */
 extern void pgweir_whatif_init(void);
 

@@ -89,7 +89,6 @@ pgweir_workload_add_text(PgweirWorkload *workload, const char *statement)
 typedef struct Loading
 {
 	PgweirWorkload *workload;
-	int64		queryid;
 	TimestampTz first_seen;
 } Loading;
 
@@ -119,8 +118,6 @@ load_statement(const PgweirStatement *statement, void *arg)
 	workload->total_us += statement->total_us;
 	if (statement->first_seen < loading->first_seen)
 		loading->first_seen = statement->first_seen;
-	if (loading->queryid != 0 && statement->queryid != loading->queryid)
-		return;
 	work = find_work(workload, statement);
 	if (work == NULL)
 	{
@@ -148,9 +145,9 @@ compare_time(const void *a, const void *b)
 }
 
 void
-pgweir_workload_add_observed(PgweirWorkload *workload, int64 queryid)
+pgweir_workload_add_observed(PgweirWorkload *workload)
 {
-	Loading		loading = {workload, queryid, DT_NOEND};
+	Loading		loading = {workload, DT_NOEND};
 
 	pgweir_statements_visit(MyDatabaseId, load_statement, &loading);
 	if (loading.first_seen != DT_NOEND)
@@ -290,7 +287,6 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 {
 	Preparation preparation = {workload, work, {NIL, workload->context}};
 	MemoryContext old;
-	char	   *error;
 	ListCell   *lc;
 
 	CHECK_FOR_INTERRUPTS();
@@ -303,9 +299,10 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 	{
 		if (work->queryid != 0)
 			work->search_path = author_search_path(work->userid);
-		error = pgweir_isolated(work->userid, work->search_path, prepare_action, &preparation);
-		if (error)
-			work->skipped = psprintf("it cannot be planned: %s", error);
+		work->error = pgweir_isolated(work->userid, work->search_path, prepare_action, &preparation);
+		if (work->error)
+			work->skipped = psprintf("it cannot be planned: %s",
+									 work->error->message ? work->error->message : "unknown error");
 		work->scans = preparation.scans.scans;
 	}
 	MemoryContextReset(workload->scratch);
