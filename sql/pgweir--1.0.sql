@@ -329,7 +329,8 @@ LEFT JOIN (
 	FROM pgweir.linked() AS l
 	LEFT JOIN pgweir.pools() AS p USING (reporter, database, username)
 ) AS l ON l.pid = a.pid AND (l.reported >= a.xact_start OR l.mode = 'session')
-WHERE a.backend_type = 'client backend';
+-- Asked before anything else: a join whose one side is empty may never look at the other.
+WHERE pgweir.check_preload() AND a.backend_type = 'client backend';
 COMMENT ON VIEW pgweir.connections IS
 'client backends, each with its real client where a sidecar told';
 GRANT SELECT ON pgweir.connections TO PUBLIC;
@@ -351,7 +352,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN pg_stat_activity AS blocker ON blocker.pid = blocked.by[1]
 LEFT JOIN pgweir.statements(false) AS s
 	ON s.userid = c.userid AND s.dbid = c.dbid AND s.queryid = c.queryid AND s.toplevel AND s.calls > 0
-WHERE c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
+WHERE pgweir.check_preload() AND c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
 ORDER BY elapsed_ms DESC;
 COMMENT ON VIEW pgweir.running_queries IS
 'statements that run now, beside what their class usually takes, and who blocks them';
@@ -377,6 +378,7 @@ CREATE FUNCTION pgweir.thresholds(
 	OUT connects_per_s double precision,	-- new sessions
 	OUT drain_share double precision,		-- of query time, that in which a result waits for its client
 	OUT rtt_ms double precision,
+	OUT lost_share double precision,		-- packets now lost, per connection to an address
 	OUT errors_min bigint,					-- in a minute; fewer prove nothing
 	OUT error_share double precision,		-- of statements
 	OUT error_growth double precision,		-- times the rate before
@@ -388,7 +390,7 @@ AS $$
 	SELECT 0.8::float8, 0.95::float8, 50::float8,
 		20::float8, 0.4::float8, 5::float8, 0.5::float8, 0.5::float8,
 		15::float8, 0.5::float8, 20::float8, 20::float8, 0.5::float8,
-		20::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
+		20::float8, 0.1::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
 $$;
 COMMENT ON FUNCTION pgweir.thresholds() IS
 'what pool_pressure and diagnosis hold to be too much';
@@ -651,8 +653,8 @@ WITH t AS (
 	ORDER BY p.cl_waiting + p.peak_waiting DESC, p.wait_p95_ms DESC NULLS LAST LIMIT 1
 ), net AS (
 	SELECT count(*) AS peers, max(n.rtt_ms) AS worst_rtt_ms, coalesce(sum(n.retrans), 0) AS retrans,
-		coalesce(sum(n.lost), 0) AS lost,
-		(array_agg(n.kind || ' ' || n.addr ORDER BY n.lost DESC, n.retrans DESC, n.rtt_ms DESC))[1] AS worst_peer
+		coalesce(sum(n.lost), 0) AS lost, max(n.lost::float8 / n.n) AS worst_lost_share,
+		(array_agg(n.kind || ' ' || n.addr ORDER BY n.lost::float8 / n.n DESC, n.rtt_ms DESC))[1] AS worst_peer
 	FROM pgweir.peers() AS n
 	WHERE n.n > 0
 ), blocking AS (
@@ -728,7 +730,7 @@ WITH judged AS MATERIALIZED (
 			OR s.draining >= 2 AND s.draining >= 0.5 * s.active AS drains,
 		s.connects / s.seconds >= t.connects_per_s AS connect_storm,
 		-- 3
-		s.worst_rtt_ms >= t.rtt_ms OR s.lost > 0 AS net_bad,
+		s.worst_rtt_ms >= t.rtt_ms OR s.worst_lost_share >= t.lost_share AS net_bad,
 		-- 6
 		s.gone + s.expired_queued + s.expired_running >= t.gone_min
 			OR s.deadline_missed + s.cancelled + s.statement_timeouts >= t.gone_min AS gives_up,

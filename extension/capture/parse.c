@@ -30,7 +30,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 
 	if (query->utilityStmt == NULL && jstate != NULL && !IsParallelWorker() && pgweir_meter_wanted(queryid))
 	{
-		PgweirSource source = {queryid, pstate->p_sourcetext, query->stmt_location, query->stmt_len};
+		PgweirSource source = {queryid, pstate->p_sourcetext, query->stmt_location, query->stmt_len, false};
 		PgweirKey	key;
 		int			entry;
 
@@ -70,7 +70,7 @@ plan_unmeasured(Query *query, const char *text, int options, ParamListInfo param
 static PlannedStmt *
 plan_measured(Query *query, const char *text, int options, ParamListInfo params)
 {
-	PgweirSource source = {(int64) query->queryId, text, query->stmt_location, query->stmt_len};
+	PgweirSource source = {(int64) query->queryId, text, query->stmt_location, query->stmt_len, false};
 	PgweirMeter meter;
 	PgweirUsage usage;
 	PlannedStmt *result;

@@ -17,8 +17,8 @@ extern UserSpec *config_new_user(Settings *settings, Arena *arena, const char *n
 /* Set what follows from other values (reporter_name). */
 extern void config_derive(Config *config, ConfigProblems *problems);
 /*
- * Look for what fits no single key: values that contradict each other or cannot work.  path is the file they are from, or
- * NULL when they are not from a file.
+ * Look for what fits no single key: values that contradict each other or cannot work.  path is the file they
+ * are from, or NULL when they are not from a file.
  */
 extern void config_validate(const Config *config, const char *path, ConfigProblems *problems);
 

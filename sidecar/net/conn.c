@@ -552,9 +552,10 @@ linger_free(NetConn *conn)
 void
 net_close(NetConn *conn)
 {
-	if (list_linked(&conn->_closed_node))
+	if (conn->_closed)
 		return;
 	assert(conn->loop != NULL && conn->handler != NULL);
+	conn->_closed = true;
 	linger_free(conn);
 	not_ready(conn);
 	if (conn->_open)

@@ -1,8 +1,9 @@
 /*
  * loop.h: the inside of a NetLoop, for the files of net/ only.
  *
- * Each descriptor is registered with epoll under the address of its object, whose two lowest bits tell the kind.  An object that
- * may be freed before the end of the iteration (watch, listener) takes its pending events with it: net_loop_forget().
+ * Each descriptor is registered with epoll under the address of its object, whose two lowest bits tell the
+ * kind.  An object that may be freed before the end of the iteration (watch, listener) takes its pending events
+ * with it: net_loop_forget().
  */
 #ifndef PGWEIR_NET_LOOP_H
 #define PGWEIR_NET_LOOP_H
@@ -39,7 +40,10 @@ struct NetLoop
 	uint8_t scratch[NET_READ_SIZE]; /* what was just read; valid inside one on_input */
 };
 
-/* Ask epoll for events; adds, changes or (events == 0) removes.  Copes with a descriptor that was closed and reopened. */
+/*
+ * Ask epoll for events; adds, changes or (events == 0) removes.  Copes with a descriptor that was closed and
+ * reopened.
+ */
 extern bool net_loop_interest(NetLoop *loop, int fd, LoopKind kind, void *object, bool *registered, uint32_t events) MUST_CHECK;
 /* Drop the events of this iteration that have not been handled. */
 extern void net_loop_forget(NetLoop *loop, const void *object);

@@ -1,12 +1,28 @@
 /*
- * pool.h: who gets a server connection, when, and who is told no: policy as pure functions of (state, event, now).
+ * pool.h: who gets a server connection, when, and who is told no: policy as pure functions of (state, event,
+ * now).
  *
- * Knows no file descriptor, no message and no clock: every event comes with `now`, every consequence leaves as an action that
- * the caller carries out after the call (PoolActions).  No function calls back.  Slots and waiters are embedded in the
- * caller's objects; nothing here allocates but the table of statement classes, which is bounded.
+ * Knows no file descriptor, no message and no clock: every event comes with `now`, every consequence leaves
+ * as an action that the caller carries out after the call (PoolActions).  No function calls back.  Slots and
+ * waiters are embedded in the caller's objects; nothing here allocates but the table of statement classes,
+ * which is bounded.
  *
- * A pool (database, user) owns slots (one per server connection) and a queue of waiters (client requests without a server).
- * Groups limit the slots of several pools together (max_db_connections, max_user_connections).
+ * A pool (database, user) owns slots (one per server connection) and a queue of waiters (client requests
+ * without a server). Groups limit the slots of several pools together (max_db_connections,
+ * max_user_connections).
+ *
+ * Order.  Waiters with a deadline are served earliest deadline first.  Those without one are served in order
+ * of arrival, and stand among the others as if their deadline were a second after arrival; once that second
+ * is over the two kinds take turns, so that neither can starve the other.  With no deadlines anywhere this is
+ * a plain FIFO.
+ *
+ * Slow lane.  Statement classes that hold a server many times longer than the pool's median request stand in
+ * a queue of their own and may hold only a share of the slots as long as other requests were seen within the
+ * last second.
+ *
+ * A slot or waiter that leaves takes the actions that name it along: an action taken from the queue never
+ * names a waiter that was abandoned or a slot that was closed (a grant whose slot was lost puts its waiter
+ * back in its old place).  For that, all pools of a worker share one PoolActions.
  */
 #ifndef PGWEIR_POOL_POOL_H
 #define PGWEIR_POOL_POOL_H
@@ -23,31 +39,35 @@ typedef struct PoolSlot PoolSlot;
 typedef struct PoolWaiter PoolWaiter;
 typedef struct PoolGroup PoolGroup;
 
-/* Limits of one pool; all are read at each decision, so a reload takes effect at once. Durations <= 0 mean "no limit". */
+/* Limits of one pool; all are read at each decision, so a reload takes effect at once. Durations <= 0 mean
+ * "no limit". */
 typedef struct PoolLimits
 {
-	int size;					 /* server connections; 0 = unlimited */
-	int min_size;				 /* keep at least so many while the pool has clients (or a forced user) */
-	int reserve_size;			 /* further ones for waiters older than reserve_timeout_us */
-	usec_t reserve_timeout_us;	 /* 0 disables the reserve */
-	usec_t wait_timeout_us;		 /* query_wait_timeout: longest wait in the queue */
-	usec_t idle_timeout_us;		 /* server_idle_timeout: close idle ones above min_size */
-	usec_t lifetime_us;			 /* server_lifetime: close older ones when unlinked; 0 = use once, < 0 = no limit */
-	usec_t check_delay_us;		 /* server_check_delay: idle longer than this needs POOL_CHECK before a grant; < 0 = never */
-	usec_t login_retry_us;		 /* server_login_retry: after a failed login wait so long, failing fast meanwhile */
-	int max_parallel_opening;	 /* server logins under way at once; at least 1 */
-	int max_waiting;			 /* max_waiting_clients: refuse the next; 0 = no limit */
-	bool round_robin;			 /* server_round_robin: oldest idle first; else the most recently used */
-	bool admission;				 /* refuse at once what cannot meet its deadline */
-	int slow_lane_percent;		 /* slow_lane_share: slots that slow classes may hold while others wait; 100 = off */
-	int slow_lane_ratio;		 /* a class is slow when its mean is so many times the pool's median */
+	int size;                  /* server connections; 0 = unlimited */
+	int min_size;              /* keep at least so many while the pool has clients (or a forced user) */
+	int reserve_size;          /* further ones for waiters older than reserve_timeout_us */
+	usec_t reserve_timeout_us; /* 0 disables the reserve */
+	usec_t wait_timeout_us;    /* query_wait_timeout: longest wait in the queue */
+	usec_t idle_timeout_us;    /* server_idle_timeout: close idle ones above min_size */
+	usec_t lifetime_us;    /* server_lifetime: close older ones when unlinked; 0 = use once, < 0 = no limit */
+	usec_t check_delay_us; /* server_check_delay: idle longer than this needs POOL_CHECK before a grant; < 0 =
+							  never */
+	usec_t login_retry_us; /* server_login_retry: after a refused login wait so long, failing fast meanwhile;
+							* a server that is unreachable or starting up is tried again sooner: 50 ms,
+							* doubling up to 1 s */
+	int max_parallel_opening; /* server logins under way at once; at least 1 */
+	int max_waiting;          /* max_waiting_clients: refuse the next; 0 = no limit */
+	bool round_robin;         /* server_round_robin: oldest idle first; else the most recently used */
+	bool admission;           /* refuse at once what cannot meet its deadline */
+	int slow_lane_percent; /* slow_lane_share: slots that slow classes may hold (at least one); 100 = off */
+	int slow_lane_ratio;   /* a class is slow when its mean is so many times the pool's median; 0 = off */
 } PoolLimits;
 
 typedef enum SlotState
 {
-	SLOT_NONE,	   /* not in a pool, on no list */
+	SLOT_NONE,     /* not in a pool, on no list */
 	SLOT_OPENING,  /* connecting or logging in; list opening */
-	SLOT_IDLE,	   /* ready for a grant; list idle, most recently used first */
+	SLOT_IDLE,     /* ready for a grant; list idle, most recently used first */
 	SLOT_ACTIVE,   /* granted to a client; list active */
 	SLOT_CLEANING, /* between clients: reset or check query, or a cancel still in flight; list cleaning */
 	SLOT_CLOSING,  /* POOL_CLOSE was asked; list closing until pool_slot_closed */
@@ -56,46 +76,56 @@ typedef enum SlotState
 struct PoolSlot
 {
 	ListNode node;
-	Pool *pool;			/* borrowed: outlives its slots */
+	Pool *pool; /* borrowed: outlives its slots */
 	SlotState state;
-	usec_t opened_at;	/* when the login completed */
+	usec_t opened_at;   /* when the login completed */
 	usec_t state_since; /* when the state was entered */
-	bool close_needed;	/* close instead of idling: RECONNECT, changed configuration */
-	bool reserve;		/* opened from the reserve */
+	bool close_needed;  /* close instead of idling: RECONNECT, changed configuration */
+	bool reserve;       /* opened from the reserve */
 	PoolClass *running; /* while active: class of the current statement, or NULL */
+	usec_t _running_since;
+	ListNode _run_node;   /* PoolClass._running */
+	PoolClass *_held_for; /* class of the request it was granted to, until it is clean again, or NULL */
+	usec_t _granted_at;   /* 0 = no grant to learn from */
+	bool _probe;          /* the running request measures its class anew */
+	bool _checking;       /* CLEANING because of POOL_CHECK */
 };
 
 struct PoolWaiter
 {
-	ListNode node;		   /* pool's queue in order of arrival */
-	Pool *pool;			   /* set while queued, else NULL */
-	usec_t since;		   /* when it was enqueued */
-	deadline_t deadline;   /* of the request, DEADLINE_NONE when it has none */
-	deadline_t wait_until; /* since + wait_timeout */
-	uint64_t fingerprint;  /* statement class; 0 = unknown */
-	PoolClass *_class;
-	/* earliest-deadline heap linkage */
-	PoolWaiter *_child, *_next, *_prev;
-	bool _in_heap;
+	ListNode node;                        /* pool's queue in order of arrival */
+	Pool *pool;                           /* set while queued, else NULL */
+	usec_t since;                         /* when it was enqueued */
+	deadline_t deadline;                  /* of the request, DEADLINE_NONE when it has none */
+	deadline_t wait_until;                /* since + wait_timeout */
+	uint64_t fingerprint;                 /* statement class; 0 = unknown */
+	PoolClass *_class;                    /* referenced while queued */
+	ListNode _plain;                      /* PoolQueue.plain, when it has no deadline */
+	PoolWaiter *_parent, *_left, *_right; /* PoolQueue.root, when it has one */
+	usec_t _cost_us;                      /* how long it is expected to hold its server */
+	usec_t _sum_us;                       /* the same of its whole subtree */
+	uint32_t _priority;                   /* of the treap */
+	uint8_t _lane;
+	bool _probe; /* let in to measure its class anew */
 };
 
 /* Why a waiter is failed. */
 typedef enum PoolFail
 {
-	POOL_FAIL_DEADLINE,		/* its deadline passed in the queue */
-	POOL_FAIL_HOPELESS,		/* admission: it cannot make its deadline (numbers in the action) */
-	POOL_FAIL_QUEUE_FULL,	/* max_waiting_clients */
+	POOL_FAIL_DEADLINE,     /* its deadline passed in the queue */
+	POOL_FAIL_HOPELESS,     /* admission: it cannot make its deadline (numbers in the action) */
+	POOL_FAIL_QUEUE_FULL,   /* max_waiting_clients */
 	POOL_FAIL_WAIT_TIMEOUT, /* query_wait_timeout */
-	POOL_FAIL_LOGIN,		/* logins to the server fail and there is no other server: fail fast */
+	POOL_FAIL_LOGIN,        /* logins to the server fail and there is no other server: fail fast */
 } PoolFail;
 
 typedef enum PoolActionKind
 {
 	POOL_GRANT, /* slot is ACTIVE for waiter, which has left the queue */
-	POOL_OPEN,	/* open one server connection: allocate it and call pool_slot_opening, or pool_open_impossible */
+	POOL_OPEN,  /* open one server connection: then pool_slot_opening, or pool_open_impossible */
 	POOL_CLOSE, /* close slot (its state is CLOSING), then call pool_slot_closed */
-	POOL_CHECK, /* slot (CLEANING) must prove that it is alive: pool_slot_clean when it did, pool_slot_closed when not */
-	POOL_FAIL,	/* waiter has left the queue with `fail` */
+	POOL_CHECK, /* slot (CLEANING) must prove that it is alive: pool_slot_clean, or pool_slot_closed */
+	POOL_FAIL,  /* waiter has left the queue with `fail` */
 	POOL_EVICT, /* like POOL_CLOSE; slot belongs to another pool of the same group and gives way */
 } PoolActionKind;
 
@@ -103,15 +133,16 @@ typedef struct PoolAction
 {
 	PoolActionKind kind;
 	Pool *pool;
-	PoolSlot *slot;		/* GRANT, CLOSE, CHECK, EVICT */
+	PoolSlot *slot;     /* GRANT, CLOSE, CHECK, EVICT */
 	PoolWaiter *waiter; /* GRANT, FAIL */
 	PoolFail fail;
-	const char *reason;	/* CLOSE, EVICT: for the log ("server idle timeout") ; static */
-	usec_t waited_us;	/* GRANT, FAIL: time in the queue */
+	const char *reason;                       /* CLOSE, EVICT: for the log ("server idle timeout"); static */
+	usec_t waited_us;                         /* GRANT, FAIL: time in the queue */
 	usec_t expected_wait_us, expected_run_us; /* FAIL hopeless */
 } PoolAction;
 
-/* Actions not yet carried out, a queue; grows, and keeps one spare so that a single event never loses its action. */
+/* Actions not yet carried out, a queue.  Where it cannot grow the decision is not made: it is tried again 10
+ * ms later. */
 typedef struct PoolActions
 {
 	PoolAction *items; /* owned */
@@ -121,22 +152,50 @@ typedef struct PoolActions
 /* Counters since the pool began; only ever grow. */
 typedef struct PoolCounters
 {
-	uint64_t granted;		   /* grants (server assignments) */
-	uint64_t waited_us;		   /* sum of waits of the granted */
+	uint64_t granted;   /* grants (server assignments) */
+	uint64_t waited_us; /* sum of waits of the granted */
 	uint64_t refused_hopeless, refused_full;
-	uint64_t expired;		   /* deadlines that passed in the queue */
+	uint64_t expired; /* deadlines that passed in the queue */
 	uint64_t wait_timeouts;
-	uint64_t login_fails;	   /* waiters failed because of the server's logins */
+	uint64_t login_fails; /* waiters failed because of the server's logins */
 	uint64_t opened, open_failures, closed;
-	Histogram wait_hist;	   /* waits of the granted (0 included) and of the failed */
+	Histogram wait_hist; /* waits of the granted (0 included) and of the failed */
 } PoolCounters;
 
 struct PoolGroup
 {
-	int limit; /* 0 = none */
-	int used;  /* slots of all member pools, opening ones included */
-	List pools[1]; /* members, by Pool.db_node or Pool.user_node */
+	int limit;    /* 0 = none */
+	int used;     /* slots of all member pools, those still to be opened included */
+	int closing;  /* ... of these are on their way out */
+	int _idle;    /* idle slots of all member pools */
+	int _blocked; /* member pools that would open a slot if a group let them */
+	bool _of_user;
+	List pools;      /* members, by Pool.db_node or Pool.user_node */
 };
+
+#define POOL_LANES 2 /* 0 is the normal one, 1 the slow one */
+
+/* The waiters of one lane. */
+typedef struct PoolQueue
+{
+	PoolWaiter *root;  /* those with a deadline, a treap by (deadline, arrival) */
+	PoolWaiter *first; /* ... the earliest of them */
+	uint32_t random;   /* makes the treap's priorities */
+	List plain;        /* those without, in order of arrival */
+	usec_t plain_us;   /* their expected costs, together */
+	int count;         /* both kinds */
+} PoolQueue;
+
+/* What the pool has learned from all its requests. */
+typedef struct PoolEstimate
+{
+	Smoothed hold[POOL_LANES]; /* how long a request holds its slot, by lane */
+	Smoothed run;              /* statements without a class */
+	Smoothed login;            /* from opening to ready */
+	usec_t median_us;          /* of hold times */
+	int samples;               /* ... seen, up to where it can be trusted */
+	usec_t probed_at;
+} PoolEstimate;
 
 struct Pool
 {
@@ -146,20 +205,34 @@ struct Pool
 	ListNode db_node, user_node;
 	List opening, idle, active, cleaning, closing;
 	List waiters; /* arrival order */
-	PoolWaiter *_edf; /* root of the deadline heap */
-	int clients;  /* logged-in clients that use this pool, kept by the caller */
-	bool forced_user; /* min_size holds also without clients */
-	bool paused;  /* PAUSE: no grants */
-	bool retiring; /* database removed: no grants, idle ones are closed */
+	int clients; /* logged-in clients that use this pool, kept by the caller, who asks pool_next_event after a
+					change */
+	bool forced_user;         /* min_size holds also without clients */
+	bool paused;              /* PAUSE: no grants */
+	bool retiring;            /* database removed: no grants, idle ones are closed */
 	usec_t last_open_failure; /* 0 = the last login succeeded */
-	int pending_opens; /* POOL_OPEN actions not yet answered */
+	int pending_opens;        /* POOL_OPEN actions not yet answered */
 	PoolClasses classes;
 	PoolCounters counters;
-	struct PoolEstimate *_estimate; /* private to admission.c, embedded below its own header or owned */
+	PoolEstimate estimate;
+	PoolQueue _queue[POOL_LANES];
+	int _slow_active;    /* active slots that run a slow class */
+	usec_t _normal_seen; /* the last request of the normal lane, 0 = never */
+	int _checks;         /* slots out for POOL_CHECK */
+	int _failures;       /* logins failed in a row */
+	deadline_t _age_at;  /* no idle slot exceeds its lifetime before */
+	usec_t _aged_at;     /* when one was last closed for its age, 0 = never */
+	bool _login_refused; /* the last failed login was refused by the server */
+	bool _plain_turn;    /* the next grant goes to a waiter without a deadline */
+	bool _blocked;       /* counted in the groups' _blocked */
+	bool _looked_at;      /* in this round of open_serve_groups */
+	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
+	bool _starved;       /* an action could not be stored */
 };
 
 /* --- life --- */
-extern bool pool_init(Pool *pool, const PoolLimits *limits, PoolGroup *db_group, PoolGroup *user_group, usec_t now) MUST_CHECK;
+extern bool pool_init(Pool *pool, const PoolLimits *limits, PoolGroup *db_group, PoolGroup *user_group,
+					  usec_t now) MUST_CHECK;
 /* No slot and no waiter may be left. */
 extern void pool_free(Pool *pool);
 extern void pool_group_init(PoolGroup *group, int limit);
@@ -168,10 +241,21 @@ extern void pool_actions_free(PoolActions *actions);
 extern bool pool_actions_next(PoolActions *actions, PoolAction *out) MUST_CHECK;
 
 /* --- requests --- */
-/* A client needs a server.  waiter->deadline and ->fingerprint are set by the caller.  It is granted, queued or failed: by an action in each case but queueing. */
+/* A client needs a server.  waiter->deadline and ->fingerprint are set by the caller.  It is granted, queued
+ * or failed: by an action in each case but queueing. */
 extern void pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
-/* The client is gone or changed its mind; harmless when it is not queued. */
+/* The client is gone or changed its mind; takes a grant or failure back that was not yet carried out;
+ * otherwise harmless when it is not queued. */
 extern void pool_abandon(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
+/* Is it worth knowing the class of the next request?  Not while the pool is quiet and nothing has a deadline.
+ */
+static inline bool
+pool_wants_class(const Pool *pool, bool has_deadline)
+{
+	return has_deadline || pool->waiters.count > 0 || pool->idle.count == 0 ||
+		   (pool->limits.slow_lane_percent < 100 &&
+			pool->active.count * 200 >= pool->limits.size * pool->limits.slow_lane_percent);
+}
 static inline bool
 pool_is_waiting(const PoolWaiter *waiter)
 {
@@ -179,38 +263,48 @@ pool_is_waiting(const PoolWaiter *waiter)
 }
 
 /* --- server connections --- */
-extern void pool_slot_opening(Pool *pool, PoolSlot *slot, usec_t now); /* answers POOL_OPEN */
-extern void pool_open_impossible(Pool *pool, usec_t now, PoolActions *out); /* answers POOL_OPEN: not even an attempt could be made */
-extern void pool_slot_opened(PoolSlot *slot, usec_t now, PoolActions *out); /* login complete: idle, perhaps granted */
-/* OPENING failed.  fail_waiters: the server refused the login itself (tell the waiters now), rather than being unreachable or starting up (they may wait).
- * The slot is out of the pool on return. */
+extern void pool_slot_opening(Pool *pool, PoolSlot *slot,
+							  usec_t now); /* answers POOL_OPEN; initialises the slot */
+extern void pool_open_impossible(Pool *pool, usec_t now,
+								 PoolActions *out); /* answers POOL_OPEN: not even an attempt could be made */
+extern void pool_slot_opened(PoolSlot *slot, usec_t now,
+							 PoolActions *out); /* login complete: idle, perhaps granted */
+/* OPENING failed.  fail_waiters: the server refused the login itself (the waiters are told now unless another
+ * connection is there or coming), rather than being unreachable or starting up (they may wait).  The slot is
+ * out of the pool on return. */
 extern void pool_slot_open_failed(PoolSlot *slot, bool fail_waiters, usec_t now, PoolActions *out);
-/* The client is done with an active slot.  clean: ready at once; else it goes to CLEANING and pool_slot_clean follows. run_us: service time of the statement
- * classes is reported by pool_ran. */
+/* The client is done with an active slot.  clean: ready at once; else it goes to CLEANING and pool_slot_clean
+ * follows. */
 extern void pool_release(PoolSlot *slot, bool clean, usec_t now, PoolActions *out);
 extern void pool_slot_clean(PoolSlot *slot, usec_t now, PoolActions *out);
 /* The connection is gone (or was closed as asked), from any state. The slot is out of the pool on return. */
 extern void pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out);
-/* A statement of this class starts on / has run on an active slot (learns service times; a session may run many between grant and release). */
+/* A statement of this class (0: unknown) starts on / has run on an active slot; a session may run many
+ * between grant and release. completed: it ended by itself, so run_us is what it costs; else run_us is what
+ * it costs at least. */
 extern void pool_starts(PoolSlot *slot, uint64_t fingerprint, usec_t now);
 extern void pool_ran(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
 
 /* --- time --- */
 /* Everything due at now: expired waiters, idle and old servers, the reserve, min_size, retries. */
 extern void pool_tick(Pool *pool, usec_t now, PoolActions *out);
-/* When pool_tick must be called next at the latest (exact, not a sweep), DEADLINE_NONE when nothing can happen by itself. */
+/* When pool_tick must be called next at the latest (exact, not a sweep), DEADLINE_NONE when nothing can
+ * happen by itself. */
 extern deadline_t pool_next_event(const Pool *pool, usec_t now);
 
 /* --- operations --- */
 extern void pool_set_limits(Pool *pool, const PoolLimits *limits, usec_t now, PoolActions *out);
-extern void pool_pause(Pool *pool, usec_t now, PoolActions *out);	/* closes idle ones */
+extern void pool_pause(Pool *pool, usec_t now,
+					   PoolActions *out); /* closes idle ones, and others as soon as they are idle */
 extern void pool_resume(Pool *pool, usec_t now, PoolActions *out);
-extern void pool_reconnect(Pool *pool, usec_t now, PoolActions *out); /* close_needed for all, idle ones at once */
-extern void pool_retire(Pool *pool, usec_t now, PoolActions *out);	/* as reconnect, and no new ones */
+extern void pool_reconnect(Pool *pool, usec_t now,
+						   PoolActions *out); /* close_needed for all, idle ones at once */
+extern void pool_retire(Pool *pool, usec_t now, PoolActions *out); /* as reconnect, and no new ones */
 static inline int
 pool_slots(const Pool *pool)
 {
-	return pool->opening.count + pool->idle.count + pool->active.count + pool->cleaning.count + pool->closing.count;
+	return pool->opening.count + pool->idle.count + pool->active.count + pool->cleaning.count +
+		   pool->closing.count;
 }
 
 #endif

@@ -201,6 +201,8 @@ cancel_by_key(Worker *worker, const uint8_t key[8])
 
 	if (client == NULL)
 		log_debug(worker->log, "cancel request with an unknown key");
+	else if (client->state == CLIENT_CONSOLE)
+		worker->console.cancel(worker->console.arg, client);
 	else if (client->state == CLIENT_WAITING)
 		cancel_waiting(client);
 	else if (client->state == CLIENT_ACTIVE && client->server->outstanding > 0)

@@ -71,12 +71,16 @@ client_set_state(Client *client, ClientState state)
 		return;
 	if (in_logins(client->state) && !in_logins(state))
 	{
+		worker_walk_skip(worker, &client->node);
 		list_remove(&worker->logins, &client->node);
 		if (state != CLIENT_CLOSED)
 			list_append(&worker->clients, &client->node);
 	}
 	else if (state == CLIENT_CLOSED)
+	{
+		worker_walk_skip(worker, &client->node);
 		list_remove(&worker->clients, &client->node);
+	}
 	client->state = state;
 }
 
@@ -362,7 +366,8 @@ on_drained(NetConn *conn)
 		if (client->write_blocked_since > 0)
 			client->pool->stats.drain_us += (uint64_t) (worker_now(client->worker) - client->write_blocked_since);
 		client->write_blocked_since = 0;
-		net_resume(&client->server->conn);
+		if (!client->worker->suspended)
+			net_resume(&client->server->conn);
 	}
 }
 
@@ -425,6 +430,8 @@ client_create(Worker *worker, int fd, const NetPeer *peer)
 	client->conn.early_hangup = true;
 	list_append(&worker->logins, &client->node);
 	worker->client_count++;
+	client->suspended = worker->suspended;
+	client_update_flow(client);
 	client_rearm_timer(client);
 	return client;
 }

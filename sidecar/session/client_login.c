@@ -30,6 +30,7 @@ struct ClientLogin
 	AuthType method;
 	bool replication;
 	bool unknown_user;
+	bool verifier_stored; /* the auth file holds the verifier itself: its keys are good for the server too */
 	uint8_t salt[4];
 	int step; /* SCRAM: 0 = client-first is next, 1 = client-final is next */
 	ScramVerifier verifier;
@@ -188,6 +189,26 @@ send_negotiation(Client *client, const WireStartup *startup)
 	return ok;
 }
 
+/* --- cancel keys --- */
+
+static bool
+new_cancel_key(Client *client)
+{
+	Worker *worker = client->worker;
+	uint64_t hash;
+
+	do
+	{
+		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
+			return false;
+		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
+		hash = hash_bytes(worker->hash_seed, client->cancel_key, 8);
+	} while (map_find(&worker->cancel_keys, hash, client->cancel_key) != NULL);
+	map_insert(&worker->cancel_keys, &client->cancel_node, hash);
+	client->has_key = true;
+	return true;
+}
+
 /* --- console --- */
 
 static bool
@@ -211,7 +232,6 @@ console_enter(Client *client)
 	const char *user = client->login->user;
 	Buf out = {0};
 	char version[80];
-	uint8_t key[8] = {0};
 	bool any = settings->auth_type == AUTH_TYPE_ANY;
 	bool ok;
 
@@ -229,8 +249,8 @@ console_enter(Client *client)
 		 wire_write_parameter_status(&out, slice_str("TimeZone"), slice_str("GMT")) &&
 		 wire_write_parameter_status(&out, slice_str("standard_conforming_strings"), slice_str("on")) &&
 		 wire_write_parameter_status(&out, slice_str("is_superuser"), slice_str("on")) &&
-		 RAND_bytes(key, sizeof(key)) == 1 &&
-		 wire_write_backend_key_data(&out, (uint32_t) key[0] << 16 | (uint32_t) key[1] << 8 | key[2], slice_make(key + 4, 4)) &&
+		 new_cancel_key(client) &&
+		 wire_write_backend_key_data(&out, wire_load_u32(client->cancel_key), slice_make(client->cancel_key + 4, 4)) &&
 		 wire_write_ready_for_query(&out, 'I');
 	client_log(client, settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, "login attempt: db=%s user=%s tls=no replication=no",
 			   client->login->database, user);
@@ -258,24 +278,6 @@ write_parameters(const Client *client, Buf *out)
 			return false;
 	}
 	return buf_append(out, buf_ptr(&client->pool->welcome_fixed), buf_len(&client->pool->welcome_fixed));
-}
-
-static bool
-new_cancel_key(Client *client)
-{
-	Worker *worker = client->worker;
-	uint64_t hash;
-
-	do
-	{
-		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
-			return false;
-		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
-		hash = hash_bytes(worker->hash_seed, client->cancel_key, 8);
-	} while (map_find(&worker->cancel_keys, hash, client->cancel_key) != NULL);
-	map_insert(&worker->cancel_keys, &client->cancel_node, hash);
-	client->has_key = true;
-	return true;
 }
 
 static void
@@ -446,7 +448,10 @@ start_scram(Client *client, const char *stored)
 	bool ok;
 
 	if (stored != NULL && strncmp(stored, "SCRAM-SHA-256$", 14) == 0)
+	{
 		ok = scram_verifier_parse(slice_str(stored), &login->verifier);
+		login->verifier_stored = ok;
+	}
 	else if (stored != NULL && stored[0] != '\0' && !wire_md5_is_stored(slice_str(stored)))
 		ok = role != NULL && role_plain_verifier(client->worker, role, stored, iterations, &login->verifier);
 	else
@@ -597,7 +602,7 @@ take_scram_final(Client *client, Slice payload)
 		auth_failed(client);
 		return;
 	}
-	role = worker_role(client->worker, login->user);
+	role = login->verifier_stored ? worker_role(client->worker, login->user) : NULL;
 	if (role != NULL)
 		scram_keys_from_login(&role->scram_keys, &login->verifier, client_key);
 	OPENSSL_cleanse(client_key, sizeof(client_key));

@@ -89,6 +89,7 @@ request_reject(Client *client, const RequestError *error)
 	client_send_buf(client, &out);
 	if (client->worker->settings->log_pooler_errors)
 		client_log(client, LOG_LEVEL_WARNING, "pooler error: %s", error->message);
+	client->group_begun = false;
 	client->reject = client->group_extended ? REJECT_TO_SYNC : REJECT_MESSAGE;
 	client->deadline = DEADLINE_NONE;
 	stats_count_error(&client->pool->stats, error->sqlstate);
@@ -243,6 +244,7 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 {
 	client->group_since = client->held_since > 0 ? client->held_since : now;
 	client->held_since = 0;
+	client->group_begun = true;
 	client->waited_us = 0;
 	client->group_seen_whole = info->whole;
 	client->group_extended = info->extended;
@@ -631,7 +633,7 @@ needs_whole(const Message *message)
 static size_t
 run_message(Client *client, Plan *plan, const Message *message, size_t len)
 {
-	bool begins = !client_is_linked(client) || !client->in_group;
+	bool begins = !client->in_group && !client->group_begun;
 
 	if (client->reject == REJECT_COPY)
 		client->reject = REJECT_NONE; /* the client has given up its copy without ending it */
@@ -648,7 +650,8 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 	}
 	else if (begins && !begin_linked(client, message->data, len))
 		return 0;
-	if (client->budget_us > 0 && !client->group_seen_whole && !begins)
+	client->group_begun = false;
+	if (client->budget_us > 0 && !client->group_seen_whole && client->in_group)
 	{
 		GroupInfo info = {.tag_us = -1};
 

@@ -296,6 +296,7 @@ dispose(Server *server)
 	server_statements_clear(&server->statements, &worker->statements);
 	server_login_free(server->login);
 	server->login = NULL;
+	worker_walk_skip(worker, &server->node);
 	list_remove(&worker->servers, &server->node);
 	server_set_state(server, SERVER_CLOSED);
 	net_close(&server->conn);

@@ -23,6 +23,7 @@ struct ServerLogin
 {
 	ScramClient scram;
 	bool scram_started;
+	bool scram_verified; /* the server has proved that it knows the secret too */
 	bool authenticated;
 	Buf fixed; /* ParameterStatus messages of the untracked parameters, as they came */
 };
@@ -232,13 +233,17 @@ authentication(Server *server, Slice payload)
 		return false;
 	switch (auth.code)
 	{
-		case AUTH_OK: server->login->authenticated = true; return true;
+		case AUTH_OK:
+			server->login->authenticated = !server->login->scram_started || server->login->scram_verified;
+			return server->login->authenticated;
 		case AUTH_CLEARTEXT: ok = answer_cleartext(server, &out); break;
 		case AUTH_MD5: ok = answer_md5(server, &out, auth.salt); break;
 		case AUTH_SASL: ok = start_scram(server, &out, &auth); break;
 		case AUTH_SASL_CONTINUE: ok = continue_scram(server, &out, auth.data); break;
 		case AUTH_SASL_FINAL:
-			return server->login->scram_started && scram_client_verify(&server->login->scram, auth.data) == SCRAM_OK;
+			server->login->scram_verified =
+				server->login->scram_started && scram_client_verify(&server->login->scram, auth.data) == SCRAM_OK;
+			return server->login->scram_verified;
 		default: ok = no_secret(server, "an unknown authentication method"); break;
 	}
 	if (ok)

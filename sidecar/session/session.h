@@ -93,6 +93,7 @@ struct Client
 
 	/* the group being read or run */
 	bool in_group;		 /* extended messages since the last Sync were forwarded */
+	bool group_begun;	 /* its accounts are opened, and its first message is still unread: it waited for its server */
 	bool group_seen_whole; /* its end was visible when it began, so its deadline runs already */
 	bool group_extended;
 	bool console_admin;	 /* CONSOLE: all commands, not only SHOW */
@@ -234,9 +235,22 @@ typedef struct ConsoleOps
 	void *arg;
 	/* A console client sent a command.  The answer may come later; reading is paused until console_done(). */
 	void (*query)(void *arg, Client *client, Slice sql);
+	/* A CancelRequest with this client's key. */
+	void (*cancel)(void *arg, Client *client);
 	/* The client is going away. */
 	void (*closed)(void *arg, Client *client);
 } ConsoleOps;
+
+/*
+ * A walk over Worker.clients, logins or servers that goes on in later turns of the loop.  `next` moves on when the connection it
+ * stands at leaves its list.
+ */
+typedef struct WorkerWalk
+{
+	ListNode node; /* Worker.walks, between begin and end */
+	const ListNode *next;
+	const List *list;
+} WorkerWalk;
 
 typedef enum WorkerPhase
 {
@@ -267,6 +281,7 @@ struct Worker
 	int client_count;	/* all connected clients, logins included */
 	int cancel_jobs;
 	List cancels;
+	List walks;
 	uint64_t next_id;
 	bool running_actions;
 };
@@ -308,6 +323,18 @@ extern void worker_shutdown(Worker *worker, WorkerPhase phase);
 /* True when the phase's condition is met and the process may end. */
 extern bool worker_is_drained(const Worker *worker);
 extern void worker_close_all(Worker *worker);
+/* SUSPEND: nothing more is read from clients and servers, until resumed. */
+extern void worker_suspend(Worker *worker);
+extern void worker_unsuspend(Worker *worker);
+/* Is everything that was read sent on? */
+extern bool worker_is_quiet(const Worker *worker);
+extern void worker_walk_begin(Worker *worker, WorkerWalk *walk, const List *list);
+/* The next node of the list, NULL at its end. */
+extern const ListNode *worker_walk_next(WorkerWalk *walk);
+/* Harmless when it has ended or never begun. */
+extern void worker_walk_end(Worker *worker, WorkerWalk *walk);
+/* A node is about to leave its list. */
+extern void worker_walk_skip(Worker *worker, const ListNode *node);
 static inline usec_t
 worker_now(const Worker *worker)
 {

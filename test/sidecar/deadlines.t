@@ -53,7 +53,7 @@ subtest 'where a deadline comes from' => sub {
 };
 subtest 'settings of database and user, and the cap' => sub {
 	my $v = sidecar($pg, settings => {pool_mode => 'transaction', query_deadline => '150ms', max_query_deadline => '300ms'},
-		databases => {other => {dbname => 'postgres', query_deadline => '0', max_query_deadline => '10s'}});
+		databases => {'*' => '', other => 'dbname=postgres query_deadline=0 max_query_deadline=10s'});
 	my $s = $v->wire;
 
 	expired(timed(sub { $s->ask('select pg_sleep(30)') }), 'query_deadline', least => 150);

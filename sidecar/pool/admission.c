@@ -1,0 +1,171 @@
+/*
+ * admission.c: who cannot make its deadline: told at once, instead of after it.
+ *
+ * The estimate, at enqueue:
+ *
+ *   wait = (expected cost of those ahead in deadline order + of what runs now) / slots that serve this lane
+ *   run  = mean + deviation of the statement class
+ *   refused when  wait * 9/8 + run + budget/16  exceeds the budget
+ *
+ * This is the test of earliest-deadline-first admission control (Dertouzos 1974 for the order; Stankovic et
+ * al., "Deadline Scheduling for Real-Time Systems", 1998, for testing at arrival), with work measured as
+ * smoothed mean and deviation (classes.h).  Refusing by expected wait rather than by length of queue follows
+ * CoDel (RFC 8289): what hurts is time spent waiting, and a standing queue longer than needed to keep the
+ * servers busy buys nothing.
+ *
+ * It cannot lock a pool shut.  A request that finds a slot idle and nobody waiting is never judged, so that a
+ * pool that has become quick again measures itself with its very next request; a class never seen has no run
+ * time held against it; and a class (or pool) from which everybody would be refused is let in once in a while
+ * as a probe, whose measured time replaces the old estimate when it is shorter.
+ *
+ * At the head of the queue a waiter is given up on (`lost`) when not even mean minus deviation fits what is
+ * left.
+ */
+#include "pool/policy.h"
+
+/* How often a class, and a pool, is probed at most. */
+#define PROBE_CLASS_US (250 * USEC_PER_MSEC)
+#define PROBE_POOL_US (100 * USEC_PER_MSEC)
+
+static inline usec_t
+smaller(usec_t a, usec_t b)
+{
+	return a < b ? a : b;
+}
+
+/* --- how much work is ahead --- */
+
+usec_t
+admission_cost_us(const Pool *pool, const PoolWaiter *waiter)
+{
+	if (waiter->_class != NULL && waiter->_class->hold.seen)
+		return waiter->_class->hold.mean_us;
+	return pool->estimate.hold[waiter->_lane].mean_us;
+}
+
+/* The part of the waiters without a deadline that is served before this one. */
+static usec_t
+plain_ahead_us(const PoolQueue *queue, deadline_t deadline, usec_t others_us, usec_t now)
+{
+	deadline_t from;
+	deadline_t to;
+
+	if (list_empty(&queue->plain))
+		return 0;
+	from = queue_first_plain(queue)->since + AGING_US;
+	to = CONTAINER_OF(list_last(&queue->plain), PoolWaiter, _plain)->since + AGING_US;
+	if (from <= now) /* they take turns with the others */
+		return smaller(queue->plain_us, others_us);
+	if (deadline < from)
+		return 0;
+	if (deadline >= to)
+		return queue->plain_us;
+	return (usec_t) ((double) queue->plain_us * (double) (deadline - from) / (double) (to - from));
+}
+
+/* Slots that can be counted on, opening ones included; at least one. */
+static int
+slots_of_lane(const Pool *pool, Lane lane)
+{
+	int slots = open_live(pool);
+	int limit = lane_limit(pool);
+	int slow = pool->_slow_active + pool->_queue[LANE_SLOW].count;
+
+	if (lane == LANE_SLOW)
+		slots = slots < limit ? slots : limit;
+	else
+		slots -= smaller(slow, pool->_slow_active > limit ? pool->_slow_active : limit);
+	return slots > 1 ? slots : 1;
+}
+
+static usec_t
+expected_wait_us(const Pool *pool, const PoolWaiter *waiter, usec_t now)
+{
+	Lane lane = (Lane) waiter->_lane;
+	const PoolQueue *queue = &pool->_queue[lane];
+	usec_t running = pool->estimate.hold[lane].mean_us;
+	usec_t ahead = queue_ahead_us(queue, waiter->deadline);
+	usec_t wait;
+
+	ahead += plain_ahead_us(queue, waiter->deadline, ahead + running, now);
+	wait = (ahead + running) / slots_of_lane(pool, lane);
+	if (lane == LANE_SLOW) /* the normal lane goes first where its deadlines are earlier */
+		wait +=
+			queue_ahead_us(&pool->_queue[LANE_NORMAL], waiter->deadline) / slots_of_lane(pool, LANE_NORMAL);
+	if (pool->active.count + pool->idle.count + pool->cleaning.count == 0)
+		wait += pool->estimate.login.mean_us;
+	return wait;
+}
+
+/* --- the verdict --- */
+
+/* Let this one in although it will be late, to measure? */
+static bool
+probe(Pool *pool, PoolWaiter *waiter, usec_t now)
+{
+	PoolClass *class = waiter->_class;
+
+	if (now - pool->estimate.probed_at < PROBE_POOL_US ||
+		(class != NULL && class->_probed_at != 0 && now - class->_probed_at < PROBE_CLASS_US))
+		return false;
+	pool->estimate.probed_at = now;
+	if (class != NULL)
+		class->_probed_at = now;
+	waiter->_probe = true;
+	return true;
+}
+
+bool
+admission_refuses(Pool *pool, PoolWaiter *waiter, usec_t now, usec_t *wait_us, usec_t *run_us)
+{
+	usec_t budget = waiter->deadline - now;
+	usec_t wait;
+	usec_t run = 0;
+
+	if (!pool->limits.admission || waiter->deadline == DEADLINE_NONE || pool->paused)
+		return false;
+	wait = expected_wait_us(pool, waiter, now);
+	if (waiter->_class == NULL)
+		run = pool->estimate.run.mean_us;
+	else if (waiter->_class->run.seen)
+		run = waiter->_class->run.mean_us + waiter->_class->run.dev_us;
+	if (wait + wait / 8 + run + budget / 16 <= budget || probe(pool, waiter, now))
+		return false;
+	*wait_us = wait;
+	*run_us = run;
+	return true;
+}
+
+deadline_t
+admission_lost_at(const Pool *pool, const PoolWaiter *waiter)
+{
+	const Smoothed *run;
+
+	if (!pool->limits.admission || waiter->_class == NULL || waiter->_probe)
+		return waiter->deadline;
+	run = &waiter->_class->run;
+	return run->mean_us > run->dev_us ? waiter->deadline - (run->mean_us - run->dev_us) : waiter->deadline;
+}
+
+/* --- learning --- */
+
+void
+admission_learn_run(PoolSlot *slot, usec_t run_us, bool completed, usec_t now)
+{
+	Pool *pool = slot->pool;
+	PoolClass *class = slot->running;
+	Smoothed *run = class != NULL ? &class->run : &pool->estimate.run;
+
+	if (completed && slot->_probe && run->seen && run_us < run->mean_us)
+		*run = (Smoothed){0};
+	slot->_probe = false;
+	if (completed)
+		smoothed_add(run, run_us);
+	else
+		smoothed_add_at_least(run, run_us);
+	if (class == NULL)
+		return;
+	class->calls++;
+	class->last_ran = now;
+	(void) lane_of(pool, class, now);
+}

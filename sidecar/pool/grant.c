@@ -1,0 +1,281 @@
+/*
+ * grant.c: who is next, and who is told no.
+ *
+ * Among four candidates at most (two lanes, with and without a deadline) one is chosen in O(1): the queues
+ * keep their order themselves.
+ */
+#include "pool/policy.h"
+
+/* --- failing --- */
+
+static void
+count_failure(Pool *pool, const PoolWaiter *waiter, PoolFail fail)
+{
+	PoolCounters *counters = &pool->counters;
+
+	switch (fail)
+	{
+		case POOL_FAIL_DEADLINE:
+			counters->expired++;
+			if (waiter->_class != NULL)
+				waiter->_class->expired++;
+			break;
+		case POOL_FAIL_HOPELESS:
+			counters->refused_hopeless++;
+			if (waiter->_class != NULL)
+				waiter->_class->refused++;
+			break;
+		case POOL_FAIL_QUEUE_FULL: counters->refused_full++; break;
+		case POOL_FAIL_WAIT_TIMEOUT: counters->wait_timeouts++; break;
+		case POOL_FAIL_LOGIN: counters->login_fails++; break;
+	}
+}
+
+void
+grant_fail(Pool *pool, PoolWaiter *waiter, const PoolAction *why, usec_t now, PoolActions *out)
+{
+	PoolAction action = *why;
+
+	action.kind = POOL_FAIL;
+	action.pool = pool;
+	action.waiter = waiter;
+	action.waited_us = now - waiter->since;
+	count_failure(pool, waiter, action.fail);
+	histogram_add(&pool->counters.wait_hist, action.waited_us);
+	if (pool_is_waiting(waiter))
+		queue_remove(pool, waiter);
+	actions_add(out, &action);
+}
+
+/* Give up on those at the head of a lane who are out of time. */
+static void
+expire_lane(Pool *pool, PoolQueue *queue, usec_t now, PoolActions *out)
+{
+	PoolWaiter *waiter;
+
+	while ((waiter = queue->first) != NULL && actions_room(pool, out))
+	{
+		deadline_t lost_at = admission_lost_at(pool, waiter);
+		PoolAction why = {.fail = POOL_FAIL_DEADLINE};
+
+		if (waiter->deadline > now)
+		{
+			/* exactly what is needed is enough */
+			if (lost_at >= now)
+				return;
+			why.fail = POOL_FAIL_HOPELESS;
+			why.expected_run_us = waiter->deadline - lost_at;
+		}
+		grant_fail(pool, waiter, &why, now, out);
+	}
+}
+
+void
+grant_expire(Pool *pool, usec_t now, PoolActions *out)
+{
+	PoolWaiter *waiter;
+
+	for (int i = 0; i < POOL_LANES; i++)
+		expire_lane(pool, &pool->_queue[i], now, out);
+	while ((waiter = queue_oldest(pool)) != NULL && waiter->wait_until <= now && actions_room(pool, out))
+		grant_fail(pool, waiter, &(PoolAction){.fail = POOL_FAIL_WAIT_TIMEOUT}, now, out);
+}
+
+/* --- choosing --- */
+
+static PoolWaiter *
+earlier_deadline(PoolWaiter *a, PoolWaiter *b)
+{
+	if (a == NULL || b == NULL)
+		return a != NULL ? a : b;
+	return b->deadline < a->deadline ? b : a;
+}
+
+static PoolWaiter *
+earlier_arrival(PoolWaiter *a, PoolWaiter *b)
+{
+	if (a == NULL || b == NULL)
+		return a != NULL ? a : b;
+	return b->since < a->since ? b : a;
+}
+
+/* Between the most urgent deadline and the oldest without one. */
+static PoolWaiter *
+choose(const Pool *pool, PoolWaiter *urgent, PoolWaiter *plain, usec_t now)
+{
+	if (urgent == NULL || plain == NULL)
+		return urgent != NULL ? urgent : plain;
+	if (plain->since + AGING_US <= now)
+		return pool->_plain_turn ? plain : urgent;
+	return plain->since + AGING_US < urgent->deadline ? plain : urgent;
+}
+
+/* The first of the slow lane go back if their classes are no longer slow. */
+static void
+leave_slow_lane(Pool *pool, usec_t now)
+{
+	PoolQueue *lane = &pool->_queue[LANE_SLOW];
+	PoolWaiter *waiter;
+
+	while ((waiter = lane->first) != NULL && lane_of(pool, waiter->_class, now) == LANE_NORMAL)
+		queue_move(pool, waiter, LANE_NORMAL);
+	while ((waiter = queue_first_plain(lane)) != NULL && lane_of(pool, waiter->_class, now) == LANE_NORMAL)
+		queue_move(pool, waiter, LANE_NORMAL);
+}
+
+/* Who may have the next slot, or NULL.  Waiters whose class has become slow meanwhile go to the slow lane. */
+static PoolWaiter *
+next_waiter(Pool *pool, usec_t now)
+{
+	leave_slow_lane(pool, now);
+	for (;;)
+	{
+		bool slow = lane_room(pool, now) > 0;
+		PoolQueue *normal = &pool->_queue[LANE_NORMAL];
+		PoolQueue *lane = &pool->_queue[LANE_SLOW];
+		PoolWaiter *urgent = earlier_deadline(normal->first, slow ? lane->first : NULL);
+		PoolWaiter *plain = earlier_arrival(queue_first_plain(normal), slow ? queue_first_plain(lane) : NULL);
+		PoolWaiter *waiter = choose(pool, urgent, plain, now);
+
+		if (waiter == NULL || slow || lane_of(pool, waiter->_class, now) == LANE_NORMAL)
+			return waiter;
+		queue_move(pool, waiter, LANE_SLOW);
+	}
+}
+
+/* --- granting --- */
+
+/* The slot is idle and there is room for the action. */
+static void
+grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now, PoolActions *out)
+{
+	Pool *pool = slot->pool;
+	PoolAction action = {
+		.kind = POOL_GRANT,
+		.pool = pool,
+		.slot = slot,
+		.waiter = waiter,
+		.waited_us = now - waiter->since,
+	};
+
+	if (pool_is_waiting(waiter))
+		queue_remove(pool, waiter);
+	slot_set_state(slot, SLOT_ACTIVE, now);
+	slot->_granted_at = now;
+	slot->_probe = waiter->_probe;
+	slot->_held_for = waiter->_class;
+	if (waiter->_class != NULL)
+		waiter->_class->_refs++;
+	lane_starts(slot, waiter->_class, now);
+	pool->_plain_turn = waiter->deadline != DEADLINE_NONE;
+	pool->counters.granted++;
+	pool->counters.waited_us += (uint64_t) action.waited_us;
+	histogram_add(&pool->counters.wait_hist, action.waited_us);
+	actions_add(out, &action);
+}
+
+/* The idle slot to use next. */
+static PoolSlot *
+next_idle(const Pool *pool)
+{
+	PoolSlot *slot = slot_of(pool->limits.round_robin ? list_last(&pool->idle) : list_first(&pool->idle));
+
+	/* marked ones are idle only until memory for their closing is found */
+	while (slot != NULL && slot->close_needed)
+	{
+		ListNode *next = pool->limits.round_robin ? slot->node.prev : slot->node.next;
+
+		slot = next != &pool->idle.head ? slot_of(next) : NULL;
+	}
+	return slot;
+}
+
+static inline bool
+needs_check(const Pool *pool, const PoolSlot *slot, usec_t now)
+{
+	return pool->limits.check_delay_us >= 0 && now - slot->state_since >= pool->limits.check_delay_us;
+}
+
+bool
+grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
+{
+	PoolSlot *slot;
+
+	if (list_empty(&pool->idle) || pool->paused || pool->retiring || pool->_queue[waiter->_lane].count > 0 ||
+		(waiter->_lane == LANE_SLOW && lane_room(pool, now) == 0))
+		return false;
+	slot = next_idle(pool);
+	if (slot == NULL || needs_check(pool, slot, now) || !actions_room(pool, out))
+		return false;
+	grant(slot, waiter, now, out);
+	return true;
+}
+
+/* Find out whether the slot still lives, for one of the waiters. */
+static void
+check(PoolSlot *slot, usec_t now, PoolActions *out)
+{
+	PoolAction action = {.kind = POOL_CHECK, .pool = slot->pool, .slot = slot};
+
+	slot_set_state(slot, SLOT_CLEANING, now);
+	slot->_checking = true;
+	slot->pool->_checks++;
+	actions_add(out, &action);
+}
+
+int
+grant_eligible(const Pool *pool, usec_t now)
+{
+	int room = lane_room(pool, now);
+	int slow = pool->_queue[LANE_SLOW].count;
+
+	return pool->_queue[LANE_NORMAL].count + (slow < room ? slow : room);
+}
+
+void
+grant_serve(Pool *pool, usec_t now, PoolActions *out)
+{
+	PoolSlot *slot;
+	PoolWaiter *waiter;
+
+	pool->_lanes_moved = false;
+	if (list_empty(&pool->waiters) || pool->paused || pool->retiring)
+		return;
+	grant_expire(pool, now, out);
+	while ((slot = next_idle(pool)) != NULL && actions_room(pool, out))
+	{
+		if (needs_check(pool, slot, now))
+		{
+			if (pool->_checks >= grant_eligible(pool, now))
+				return;
+			check(slot, now, out);
+			continue;
+		}
+		waiter = next_waiter(pool, now);
+		if (waiter == NULL)
+			return;
+		grant(slot, waiter, now, out);
+	}
+}
+
+bool
+grant_is_due(const Pool *pool, usec_t now)
+{
+	if (list_empty(&pool->idle) || pool->paused || pool->retiring)
+		return false;
+	return pool->_lanes_moved || grant_eligible(pool, now) > pool->_checks;
+}
+
+void
+grant_slot(PoolSlot *slot, usec_t now, PoolActions *out)
+{
+	Pool *pool = slot->pool;
+	PoolWaiter *waiter;
+
+	if (list_empty(&pool->waiters) || pool->paused || pool->retiring || !actions_room(pool, out))
+		return;
+	grant_expire(pool, now, out);
+	waiter = next_waiter(pool, now);
+	if (waiter != NULL && actions_room(pool, out))
+		grant(slot, waiter, now, out);
+}

@@ -1,0 +1,452 @@
+/*
+ * open.c: when a server connection may be opened, and who must give one up for it.
+ *
+ * A pool wants one more slot when it has more waiters that could use it than slots on their way (opening, or
+ * being cleaned for no longer than CLEANING_HOPE_US), or fewer slots than its minimum.  It may open one when
+ *
+ *   - it is neither paused nor retiring, and not within the retry time of a failed login (then one at a
+ * time);
+ *   - fewer than max_parallel_opening logins are under way;
+ *   - it has fewer than `size` slots, or the oldest waiter has waited for reserve_timeout and it has fewer
+ * than size + reserve_size (then one at a time);
+ *   - its groups have room.  For waiters, an idle slot of another pool of a full group is evicted.
+ *
+ * A pool that only its groups hold back is `blocked`; it is looked at again when the group loses a slot or
+ * gains an idle one.
+ */
+#include "pool/policy.h"
+
+#include <limits.h>
+
+/* A slot being cleaned is expected back within this. */
+#define CLEANING_HOPE_US (20 * USEC_PER_MSEC)
+/* Retries of an unreachable server: the first, and the slowest. */
+#define RETRY_FIRST_US (50 * USEC_PER_MSEC)
+#define RETRY_SLOWEST_US USEC_PER_SEC
+typedef enum MayOpen
+{
+	OPEN_YES,
+	OPEN_NO,
+	OPEN_GROUP_FULL, /* nothing else is in the way */
+} MayOpen;
+
+/* --- what is wanted --- */
+
+int
+open_minimum(const Pool *pool)
+{
+	int minimum = pool->clients > 0 || pool->forced_user ? pool->limits.min_size : 0;
+
+	return pool->limits.size > 0 && minimum > pool->limits.size ? pool->limits.size : minimum;
+}
+
+/* Slots being cleaned that may be back soon; not counted beyond `enough`. */
+static int
+coming_back(const Pool *pool, int enough, usec_t now)
+{
+	int count = 0;
+
+	for (const ListNode *node = pool->cleaning.head.prev; node != &pool->cleaning.head && count < enough;
+		 node = node->prev)
+	{
+		const PoolSlot *slot = CONTAINER_OF(node, const PoolSlot, node);
+
+		if (now - slot->state_since >= CLEANING_HOPE_US)
+			break;
+		count += !slot->close_needed;
+	}
+	return count;
+}
+
+/* Waiters for whom no slot is on its way, slots being cleaned left aside. */
+static int
+unserved(const Pool *pool, usec_t now)
+{
+	if (list_empty(&pool->waiters))
+		return 0;
+	return grant_eligible(pool, now) - pool->opening.count - pool->pending_opens - pool->idle.count;
+}
+
+/* --- what is allowed --- */
+
+static usec_t
+retry_delay(const Pool *pool)
+{
+	usec_t delay = RETRY_FIRST_US;
+	usec_t most = pool->limits.login_retry_us;
+
+	if (pool->_login_refused)
+		return most > RETRY_FIRST_US ? most : RETRY_FIRST_US;
+	for (int i = 1; i < pool->_failures && delay < RETRY_SLOWEST_US; i++)
+		delay *= 2;
+	if (delay > RETRY_SLOWEST_US)
+		delay = RETRY_SLOWEST_US;
+	return most > RETRY_FIRST_US && delay > most ? most : delay;
+}
+
+/* When the next login may be tried; 0 = at any time. */
+static usec_t
+retry_at(const Pool *pool)
+{
+	return pool->last_open_failure == 0 ? 0 : pool->last_open_failure + retry_delay(pool);
+}
+
+/* When the reserve may be used for the oldest waiter. */
+static deadline_t
+reserve_at(const Pool *pool)
+{
+	const PoolWaiter *oldest = queue_oldest(pool);
+
+	if (oldest == NULL || open_reserve(pool) == 0)
+		return DEADLINE_NONE;
+	return oldest->since + pool->limits.reserve_timeout_us;
+}
+
+static inline bool
+is_full(const PoolGroup *group)
+{
+	return group != NULL && group->limit > 0 && group->used >= group->limit;
+}
+
+static MayOpen
+may_open(const Pool *pool, usec_t now)
+{
+	int under_way = pool->opening.count + pool->pending_opens;
+	int slots = open_live(pool) + pool->closing.count;
+	int size = pool->limits.size;
+
+	if (pool->paused || pool->retiring)
+		return OPEN_NO;
+	if (pool->last_open_failure != 0 && (under_way > 0 || retry_at(pool) > now))
+		return OPEN_NO;
+	if (under_way > 0 && under_way >= pool->limits.max_parallel_opening)
+		return OPEN_NO;
+	if (size > 0 && slots >= size &&
+		(slots >= size + open_reserve(pool) || under_way > 0 || reserve_at(pool) > now))
+		return OPEN_NO;
+	return is_full(pool->db_group) || is_full(pool->user_group) ? OPEN_GROUP_FULL : OPEN_YES;
+}
+
+/* --- groups --- */
+
+static inline Pool *
+member(const PoolGroup *group, ListNode *node)
+{
+	return group->_of_user ? CONTAINER_OF(node, Pool, user_node) : CONTAINER_OF(node, Pool, db_node);
+}
+
+void
+open_count_used(Pool *pool, int change)
+{
+	if (pool->db_group != NULL)
+		pool->db_group->used += change;
+	if (pool->user_group != NULL)
+		pool->user_group->used += change;
+}
+
+static inline bool
+has_blocked(const PoolGroup *group)
+{
+	return group != NULL && group->_blocked > 0;
+}
+
+static void
+set_blocked(Pool *pool, bool blocked)
+{
+	int change = (int) blocked - (int) pool->_blocked;
+
+	pool->_blocked = blocked;
+	if (pool->db_group != NULL)
+		pool->db_group->_blocked += change;
+	if (pool->user_group != NULL)
+		pool->user_group->_blocked += change;
+}
+
+void
+open_leave_groups(Pool *pool)
+{
+	set_blocked(pool, false);
+	if (pool->db_group != NULL)
+		list_remove(&pool->db_group->pools, &pool->db_node);
+	if (pool->user_group != NULL)
+		list_remove(&pool->user_group->pools, &pool->user_node);
+}
+
+/* The slot of the group, outside this pool, that has been idle for longest. */
+static PoolSlot *
+longest_idle(PoolGroup *group, const Pool *but)
+{
+	PoolSlot *found = NULL;
+
+	if (group->_idle <= but->idle.count)
+		return NULL;
+	list_each (node, &group->pools)
+	{
+		Pool *pool = member(group, node);
+		PoolSlot *slot = pool != but ? slot_of(list_last(&pool->idle)) : NULL;
+
+		if (slot != NULL && (found == NULL || slot->state_since < found->state_since))
+			found = slot;
+	}
+	return found;
+}
+
+/* Can the group give the pool a slot, now or by an eviction?  (When one is being closed we are called again after that.) */
+static inline bool
+can_relieve(const PoolGroup *group, const Pool *pool)
+{
+	return !is_full(group) || group->_idle > pool->idle.count;
+}
+
+/* Make sure that `wanted` slots of a full group are free or on their way out, as far as idle ones allow. */
+static void
+evict(PoolGroup *group, const Pool *pool, int wanted, usec_t now, PoolActions *out)
+{
+	if (!is_full(group))
+		return;
+	while (group->limit - group->used + group->closing < wanted)
+	{
+		PoolSlot *slot = longest_idle(group, pool);
+
+		if (slot == NULL || !slot_close(slot, POOL_EVICT, "evicted", now, out))
+			return;
+	}
+}
+
+/* Nothing but groups that the other pool is in as well keeps this pool from opening a slot. */
+static bool
+blocked_by_groups_of(const Pool *pool, const Pool *other)
+{
+	return (!is_full(pool->db_group) || pool->db_group == other->db_group) &&
+		   (!is_full(pool->user_group) || pool->user_group == other->user_group);
+}
+
+static bool
+group_claims(const PoolGroup *group, const Pool *owner, usec_t now)
+{
+	if (group == NULL || group->_blocked == 0 || group->closing > 0 || !is_full(group))
+		return false;
+	list_each (node, &group->pools)
+	{
+		const Pool *pool = member(group, node);
+		const PoolWaiter *oldest = queue_oldest(pool);
+
+		if (pool == owner || !pool->_blocked || oldest == NULL || now - oldest->since < OPEN_PATIENCE_US)
+			continue;
+		if ((open_live(pool) == 0 || open_live(pool) + 1 < open_live(owner)) &&
+			blocked_by_groups_of(pool, owner) && may_open(pool, now) == OPEN_GROUP_FULL)
+			return true;
+	}
+	return false;
+}
+
+bool
+open_must_yield(const Pool *pool, usec_t now)
+{
+	return !list_empty(&pool->waiters) &&
+		   (group_claims(pool->db_group, pool, now) || group_claims(pool->user_group, pool, now));
+}
+
+/* Does the first blocked pool come before the second?  Those without any slot do, then who has waited for longest; those that only
+ * lack their minimum come last. */
+static bool
+comes_before(const Pool *a, const Pool *b)
+{
+	const PoolWaiter *oldest_a = queue_oldest(a);
+	const PoolWaiter *oldest_b = queue_oldest(b);
+
+	if (oldest_a == NULL || oldest_b == NULL)
+		return oldest_a != NULL;
+	if ((open_live(a) == 0) != (open_live(b) == 0))
+		return open_live(a) == 0;
+	return oldest_a->since < oldest_b->since;
+}
+
+/* The blocked pool of the group to look at next in this round, if it is before `found`. */
+static Pool *
+next_blocked(PoolGroup *group, Pool *found)
+{
+	if (group == NULL || group->_blocked == 0 || (is_full(group) && group->_idle == 0))
+		return found;
+	list_each(node, &group->pools)
+	{
+		Pool *pool = member(group, node);
+
+		if (pool->_blocked && !pool->_looked_at && (found == NULL || comes_before(pool, found)))
+			found = pool;
+	}
+	return found;
+}
+
+static void
+end_round(PoolGroup *group)
+{
+	if (group == NULL)
+		return;
+	list_each(node, &group->pools)
+		member(group, node)->_looked_at = false;
+}
+
+void
+open_serve_groups(Pool *pool, usec_t now, PoolActions *out)
+{
+	Pool *next;
+
+	if (!has_blocked(pool->db_group) && !has_blocked(pool->user_group))
+		return;
+	while ((next = next_blocked(pool->user_group, next_blocked(pool->db_group, NULL))) != NULL)
+	{
+		next->_looked_at = true;
+		open_fill(next, now, out);
+	}
+	end_round(pool->db_group);
+	end_round(pool->user_group);
+}
+
+/* --- opening --- */
+
+static bool
+open_one(Pool *pool, PoolActions *out)
+{
+	PoolAction action = {.kind = POOL_OPEN, .pool = pool};
+
+	if (!actions_room(pool, out))
+		return false;
+	pool->pending_opens++;
+	open_count_used(pool, 1);
+	actions_add(out, &action);
+	return true;
+}
+
+/* How many of the wanted slots could be opened at once, groups aside. */
+static int
+openable(const Pool *pool, int wanted)
+{
+	int parallel = pool->limits.max_parallel_opening - pool->opening.count - pool->pending_opens;
+	int below_size = pool->limits.size - open_live(pool) - pool->closing.count;
+	int most = parallel > 1 ? parallel : 1;
+
+	if (pool->limits.size > 0 && below_size < most)
+		most = below_size > 1 ? below_size : 1;
+	return wanted < most ? wanted : most;
+}
+
+void
+open_fill(Pool *pool, usec_t now, PoolActions *out)
+{
+	int wanted = unserved(pool, now);
+	bool blocked = false;
+	bool opened = false;
+
+	if (wanted > 0)
+		wanted -= coming_back(pool, wanted, now);
+	while (wanted > 0 || open_live(pool) < open_minimum(pool))
+	{
+		MayOpen may = may_open(pool, now);
+
+		if (may == OPEN_GROUP_FULL)
+		{
+			blocked = true;
+			if (can_relieve(pool->db_group, pool) && can_relieve(pool->user_group, pool))
+			{
+				evict(pool->db_group, pool, openable(pool, wanted), now, out);
+				evict(pool->user_group, pool, openable(pool, wanted), now, out);
+			}
+		}
+		if (may != OPEN_YES || !open_one(pool, out))
+			break;
+		opened = true;
+		wanted--;
+	}
+	if (blocked != pool->_blocked)
+		set_blocked(pool, blocked);
+	/* that may have been the room for which somebody else has evicted; unless we are called for their sake */
+	if (opened && !pool->_looked_at)
+		open_serve_groups(pool, now, out);
+}
+
+/* The first slot whose cleaning takes too long for `wanted` waiters to go on hoping. */
+static deadline_t
+hope_ends_at(const Pool *pool, int wanted)
+{
+	for (const ListNode *node = pool->cleaning.head.prev; node != &pool->cleaning.head; node = node->prev)
+	{
+		const PoolSlot *slot = CONTAINER_OF(node, const PoolSlot, node);
+
+		if (!slot->close_needed && --wanted == 0)
+			return slot->state_since + CLEANING_HOPE_US;
+	}
+	return DEADLINE_NONE;
+}
+
+/* A blocked pool evicts for as many as it wants; when will it want one more? */
+static deadline_t
+more_wanted_at(const Pool *pool, int wanted, deadline_t at)
+{
+	int hoped = coming_back(pool, wanted, at);
+
+	return hoped > 0 ? hope_ends_at(pool, hoped) : DEADLINE_NONE;
+}
+
+deadline_t
+open_next_event(const Pool *pool, usec_t now)
+{
+	bool below = open_live(pool) < open_minimum(pool);
+	int wanted = unserved(pool, now);
+	deadline_t at = now;
+
+	if ((wanted <= 0 && !below) || pool->paused || pool->retiring)
+		return DEADLINE_NONE;
+	if (!below && coming_back(pool, wanted, now) >= wanted)
+		at = hope_ends_at(pool, wanted);
+	if (retry_at(pool) > at)
+		at = retry_at(pool);
+	switch (may_open(pool, at))
+	{
+		case OPEN_YES: return at;
+		case OPEN_GROUP_FULL: return pool->_blocked ? more_wanted_at(pool, wanted, at) : at;
+		case OPEN_NO: break;
+	}
+	/* the reserve is the only thing that comes with time alone */
+	if (reserve_at(pool) > at && reserve_at(pool) != DEADLINE_NONE &&
+		may_open(pool, reserve_at(pool)) != OPEN_NO)
+		return reserve_at(pool);
+	return DEADLINE_NONE;
+}
+
+void
+open_share(Pool *pool, usec_t now, PoolActions *out)
+{
+	/* one of many that want it, though the first to know */
+	if (!pool->_blocked && (has_blocked(pool->db_group) || has_blocked(pool->user_group)) && unserved(pool, now) > 0)
+		set_blocked(pool, true);
+	open_serve_groups(pool, now, out);
+	open_fill(pool, now, out);
+}
+
+/* --- failures --- */
+
+bool
+open_fails_fast(const Pool *pool, usec_t now)
+{
+	return pool->_login_refused && retry_at(pool) > now && open_live(pool) == 0;
+}
+
+void
+open_failed(Pool *pool, bool refused, usec_t now, PoolActions *out)
+{
+	PoolWaiter *waiter;
+
+	pool->counters.open_failures++;
+	pool->last_open_failure = now > 0 ? now : 1;
+	/* several that were under way together count as one */
+	if (pool->opening.count + pool->pending_opens == 0 || pool->_failures == 0)
+		pool->_failures++;
+	pool->_login_refused = refused;
+	if (open_fails_fast(pool, now))
+	{
+		while ((waiter = queue_oldest(pool)) != NULL && actions_room(pool, out))
+			grant_fail(pool, waiter, &(PoolAction){.fail = POOL_FAIL_LOGIN}, now, out);
+	}
+	open_share(pool, now, out);
+}

@@ -1,0 +1,296 @@
+/*
+ * slots.c: server connections: their states, and what their events mean for the pool.
+ *
+ * slot_set_state is the only writer of PoolSlot.state; it moves the slot between the pool's lists.  Idle
+ * slots are kept most recently used first, so the last one has been idle for longest; the other lists are in
+ * order of entry.
+ */
+#include "pool/policy.h"
+
+#include <assert.h>
+
+/* --- states --- */
+
+static List *
+list_of(Pool *pool, SlotState state)
+{
+	switch (state)
+	{
+		case SLOT_NONE: return NULL;
+		case SLOT_OPENING: return &pool->opening;
+		case SLOT_IDLE: return &pool->idle;
+		case SLOT_ACTIVE: return &pool->active;
+		case SLOT_CLEANING: return &pool->cleaning;
+		case SLOT_CLOSING: return &pool->closing;
+	}
+	return NULL;
+}
+
+static void
+count_group(PoolGroup *group, SlotState state, int change)
+{
+	if (group == NULL)
+		return;
+	if (state == SLOT_IDLE)
+		group->_idle += change;
+	else if (state == SLOT_CLOSING)
+		group->closing += change;
+}
+
+void
+slot_set_state(PoolSlot *slot, SlotState state, usec_t now)
+{
+	Pool *pool = slot->pool;
+	List *from = list_of(pool, slot->state);
+	List *to = list_of(pool, state);
+
+	assert(slot->state != state);
+	if (from != NULL)
+	{
+		list_remove(from, &slot->node);
+		count_group(pool->db_group, slot->state, -1);
+		count_group(pool->user_group, slot->state, -1);
+	}
+	if (state == SLOT_IDLE)
+		list_prepend(to, &slot->node);
+	else if (to != NULL)
+		list_append(to, &slot->node);
+	slot->state = state;
+	slot->state_since = now;
+	count_group(pool->db_group, state, 1);
+	count_group(pool->user_group, state, 1);
+}
+
+/* --- closing --- */
+
+/* At most one slot a gap is closed for its age, so that slots opened together are not all replaced together.
+ */
+deadline_t
+slot_too_old_at(const PoolSlot *slot)
+{
+	const Pool *pool = slot->pool;
+	usec_t lifetime = pool->limits.lifetime_us;
+	deadline_t at;
+	usec_t gap;
+
+	if (lifetime <= 0)
+		return DEADLINE_NONE;
+	at = slot->opened_at + lifetime;
+	gap = pool->limits.size > 0 ? lifetime / pool->limits.size : 0;
+	return pool->_aged_at != 0 && pool->_aged_at + gap > at ? pool->_aged_at + gap : at;
+}
+
+const char *
+slot_close_reason(const PoolSlot *slot, bool used, usec_t now)
+{
+	const Pool *pool = slot->pool;
+
+	if (pool->retiring)
+		return "database removed";
+	if (slot->close_needed)
+		return "obsolete connection";
+	if (pool->paused)
+		return "pause mode";
+	if (used && (pool->limits.lifetime_us == 0 || slot_too_old_at(slot) <= now))
+		return "server lifetime over";
+	if (pool->limits.size > 0 &&
+		open_live(pool) - pool->pending_opens > pool->limits.size + open_reserve(pool))
+		return "pool size was reduced";
+	return NULL;
+}
+
+bool
+slot_close(PoolSlot *slot, PoolActionKind kind, const char *reason, usec_t now, PoolActions *out)
+{
+	Pool *pool = slot->pool;
+	PoolAction action = {.kind = kind, .pool = pool, .slot = slot, .reason = reason};
+
+	if (!actions_room(pool, out))
+	{
+		slot->close_needed = true;
+		if (slot->state != SLOT_IDLE)
+			slot_set_state(slot, SLOT_IDLE, now);
+		return false;
+	}
+	slot_set_state(slot, SLOT_CLOSING, now);
+	actions_add(out, &action);
+	return true;
+}
+
+/* Forget what the slot was granted for; learn from it when it is told how long it took. */
+static void
+end_hold(PoolSlot *slot, bool learn, usec_t now)
+{
+	PoolClass *class = slot->_held_for;
+
+	lane_ends(slot);
+	if (slot->_granted_at != 0 && learn)
+		lane_learn_hold(slot->pool, class, now - slot->_granted_at, now);
+	slot->_granted_at = 0;
+	slot->_held_for = NULL;
+	if (class != NULL)
+		class->_refs--;
+}
+
+/* The slot is out of the pool from here on; room in the groups is used by whoever needs it. */
+static void
+leave(PoolSlot *slot, usec_t now)
+{
+	Pool *pool = slot->pool;
+
+	end_hold(slot, false, now);
+	if (slot->_checking)
+		pool->_checks--;
+	slot->_checking = false;
+	open_count_used(pool, -1);
+	slot_set_state(slot, SLOT_NONE, now);
+	slot->pool = NULL;
+}
+
+/* --- ready --- */
+
+/* The slot has nothing to do: close it, grant it, or keep it. */
+static void
+settle(PoolSlot *slot, bool used, usec_t now, PoolActions *out)
+{
+	Pool *pool = slot->pool;
+	const char *reason = slot_close_reason(slot, used, now);
+	bool checked = slot->_checking;
+	deadline_t too_old_at;
+
+	if (checked)
+		pool->_checks--;
+	slot->_checking = false;
+	if (reason != NULL)
+	{
+		if (used && pool->limits.lifetime_us > 0 && !slot->close_needed && slot_too_old_at(slot) <= now)
+			pool->_aged_at = now;
+		(void) slot_close(slot, POOL_CLOSE, reason, now, out);
+		open_fill(pool, now, out);
+		return;
+	}
+	if (used && now - slot->opened_at >= OPEN_PATIENCE_US && open_must_yield(pool, now))
+	{
+		(void) slot_close(slot, POOL_EVICT, "evicted", now, out);
+		open_fill(pool, now, out);
+		return;
+	}
+	slot_set_state(slot, SLOT_IDLE, now);
+	too_old_at = slot_too_old_at(slot);
+	if (too_old_at < pool->_age_at)
+		pool->_age_at = too_old_at;
+	if (checked || !used)
+		grant_slot(slot, now, out);
+	grant_serve(pool, now, out);
+	open_serve_groups(pool, now, out);
+}
+
+/* --- events --- */
+
+void
+pool_slot_opening(Pool *pool, PoolSlot *slot, usec_t now)
+{
+	*slot = (PoolSlot){.pool = pool};
+	if (pool->pending_opens > 0)
+		pool->pending_opens--;
+	else
+		open_count_used(pool, 1);
+	slot->reserve = pool->limits.size > 0 && open_live(pool) >= pool->limits.size;
+	slot_set_state(slot, SLOT_OPENING, now);
+}
+
+void
+pool_slot_opened(PoolSlot *slot, usec_t now, PoolActions *out)
+{
+	Pool *pool = slot->pool;
+
+	assert(slot->state == SLOT_OPENING);
+	smoothed_add(&pool->estimate.login, now - slot->state_since);
+	slot->opened_at = now;
+	pool->counters.opened++;
+	pool->last_open_failure = 0;
+	pool->_failures = 0;
+	pool->_login_refused = false;
+	settle(slot, false, now, out);
+	open_fill(pool, now, out);
+}
+
+void
+pool_slot_open_failed(PoolSlot *slot, bool fail_waiters, usec_t now, PoolActions *out)
+{
+	Pool *pool = slot->pool;
+
+	assert(slot->state == SLOT_OPENING);
+	leave(slot, now);
+	open_failed(pool, fail_waiters, now, out);
+}
+
+void
+pool_open_impossible(Pool *pool, usec_t now, PoolActions *out)
+{
+	assert(pool->pending_opens > 0);
+	pool->pending_opens--;
+	open_count_used(pool, -1);
+	open_failed(pool, false, now, out);
+}
+
+void
+pool_release(PoolSlot *slot, bool clean, usec_t now, PoolActions *out)
+{
+	assert(slot->state == SLOT_ACTIVE);
+	if (!clean)
+	{
+		lane_ends(slot);
+		slot_set_state(slot, SLOT_CLEANING, now);
+		return;
+	}
+	end_hold(slot, true, now);
+	settle(slot, true, now, out);
+}
+
+void
+pool_slot_clean(PoolSlot *slot, usec_t now, PoolActions *out)
+{
+	bool used = !slot->_checking;
+
+	assert(slot->state == SLOT_CLEANING);
+	end_hold(slot, true, now);
+	settle(slot, used, now, out);
+}
+
+void
+pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out)
+{
+	Pool *pool = slot->pool;
+	bool opening = slot->state == SLOT_OPENING;
+	PoolAction action;
+	PoolWaiter *again = NULL;
+
+	if (actions_take_slot(out, slot, &action) && action.kind == POOL_GRANT)
+		again = action.waiter;
+	leave(slot, now);
+	if (!opening)
+		pool->counters.closed++;
+	if (again != NULL)
+		pool_requeue(pool, again, now);
+	if (opening)
+		open_failed(pool, false, now, out);
+	grant_serve(pool, now, out);
+	open_share(pool, now, out);
+}
+
+void
+pool_starts(PoolSlot *slot, uint64_t fingerprint, usec_t now)
+{
+	/* the grant has said so already */
+	if (slot->running != NULL && slot->running->fingerprint == fingerprint && slot->_running_since == now)
+		return;
+	lane_starts(slot, pool_classes_get(&slot->pool->classes, fingerprint), now);
+}
+
+void
+pool_ran(PoolSlot *slot, usec_t run_us, bool completed, usec_t now)
+{
+	admission_learn_run(slot, run_us, completed, now);
+	lane_ends(slot);
+}
