@@ -504,6 +504,8 @@ AS 'MODULE_PATHNAME', 'pgweir_whatif_cost';
 
 REVOKE ALL ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) IS
+	'planner cost of a statement if some indexes existed and others did not';
 
 -- Bytes the index of a CREATE INDEX statement would take.
 CREATE FUNCTION pgweir.whatif_size(ddl text)
@@ -513,6 +515,8 @@ AS 'MODULE_PATHNAME', 'pgweir_whatif_size';
 
 REVOKE ALL ON FUNCTION pgweir.whatif_size(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.whatif_size(text) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.whatif_size(text) IS
+	'bytes that the index of a CREATE INDEX statement would take';
 
 -- Suggestions for the statements observed in the current database.  Each statement is planned as the user who ran it;
 -- names in it are resolved with the search_path set for that role or the database, else the reader's.
@@ -526,6 +530,8 @@ AS 'MODULE_PATHNAME', 'pgweir_suggest_indexes';
 
 REVOKE ALL ON FUNCTION pgweir.suggest_indexes() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.suggest_indexes() TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.suggest_indexes() IS
+	'indexes to create or drop for the statements observed in this database; computed at each call';
 
 -- The same for one statement, as the caller would run it.
 CREATE FUNCTION pgweir.advise_statement(
@@ -539,6 +545,8 @@ AS 'MODULE_PATHNAME', 'pgweir_advise_statement';
 
 REVOKE ALL ON FUNCTION pgweir.advise_statement(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.advise_statement(text) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.advise_statement(text) IS
+	'indexes to create for one statement';
 
 -- What is suggested for an observed statement, or why nothing is.
 CREATE FUNCTION pgweir.explain_advice(queryid int8)
@@ -548,6 +556,8 @@ AS 'MODULE_PATHNAME', 'pgweir_explain_advice';
 
 REVOKE ALL ON FUNCTION pgweir.explain_advice(int8) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.explain_advice(int8) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.explain_advice(int8) IS
+	'what index is suggested for an observed statement, or why none is';
 
 CREATE VIEW pgweir.index_suggestions AS
 SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, s.gain_pct, s.cost_before,
@@ -555,6 +565,8 @@ SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, 
 FROM pgweir.suggest_indexes() AS s;
 
 GRANT SELECT ON pgweir.index_suggestions TO pg_read_all_stats;
+COMMENT ON VIEW pgweir.index_suggestions IS
+	'indexes to create or drop: what to run, why, which statements gain and how much';
 
 -- == end of index advisor ==
 

@@ -168,15 +168,29 @@ analyse(RawStmt *raw, const char *text)
 	return query;
 }
 
-List *
-pgweir_statement_parse(const char *text, const char **reason)
+/* Lets the position of an error be one in our statement, not in the one that calls us. */
+static void
+error_callback(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery((const char *) arg);
+	}
+}
+
+/* The plannable queries of a repaired text. */
+static List *
+parse(const char *text, const char **reason)
 {
 	List	   *parsed;
 	RawStmt    *raw;
 	List	   *queries = NIL;
 	ListCell   *lc;
 
-	text = repair_text(text);
 	parsed = raw_parser(text, RAW_PARSE_DEFAULT);
 	*reason = NULL;
 	if (list_length(parsed) != 1)
@@ -200,6 +214,22 @@ pgweir_statement_parse(const char *text, const char **reason)
 	}
 	if (queries == NIL)
 		*reason = "nothing is left to plan after rules";
+	return queries;
+}
+
+List *
+pgweir_statement_parse(const char *text, const char **reason)
+{
+	ErrorContextCallback callback;
+	List	   *queries;
+
+	text = repair_text(text);
+	callback.callback = error_callback;
+	callback.arg = unconstify(char *, text);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	queries = parse(text, reason);
+	error_context_stack = callback.previous;
 	return queries;
 }
 
