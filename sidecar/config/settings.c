@@ -281,7 +281,7 @@ static const ConfigRow main_rows[] = {
 		"Time a query has, waiting included, before it gets an error; the session lives on; 0 = no limit.",
 		OURS),
 	SETTING(report_database, STRING, report_database, "", YES,
-			"Database (an entry of [databases]) with the extension to report to; empty = each that has it.",
+			"Database (an entry of [databases]) with the extension to report to; empty = the first of the file by name.",
 			OURS),
 	SETTING(report_interval, DURATION, report_interval_us, "1", YES,
 			"Report to the extension this often; 0 = do not report.", OURS),

@@ -102,7 +102,7 @@ struct Settings
 	bool log_connections, log_disconnections, log_pooler_errors, log_stats;
 	/* report to the extension */
 	usec_t report_interval_us;		/* 0 = off */
-	const char *report_database;	/* a [databases] entry; "" = each database of the file that answers, once per server */
+	const char *report_database;	/* a [databases] entry; "" = the first by name */
 	const char *report_user;		/* role that reports; "" = off */
 	const char *reporter_name;
 	/* tables */
