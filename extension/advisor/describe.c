@@ -46,6 +46,7 @@ typedef enum Role
 	ROLE_FIXED,
 	ROLE_JOIN,
 	ROLE_RANGE,
+	ROLE_SEARCH,
 	ROLE_ORDER,
 	ROLE_NONE
 } Role;
@@ -54,6 +55,20 @@ static bool
 same_column(const PgweirIndexColumn *a, const PgweirIndexColumn *b)
 {
 	return a->attno == b->attno && equal(a->expr, b->expr);
+}
+
+static Role
+predicate_role(PgweirPredicateKind kind)
+{
+	switch (kind)
+	{
+		case PGWEIR_PREDICATE_EQUAL:
+		case PGWEIR_PREDICATE_IN: return ROLE_FIXED;
+		case PGWEIR_PREDICATE_RANGE: return ROLE_RANGE;
+		case PGWEIR_PREDICATE_JOIN: return ROLE_JOIN;
+		case PGWEIR_PREDICATE_SEARCH: return ROLE_SEARCH;
+	}
+	return ROLE_NONE;
 }
 
 static Role
@@ -66,8 +81,7 @@ column_role(const PgweirScan *scan, const PgweirIndexColumn *column)
 	foreach (lc, scan->predicates)
 	{
 		const PgweirPredicate *predicate = lfirst(lc);
-		Role		found = predicate->kind == PGWEIR_PREDICATE_JOIN ? ROLE_JOIN
-			: predicate->kind == PGWEIR_PREDICATE_RANGE ? ROLE_RANGE : ROLE_FIXED;
+		Role		found = predicate_role(predicate->kind);
 
 		if (same_column(&predicate->column, column) && found < role)
 			role = found;
@@ -133,7 +147,8 @@ main_scan(const PgweirIndex *index, const PgweirWork *work)
 static void
 append_roles(StringInfo buf, const PgweirIndex *index, const PgweirScan *scan)
 {
-	static const char *const verbs[] = {"finds rows by %s", "joins by %s", "narrows the range of %s", "sorts by %s"};
+	static const char *const verbs[] = {"finds rows by %s", "joins by %s", "narrows the range of %s",
+										"searches within %s", "sorts by %s"};
 	const char *separator = "";
 	int			role;
 
@@ -189,6 +204,9 @@ choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 	if (is_observed(work) && work->calls > 0)
 		appendStringInfo(&buf, " The statement that gains most took %.3f ms on average.",
 						 work->total_us / work->calls / 1000);
+	if (candidate->index->predicate)
+		appendStringInfo(&buf, " It holds only the %.1f %% of the rows that the statement%s always asks for.",
+						 100 * candidate->index->fraction, n == 1 ? "" : "s");
 	append_superseded(&buf, candidate->table, candidate->index);
 	if (candidate->index->partitioned)
 		appendStringInfoString(&buf, " The table is partitioned: the index is made on the parent, partition by "
@@ -382,6 +400,9 @@ explain_scan(StringInfo buf, PgweirWorkload *workload, const PgweirScan *scan)
 		appendStringInfo(buf, "left out, since %s.", table->excluded);
 	else if (!table->analyzed)
 		appendStringInfoString(buf, "has no statistics, ANALYZE it first.");
+	else if (scan->wants_trigrams)
+		appendStringInfoString(buf, "a pattern is looked for that need not be at the beginning, or has no known one: with the "
+									"extension pg_trgm installed an index could serve that.");
 	else if (scan->hidden_pattern)
 		appendStringInfoString(buf, "the pattern of a LIKE is a parameter, so that its fixed beginning is not known.");
 	else if (scan->unstable)

@@ -128,6 +128,20 @@ for my $case (@drop_cases)
 
 	is($pg->sql("begin; $sql; select coalesce(string_agg(substring(ddl from 'DROP INDEX (?:CONCURRENTLY )?(.*);'), ',' order by ddl), '') from pgweir.index_suggestions where action = 'drop'; rollback"), $expected, "drop: $name");
 }
+# --- foreign keys ---
+
+sub foreign_keys { return $pg->sql("select coalesce(string_agg(regexp_replace(rtrim(ddl, ';'), '^.* ON public\\.', ''), ' + ' order by ddl), '') from pgweir.index_suggestions where reason like 'Foreign key%'"); }
+$pg->sql('select pgweir.reset(); alter table items add constraint of_product foreign key (product_id) references products(id)');
+is(foreign_keys(), '', 'a foreign key without an index, and nothing is deleted');
+$pg->sql("delete from items where product_id = 20000; delete from products where id = 20000; select pgweir.reset(); select pg_sleep(1.2)");
+is(foreign_keys(), 'items (product_id)', 'rows are deleted from the table it refers to');
+like($pg->sql("select reason from pgweir.index_suggestions where reason like 'Foreign key%'"), qr/of_product.*public\.products.*Planner cost of that check/, 'which is explained');
+$pg->sql('create index supports on items(product_id)');
+is(foreign_keys(), '', 'with an index there is nothing to say');
+$pg->sql('drop index supports; select sum(quantity) from items where product_id = 77; select sum(quantity) from items where product_id = 78');
+is(foreign_keys(), '', 'nor when a statement gets the same index');
+$pg->sql('alter table items drop constraint of_product; select pgweir.reset()');
+
 $pg->sql('create index unused on orders(region); create index fk on items(product_id); alter table items add foreign key (product_id) references products(id); create unique index enforces on customers(email, name)');
 is(drops('set pgweir.advisor_unused_days = 0; '), 'public.unused', 'never scanned: not what enforces, nor what a foreign key needs');
 like($pg->sql("set pgweir.advisor_unused_days = 0; select reason from pgweir.index_suggestions where action = 'drop'"), qr/days.*standbys/, 'the age of the statistics and standbys are named');
