@@ -224,6 +224,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 	double		rows = workload->candidates.item[choice->candidate].table->rows;
 	double		calls = 0;
 	bool		observed = false;
+	bool		assumed = false;
 	ListCell   *lc;
 	int			i;
 
@@ -231,6 +232,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 	{
 		calls += ((PgweirWork *) lfirst(lc))->calls;
 		observed |= is_observed(lfirst(lc));
+		assumed |= list_length(((PgweirWork *) lfirst(lc))->variants) > 1;
 	}
 	for (i = 0; i < index->nkeys; i++)
 	{
@@ -240,7 +242,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 	}
 	if (choice->saved < 0.25 || changed > rows / 2)
 		return "low";
-	if (choice->saved < 0.5 || changed > rows / 5 || (observed && calls < MANY_CALLS))
+	if (choice->saved < 0.5 || changed > rows / 5 || assumed || (observed && calls < MANY_CALLS))
 		return "medium";
 	return "high";
 }
@@ -291,7 +293,7 @@ partitioned_ddl(const PgweirIndex *index, const char *name, List **names)
 }
 
 static PgweirSuggestion *
-describe_choice(PgweirWorkload *workload, const PgweirChoice *choice, List **names)
+describe_choice(PgweirWorkload *workload, const PgweirSelection *selection, const PgweirChoice *choice, List **names)
 {
 	const PgweirCandidate *candidate = &workload->candidates.item[choice->candidate];
 	PgweirSuggestion *suggestion = pgweir_suggestion_make("create", choice_confidence(workload, choice));
@@ -304,6 +306,9 @@ describe_choice(PgweirWorkload *workload, const PgweirChoice *choice, List **nam
 	suggestion->ddl = candidate->index->partitioned ? partitioned_ddl(candidate->index, name, names)
 		: psprintf("%s;", pgweir_index_ddl(candidate->index, name));
 	suggestion->reason = choice_reason(workload, choice);
+	if (selection->timed_out)
+		suggestion->reason = psprintf("%s The search ended at pgweir.advisor_time_limit: there may be better ones.",
+									  suggestion->reason);
 	suggestion->statements = list_length(choice->gaining);
 	foreach (lc, choice->gaining)
 	{
@@ -373,7 +378,7 @@ pgweir_suggestions_describe(PgweirWorkload *workload, const PgweirSelection *sel
 	/* What is not in pg_catalog is written with its schema. */
 	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	foreach (lc, selection->choices)
-		suggestions = lappend(suggestions, describe_choice(workload, lfirst(lc), &names));
+		suggestions = lappend(suggestions, describe_choice(workload, selection, lfirst(lc), &names));
 	foreach (lc, workload->tables.tables)
 	{
 		const PgweirTable *table = lfirst(lc);
