@@ -366,8 +366,8 @@ net_tls_describe(const NetConn *conn, char *buf, size_t size)
 	if (tls == NULL || !tls->up)
 		return buf;
 	group = (int) SSL_get_negotiated_group(tls->ssl);
-	snprintf(buf, size, "%s/%s/%s", SSL_get_version(tls->ssl), SSL_get_cipher_name(tls->ssl),
-			 group != NID_undef ? OBJ_nid2sn(group) : "-");
+	snprintf(buf, size, "%s/%s/ECDH=%s", SSL_get_version(tls->ssl), SSL_get_cipher_name(tls->ssl),
+			 group != NID_undef && OBJ_nid2sn(group) != NULL ? OBJ_nid2sn(group) : "-");
 	return buf;
 }
 

@@ -65,7 +65,7 @@ net_is_tls(const NetConn *conn)
 }
 /* Why the handshake or the connection failed; "" when it did not. */
 extern const char *net_tls_error(const NetConn *conn);
-/* "TLSv1.3/TLS_AES_256_GCM_SHA384/X25519"; "" without TLS or before the end of the handshake. */
+/* "TLSv1.3/TLS_AES_256_GCM_SHA384/ECDH=X25519"; "" without TLS or before the end of the handshake. */
 extern const char *net_tls_describe(const NetConn *conn, char *buf, size_t size);
 /* The common name of the certificate that the peer showed and that was verified; false if there is none. */
 extern bool net_tls_peer_name(const NetConn *conn, char *buf, size_t size) MUST_CHECK;

@@ -145,7 +145,7 @@ take_ssl_answer(Server *server, uint8_t answer, size_t len)
 	else if (answer == 'S' && !net_start_tls(&server->conn, settings->server_tls_context, server->host, (Slice){NULL, 0}))
 		server_open_failed(server, "53200", "out of memory", false);
 	else if (answer == 'N' && settings->server_tls.mode >= NET_TLS_REQUIRE)
-		server_open_failed(server, "08P01", "server refused SSL", false);
+		server_open_failed(server, "08P01", "server refused SSL", true);
 	else if (answer != 'S' && answer != 'N')
 		server_open_failed(server, "08P01", "unexpected answer to an SSL request", false);
 	else
