@@ -3,7 +3,7 @@ PG_CONFIG ?= pg_config
 JOBS ?= 2
 prefix ?= /usr/local
 export PG_CONFIG
-SUBMAKE = $(MAKE) --no-print-directory
+MAKEFLAGS += --no-print-directory
 PROVE = test/as-user prove -j$(JOBS) --timer
 
 SELF = $(sort $(wildcard test/selfcheck/*.t))
@@ -13,13 +13,13 @@ DAEMON = $(sort $(wildcard test/sidecar/*.t))
 
 all: sidecar extension ## build sidecar/pgweir and extension/pgweir.so
 install: all ## install the daemon, its manual pages and the extension
-	@$(SUBMAKE) -C extension install
+	@$(MAKE) -C extension install
 	install -D -m 755 sidecar/pgweir $(DESTDIR)$(prefix)/bin/pgweir
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 doc/pgweir.1
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 doc/pgweir.5
 deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench
-demo: all deps-check ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
+demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/bench
@@ -38,12 +38,14 @@ check-server: tree ## the extension in real servers
 check-sidecar: tree ## the daemon before real servers
 	@$(PROVE) $(DAEMON)
 installcheck: ## pg_regress against the running server, which has pgweir preloaded
-	@$(SUBMAKE) -C extension installcheck
+	@$(MAKE) -C extension installcheck
+docs: all ## write the lists of settings in doc/ and etc/ anew
+	@doc/settings
 format: ## clang-format in place
 	clang-format -i $$(git ls-files '*.c' '*.h')
 clean: ## remove what was built
-	@$(SUBMAKE) -C sidecar clean
-	@! $(PG_CONFIG) --pgxs >/dev/null 2>&1 || $(SUBMAKE) -C extension clean
+	@$(MAKE) -C sidecar clean
+	@! $(PG_CONFIG) --pgxs >/dev/null 2>&1 || $(MAKE) -C extension clean
 	rm -rf build
 distclean: clean ## remove everything git does not know
 	git clean -fdxq
@@ -51,14 +53,16 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
 sidecar: | deps-build
-	@$(SUBMAKE) -C sidecar
+	@$(MAKE) -C sidecar
 extension: | deps-build
-	@$(SUBMAKE) -s -C extension
+	@$(MAKE) -s -C extension
 unit: | deps-check
-	@$(SUBMAKE) -C test/unit
+	@$(MAKE) -C test/unit
 tree: all | deps-check
 	@test/private-pg build/pg >/dev/null
-deps-%:
+deps-check: | deps-build
+deps-bench: | deps-check
+deps-build deps-check deps-bench: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench check installcheck format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench

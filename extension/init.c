@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "advisor/settings.h"
 #include "capture/capture.h"
 #include "compat.h"
 #include "guc.h"
@@ -29,6 +30,7 @@ void
 _PG_init(void)
 {
 	pgweir_guc_init();
+	pgweir_advisor_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		pgweir_shared_init();

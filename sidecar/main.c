@@ -23,6 +23,8 @@
 
 #define PGWEIR_VERSION "1.0.0"
 #define MAX_LISTENERS 16
+/* How long clients have to take the news that the process ends. */
+#define LAST_WORDS_US (200 * USEC_PER_MSEC)
 /* Descriptors the process needs besides those of clients and servers. */
 #define OTHER_DESCRIPTORS 64
 
@@ -440,7 +442,8 @@ destroy(Process *process)
 	close_listeners(process, true);
 	reporter_free(process->reporter);
 	worker_close_all(process->worker);
-	(void) !net_loop_once(process->loop, 0);
+	net_loop_on_turn(process->loop, NULL, NULL);
+	net_loop_flush(process->loop, LAST_WORDS_US);
 	console_free(process->console);
 	averages_free(process->averages);
 	worker_free(process->worker);

@@ -329,7 +329,8 @@ LEFT JOIN (
 	FROM pgweir.linked() AS l
 	LEFT JOIN pgweir.pools() AS p USING (reporter, database, username)
 ) AS l ON l.pid = a.pid AND (l.reported >= a.xact_start OR l.mode = 'session')
-WHERE a.backend_type = 'client backend';
+-- Asked before anything else: a join whose one side is empty may never look at the other.
+WHERE pgweir.check_preload() AND a.backend_type = 'client backend';
 COMMENT ON VIEW pgweir.connections IS
 'client backends, each with its real client where a sidecar told';
 GRANT SELECT ON pgweir.connections TO PUBLIC;
@@ -351,7 +352,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN pg_stat_activity AS blocker ON blocker.pid = blocked.by[1]
 LEFT JOIN pgweir.statements(false) AS s
 	ON s.userid = c.userid AND s.dbid = c.dbid AND s.queryid = c.queryid AND s.toplevel AND s.calls > 0
-WHERE c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
+WHERE pgweir.check_preload() AND c.state IN ('active', 'fastpath function call') AND c.pid <> pg_backend_pid()
 ORDER BY elapsed_ms DESC;
 COMMENT ON VIEW pgweir.running_queries IS
 'statements that run now, beside what their class usually takes, and who blocks them';
@@ -377,6 +378,7 @@ CREATE FUNCTION pgweir.thresholds(
 	OUT connects_per_s double precision,	-- new sessions
 	OUT drain_share double precision,		-- of query time, that in which a result waits for its client
 	OUT rtt_ms double precision,
+	OUT lost_share double precision,		-- packets now lost, per connection to an address
 	OUT errors_min bigint,					-- in a minute; fewer prove nothing
 	OUT error_share double precision,		-- of statements
 	OUT error_growth double precision,		-- times the rate before
@@ -388,7 +390,7 @@ AS $$
 	SELECT 0.8::float8, 0.95::float8, 50::float8,
 		20::float8, 0.4::float8, 5::float8, 0.5::float8, 0.5::float8,
 		15::float8, 0.5::float8, 20::float8, 20::float8, 0.5::float8,
-		20::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
+		20::float8, 0.1::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
 $$;
 COMMENT ON FUNCTION pgweir.thresholds() IS
 'what pool_pressure and diagnosis hold to be too much';
@@ -502,6 +504,69 @@ AS 'MODULE_PATHNAME', 'pgweir_whatif_cost';
 
 REVOKE ALL ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) IS
+	'planner cost of a statement if some indexes existed and others did not';
+
+-- Bytes the index of a CREATE INDEX statement would take.
+CREATE FUNCTION pgweir.whatif_size(ddl text)
+RETURNS int8
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'pgweir_whatif_size';
+
+REVOKE ALL ON FUNCTION pgweir.whatif_size(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.whatif_size(text) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.whatif_size(text) IS
+	'bytes that the index of a CREATE INDEX statement would take';
+
+-- Suggestions for the statements observed in the current database.  Each statement is planned as the user who ran it;
+-- names in it are resolved with the search_path set for that role or the database, else the reader's.
+CREATE FUNCTION pgweir.suggest_indexes(
+	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
+	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
+	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10 COST 1000000
+AS 'MODULE_PATHNAME', 'pgweir_suggest_indexes';
+
+REVOKE ALL ON FUNCTION pgweir.suggest_indexes() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.suggest_indexes() TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.suggest_indexes() IS
+	'indexes to create or drop for the statements observed in this database; computed at each call';
+
+-- The same for one statement, as the caller would run it.
+CREATE FUNCTION pgweir.advise_statement(
+	query text,
+	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
+	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
+	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 3 COST 100000
+AS 'MODULE_PATHNAME', 'pgweir_advise_statement';
+
+REVOKE ALL ON FUNCTION pgweir.advise_statement(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.advise_statement(text) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.advise_statement(text) IS
+	'indexes to create for one statement';
+
+-- What is suggested for an observed statement, or why nothing is.
+CREATE FUNCTION pgweir.explain_advice(queryid int8)
+RETURNS text
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000
+AS 'MODULE_PATHNAME', 'pgweir_explain_advice';
+
+REVOKE ALL ON FUNCTION pgweir.explain_advice(int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.explain_advice(int8) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.explain_advice(int8) IS
+	'what index is suggested for an observed statement, or why none is';
+
+CREATE VIEW pgweir.index_suggestions AS
+SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, s.gain_pct, s.cost_before,
+	s.cost_after, s.load_pct, s.size_bytes, s.write_cost, s.confidence
+FROM pgweir.suggest_indexes() AS s;
+
+GRANT SELECT ON pgweir.index_suggestions TO pg_read_all_stats;
+COMMENT ON VIEW pgweir.index_suggestions IS
+	'indexes to create or drop: what to run, why, which statements gain and how much';
 
 -- == end of index advisor ==
 
@@ -600,8 +665,8 @@ WITH t AS (
 	ORDER BY p.cl_waiting + p.peak_waiting DESC, p.wait_p95_ms DESC NULLS LAST LIMIT 1
 ), net AS (
 	SELECT count(*) AS peers, max(n.rtt_ms) AS worst_rtt_ms, coalesce(sum(n.retrans), 0) AS retrans,
-		coalesce(sum(n.lost), 0) AS lost,
-		(array_agg(n.kind || ' ' || n.addr ORDER BY n.lost DESC, n.retrans DESC, n.rtt_ms DESC))[1] AS worst_peer
+		coalesce(sum(n.lost), 0) AS lost, max(n.lost::float8 / n.n) AS worst_lost_share,
+		(array_agg(n.kind || ' ' || n.addr ORDER BY n.lost::float8 / n.n DESC, n.rtt_ms DESC))[1] AS worst_peer
 	FROM pgweir.peers() AS n
 	WHERE n.n > 0
 ), blocking AS (
@@ -633,12 +698,13 @@ SELECT
 	b.*, h.*, bl.*, l.*, p.*, w.*, n.*,
 	s.queryid AS slow_queryid, s.query AS slow_query, s.recent_calls AS slow_calls, s.recent_ms AS slow_recent_ms,
 	s.mean_ms AS slow_mean_ms, s.p95_ms AS slow_p95_ms, s.share AS slow_share, s.blocks_per_call AS slow_blocks,
-	s.rows_per_call AS slow_rows, s.dbid AS slow_dbid,
+	s.rows_per_call AS slow_rows, d.datname AS slow_database,
 	e.errors_since, e.busy_since, e.gone_since, e.think_since
 FROM backends AS b CROSS JOIN times AS l CROSS JOIN pools AS p CROSS JOIN net AS n CROSS JOIN blocking AS bl
 CROSS JOIN since AS e
 LEFT JOIN holder AS h ON true
 LEFT JOIN slowest AS s ON true
+LEFT JOIN pg_database AS d ON d.oid = s.dbid
 LEFT JOIN worst_pool AS w ON true;
 COMMENT ON VIEW pgweir.signals IS
 'the figures that diagnosis is drawn from; counts and sums are of the last minute';
@@ -677,7 +743,7 @@ WITH judged AS MATERIALIZED (
 			OR s.draining >= 2 AND s.draining >= 0.5 * s.active AS drains,
 		s.connects / s.seconds >= t.connects_per_s AS connect_storm,
 		-- 3
-		s.worst_rtt_ms >= t.rtt_ms OR s.lost > 0 AS net_bad,
+		s.worst_rtt_ms >= t.rtt_ms OR s.worst_lost_share >= t.lost_share AS net_bad,
 		-- 6
 		s.gone + s.expired_queued + s.expired_running >= t.gone_min
 			OR s.deadline_missed + s.cancelled + s.statement_timeouts >= t.gone_min AS gives_up,
@@ -768,8 +834,15 @@ CROSS JOIN LATERAL (VALUES
 			WHEN e.statements = 0 AND e.active = 0 THEN 'No statement ended in the last minute.'
 			ELSE format('No class of statements that is slow takes a large part of the time (%s statements, %s connections'
 				|| ' busy on the average).', e.statements, round((e.busy_ms / e.seconds / 1000)::numeric, 2)) END,
-		CASE WHEN e.slow_class THEN format('SELECT ddl, reason, gain_pct FROM pgweir.index_suggestions WHERE %s = ANY'
-				|| ' (queryids);', e.slow_queryid)
+		CASE
+			WHEN e.slow_class AND e.slow_database <> current_database()
+				THEN format('In database %s: SELECT ddl, reason FROM pgweir.index_suggestions WHERE %s = ANY (queryids);',
+					e.slow_database, e.slow_queryid)
+			WHEN e.slow_class
+				THEN coalesce(
+					(SELECT string_agg(i.ddl, E'\n' ORDER BY i.gain_pct DESC) FROM pgweir.index_suggestions AS i
+						WHERE e.slow_queryid = ANY (i.queryids) AND i.action <> 'drop'),
+					format('No index is known to help. SELECT pgweir.explain_advice(%s);', e.slow_queryid))
 			ELSE 'SELECT * FROM pgweir.running_queries; SELECT pg_cancel_backend(pid) for what should not run.' END,
 		'An index lets a statement read the rows it wants instead of all; its connection is free that much sooner.',
 		e.busy_since),

@@ -47,12 +47,12 @@ run_as(Oid userid, const char *search_path, PgweirAction action, void *arg)
 	SetUserIdAndSecContext(saved_user, saved_context);
 }
 
-char *
+ErrorData *
 pgweir_isolated(Oid userid, const char *search_path, PgweirAction action, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	char	   *volatile message = NULL;
+	ErrorData  *volatile result = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -73,13 +73,12 @@ pgweir_isolated(Oid userid, const char *search_path, PgweirAction action, void *
 		CurrentResourceOwner = owner;
 		if (!may_be_caught(error->sqlerrcode))
 			ReThrowError(error);
-		message = pstrdup(error->message ? error->message : "unknown error");
-		FreeErrorData(error);
+		result = error;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return message;
+	return result;
 }
 
 void

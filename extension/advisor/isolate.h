@@ -11,10 +11,10 @@ typedef void (*PgweirAction) (void *arg);
 
 /*
  * Runs the action in a subtransaction as the user, with the search_path (NULL: the one in force) and a short lock
- * timeout.  Locks it takes are kept until the surrounding pgweir_rolled_back() ends.  Returns NULL, or the error's
- * message in the current memory context.  A cancel, and what else must not be caught, is thrown on.
+ * timeout.  Locks it takes are kept until the surrounding pgweir_rolled_back() ends.  Returns NULL, or the error in the
+ * current memory context.  A cancel, and what else must not be caught, is thrown on.
  */
-extern char *pgweir_isolated(Oid userid, const char *search_path, PgweirAction action, void *arg);
+extern ErrorData *pgweir_isolated(Oid userid, const char *search_path, PgweirAction action, void *arg);
 
 /*
  * Runs the action in a subtransaction that is always rolled back, which releases all locks taken in it.  Errors are

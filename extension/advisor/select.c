@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "catalog/pg_am.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
@@ -24,6 +25,12 @@
 /* Without a budget set, indexes may take this fraction of the database's size, and never less than the floor. */
 #define BUDGET_SHARE 0.25
 #define BUDGET_FLOOR (64.0 * 1024 * 1024)
+/* Planner cost per execution below which a difference is not worth an index: a few pages. */
+#define MIN_COST_SAVED 10.0
+/* And the fraction of what the statement costs now. */
+#define MIN_SHARE_SAVED 0.01
+/* An index that holds so much of its table is a copy of it. */
+#define MAX_TABLE_SHARE 0.5
 /* Rounds of greedy search and tidying up. */
 #define MAX_ROUNDS 3
 
@@ -45,6 +52,7 @@ typedef struct Change
 	double		bytes;
 	double		best;			/* largest fraction of its cost that a statement gains */
 	double		worst;			/* or loses, as a positive fraction */
+	double		best_of_all;	/* largest gain as a fraction of what it costs without any of them */
 } Change;
 
 static double
@@ -72,6 +80,9 @@ write_us(const Search *search, int id)
 		return 0;
 	pages = pgweir_candidate_bytes(search->candidates, id) / BLCKSZ;
 	per_entry = 3 * 50 * cpu_operator_cost + 2 * cpu_index_tuple_cost;
+	/* A row has many entries there. */
+	if (candidate->index->am == GIN_AM_OID)
+		per_entry *= 10;
 	if (pages > effective_cache_size / 4.0)
 		per_entry += random_page_cost / 2;
 	return entries * per_entry * search->us_per_cost;
@@ -99,7 +110,7 @@ static Change
 change_between(Search *search, const Bitmapset *from, const Bitmapset *to)
 {
 	PgweirWorkload *workload = search->workload;
-	Change		change = {0, 0, 0, 0};
+	Change		change = {0};
 	int			id;
 	int			i;
 
@@ -108,16 +119,21 @@ change_between(Search *search, const Bitmapset *from, const Bitmapset *to)
 		PgweirWork *work = &workload->item[i];
 		double		before;
 		double		after;
+		double		floor_cost;
 
 		if (!concerns(work, from, to))
 			continue;
 		before = pgweir_work_cost(workload, work, from, NULL);
 		after = pgweir_work_cost(workload, work, to, NULL);
+		floor_cost = Max(MIN_COST_SAVED, work->cost * MIN_SHARE_SAVED);
 		if (work->cost > 0)
 			change.saved_us += work->total_us * (before - after) / work->cost;
-		if (before > 0)
+		if (before - after >= floor_cost)
+		{
 			change.best = Max(change.best, (before - after) / before);
-		if (after > 0)
+			change.best_of_all = Max(change.best_of_all, (before - after) / work->cost);
+		}
+		if (after - before >= floor_cost)
 			change.worst = Max(change.worst, (after - before) / after);
 	}
 	for (id = -1; (id = bms_next_member(to, id)) >= 0;)
@@ -190,6 +206,40 @@ add_move(Search *search, Bitmapset *move)
 	search->moves = lappend(search->moves, move);
 }
 
+/* The candidate with the same key and nothing included; -1: there is none, since an existing index serves it. */
+static int
+bare_candidate(const Search *search, int id)
+{
+	const PgweirIndex *index = candidate_index(search, id);
+	int			other;
+
+	for (other = 0; other < search->candidates->count; other++)
+	{
+		const PgweirIndex *bare = candidate_index(search, other);
+
+		if (bare->nkeys == index->nkeys && bare->ncolumns == bare->nkeys && pgweir_index_key_prefix(bare, index) &&
+			equal(bare->predicate, index->predicate))
+			return other;
+	}
+	return -1;
+}
+
+/* The set with each candidate that includes columns replaced by the one that does not. */
+static Bitmapset *
+without_included(const Search *search, const Bitmapset *set)
+{
+	Bitmapset  *result = NULL;
+	int			id = -1;
+
+	while ((id = bms_next_member(set, id)) >= 0)
+	{
+		int			bare = bare_candidate(search, id);
+
+		result = bms_add_member(result, bare >= 0 ? bare : id);
+	}
+	return result;
+}
+
 /*
  * Asks for each statement what all its candidates and each alone do for it.  Those that help become moves, and so does
  * the set that its best plan uses together.
@@ -206,14 +256,19 @@ find_moves(Search *search)
 	{
 		PgweirWork *work = &workload->item[i];
 		Bitmapset  *used;
-		double		limit = work->cost * (1 - min_gain());
+		Bitmapset  *bare;
+		double		limit = Min(work->cost * (1 - min_gain()), work->cost - MIN_COST_SAVED);
 
 		if (work->queries == NIL || work->relevant == NULL ||
 			pgweir_work_cost(workload, work, work->relevant, &used) > limit)
 			continue;
+		bare = without_included(search, used);
 		if (bms_num_members(used) > 1)
+		{
 			add_move(search, bms_copy(used));
-		useful = bms_add_members(useful, used);
+			add_move(search, bms_copy(bare));
+		}
+		useful = bms_add_members(bms_add_members(useful, used), bare);
 		for (id = -1; (id = bms_next_member(work->relevant, id)) >= 0 && !out_of_time(search);)
 		{
 			Bitmapset  *one = bms_make_singleton(id);
@@ -225,6 +280,42 @@ find_moves(Search *search)
 	}
 	for (id = -1; (id = bms_next_member(useful, id)) >= 0;)
 		add_move(search, bms_make_singleton(id));
+}
+
+/*
+ * Whether included columns in the set are worth their space: they must save a good part of what a statement costs
+ * now, not just of the little that is left once rows are found by the key; or take little.
+ */
+static bool
+includes_pay(Search *search, const Bitmapset *set)
+{
+	int			id = -1;
+
+	while ((id = bms_next_member(set, id)) >= 0)
+	{
+		const PgweirIndex *index = candidate_index(search, id);
+		Bitmapset  *without;
+		Change		change;
+		int			bare;
+		bool		pays;
+
+		if (index->ncolumns == index->nkeys || bms_is_member(id, search->chosen))
+			continue;
+		if (pgweir_candidate_bytes(search->candidates, id) >
+			search->candidates->item[id].table->pages * BLCKSZ * MAX_TABLE_SHARE)
+			return false;
+		bare = bare_candidate(search, id);
+		without = bms_del_member(bms_copy(set), id);
+		if (bare >= 0)
+			without = bms_add_member(without, bare);
+		change = change_between(search, without, set);
+		pays = change.best_of_all >= min_gain() ||
+			(bare >= 0 && change.best >= 0.5 && change.bytes <= pgweir_candidate_bytes(search->candidates, bare));
+		bms_free(without);
+		if (!pays)
+			return false;
+	}
+	return true;
 }
 
 /* Whether a change to the chosen set is worth making at all. */
@@ -266,7 +357,8 @@ greedy_step(Search *search)
 			continue;
 		set = with_move(search, lfirst(lc));
 		change = change_between(search, search->chosen, set);
-		if (is_worth(search, &change, set) && (best == NULL || is_better(&change, &best_change)))
+		if (is_worth(search, &change, set) && (best == NULL || is_better(&change, &best_change)) &&
+			includes_pay(search, set))
 		{
 			bms_free(best);
 			best = set;
@@ -351,10 +443,21 @@ narrow_pass(Search *search)
 	return changed;
 }
 
+/* Whether one index does for two: it may take more space than both, since each write maintains one less. */
+static bool
+does_for_two(Search *search, const Bitmapset *set, double pair_bytes)
+{
+	Change		change = change_between(search, search->chosen, set);
+
+	return change.worst < min_gain() / 2 && change.bytes < pair_bytes &&
+		total_bytes(search, set) <= search->budget && includes_pay(search, set);
+}
+
 /* One candidate in place of two chosen indexes of a table. */
 static bool
 merge_pair(Search *search, int a, int b)
 {
+	double		bytes = pgweir_candidate_bytes(search->candidates, a) + pgweir_candidate_bytes(search->candidates, b);
 	int			other;
 
 	for (other = 0; other < search->candidates->count && !out_of_time(search); other++)
@@ -366,7 +469,7 @@ merge_pair(Search *search, int a, int b)
 			continue;
 		set = bms_del_member(bms_del_member(bms_copy(search->chosen), a), b);
 		set = bms_add_member(set, other);
-		if (is_tidier(search, set))
+		if (does_for_two(search, set, bytes))
 		{
 			search->chosen = set;
 			return true;

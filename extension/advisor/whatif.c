@@ -24,6 +24,7 @@
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
+#include "parser/parse_relation.h"
 #include "rewrite/rewriteManip.h"
 #include "tcop/tcopprot.h"
 #include "utils/lsyscache.h"
@@ -348,10 +349,52 @@ pgweir_whatif_plan(const Query *query, const char *text, const PgweirWhatif *wha
 	}
 	PG_END_TRY();
 	planned.cost = stmt->planTree->total_cost;
-	planned.rows = stmt->planTree->plan_rows;
+	planned.rows = (IsA(stmt->planTree, ModifyTable) && outerPlan(stmt->planTree) ? outerPlan(stmt->planTree)
+					: stmt->planTree)->plan_rows;
 	note_indexes(&planned, whatif, stmt->planTree);
 	note_indexes_of_all(&planned, whatif, stmt->subplans);
 	return planned;
+}
+
+/* Notes the selectivity of the conditions of the scan that measures a predicate. */
+static void
+measure_scan(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, void *arg)
+{
+	PgweirIndex *index = arg;
+
+	if (rte->rtekind == RTE_RELATION && rte->relid == index->relid)
+		index->fraction = clauselist_selectivity(root, rel->baserestrictinfo, 0, JOIN_INNER, NULL);
+}
+
+void
+pgweir_whatif_measure_predicate(PgweirIndex *index)
+{
+	PgweirWhatif whatif = {0};
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = makeNode(Query);
+
+	index->fraction = 1;
+	if (index->predicate == NIL)
+		return;
+	rte->rtekind = RTE_RELATION;
+	rte->relid = index->relid;
+	rte->relkind = get_rel_relkind(index->relid);
+	rte->rellockmode = AccessShareLock;
+	rte->inh = index->partitioned;
+	rte->inFromCl = true;
+	rte->eref = makeAlias("measured", NIL);
+	ref->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->rtable = list_make1(rte);
+#if PG_VERSION_NUM >= 160000
+	(void) addRTEPermissionInfo(&query->rteperminfos, rte);
+#endif
+	query->jointree = makeFromExpr(list_make1(ref), (Node *) make_ands_explicit(copyObject(index->predicate)));
+	whatif.visit = measure_scan;
+	whatif.visit_arg = index;
+	(void) pgweir_whatif_plan(query, "", &whatif);
 }
 
 void

@@ -34,7 +34,7 @@ typedef struct PgweirWhatif
 typedef struct PgweirPlanned
 {
 	double		cost;
-	double		rows;			/* that the planner expects it to return */
+	double		rows;			/* that the planner expects it to return or to change */
 	Bitmapset  *used;			/* of the indexes shown: those in the plan */
 	List	   *used_oids;		/* of the real indexes: those in the plan */
 } PgweirPlanned;
@@ -44,6 +44,9 @@ typedef struct PgweirPlanned
  * generic one.  Memory is taken from the current context: the caller resets it.
  */
 extern PgweirPlanned pgweir_whatif_plan(const Query *query, const char *text, const PgweirWhatif *whatif);
+
+/* Sets the index's fraction: the planner's estimate of the rows that satisfy its predicate. */
+extern void pgweir_whatif_measure_predicate(PgweirIndex *index);
 
 /* Installs the hooks. */
 extern void pgweir_whatif_init(void);

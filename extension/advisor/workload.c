@@ -20,6 +20,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "advisor/assume.h"
 #include "advisor/isolate.h"
 #include "advisor/settings.h"
 #include "advisor/statement.h"
@@ -89,7 +90,6 @@ pgweir_workload_add_text(PgweirWorkload *workload, const char *statement)
 typedef struct Loading
 {
 	PgweirWorkload *workload;
-	int64		queryid;
 	TimestampTz first_seen;
 } Loading;
 
@@ -119,8 +119,6 @@ load_statement(const PgweirStatement *statement, void *arg)
 	workload->total_us += statement->total_us;
 	if (statement->first_seen < loading->first_seen)
 		loading->first_seen = statement->first_seen;
-	if (loading->queryid != 0 && statement->queryid != loading->queryid)
-		return;
 	work = find_work(workload, statement);
 	if (work == NULL)
 	{
@@ -148,9 +146,9 @@ compare_time(const void *a, const void *b)
 }
 
 void
-pgweir_workload_add_observed(PgweirWorkload *workload, int64 queryid)
+pgweir_workload_add_observed(PgweirWorkload *workload)
 {
-	Loading		loading = {workload, queryid, DT_NOEND};
+	Loading		loading = {workload, DT_NOEND};
 
 	pgweir_statements_visit(MyDatabaseId, load_statement, &loading);
 	if (loading.first_seen != DT_NOEND)
@@ -233,22 +231,40 @@ prepare_action(void *arg)
 	PgweirWhatif whatif = {0};
 	MemoryContext old = MemoryContextSwitchTo(workload->scratch);
 	List	   *queries;
+	List	   *variants = NIL;
 	ListCell   *lc;
+	ListCell   *query;
 	const char *reason;
 	double		cost = 0;
 
 	whatif.visit = pgweir_predicates_visit;
 	whatif.visit_arg = &preparation->scans;
 	queries = pgweir_statement_parse(work->text, &reason);
-	if (work->queryid != 0 && work->calls > 0)
-		pgweir_statement_assume_limit(queries, work->rows / work->calls);
-	foreach (lc, queries)
-		cost += pgweir_whatif_plan(lfirst_node(Query, lc), work->text, &whatif).cost;
-	workload->plans += list_length(queries);
+	if (pgweir_statement_is_foreign(queries))
+	{
+		queries = NIL;
+		reason = "it reads a foreign table";
+	}
+	if (queries)
+	{
+		double		rows = work->queryid != 0 && work->calls > 0 ? work->rows / work->calls : -1;
+
+		if (rows >= 0)
+			pgweir_statement_assume_limit(queries, rows);
+		variants = pgweir_assume_values(queries, work->text, rows);
+	}
+	foreach (lc, variants)
+	{
+		foreach (query, (List *) lfirst(lc))
+			cost += pgweir_whatif_plan(lfirst_node(Query, query), work->text, &whatif).cost;
+		workload->plans += list_length(queries);
+	}
 	MemoryContextSwitchTo(workload->context);
 	work->queries = copyObject(queries);
+	foreach (lc, variants)
+		work->variants = lappend(work->variants, copyObject((List *) lfirst(lc)));
 	work->skipped = reason;
-	work->cost = cost;
+	work->cost = cost / Max(list_length(variants), 1);
 	work->has_params = pgweir_statement_has_params(queries);
 	MemoryContextSwitchTo(old);
 }
@@ -290,7 +306,6 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 {
 	Preparation preparation = {workload, work, {NIL, workload->context}};
 	MemoryContext old;
-	char	   *error;
 	ListCell   *lc;
 
 	CHECK_FOR_INTERRUPTS();
@@ -303,9 +318,10 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 	{
 		if (work->queryid != 0)
 			work->search_path = author_search_path(work->userid);
-		error = pgweir_isolated(work->userid, work->search_path, prepare_action, &preparation);
-		if (error)
-			work->skipped = psprintf("it cannot be planned: %s", error);
+		work->error = pgweir_isolated(work->userid, work->search_path, prepare_action, &preparation);
+		if (work->error)
+			work->skipped = psprintf("it cannot be planned: %s",
+									 work->error->message ? work->error->message : "unknown error");
 		work->scans = preparation.scans.scans;
 	}
 	MemoryContextReset(workload->scratch);
@@ -387,8 +403,8 @@ cost_action(void *arg)
 	PgweirWhatif whatif = {0};
 	int			ids[MAX_RELEVANT];
 	ListCell   *lc;
+	ListCell   *query;
 	int			id = -1;
-	int			shown;
 
 	whatif.index = palloc(sizeof(PgweirIndex *) * MAX_RELEVANT);
 	while ((id = bms_next_member(costing->config, id)) >= 0 && whatif.nindexes < MAX_RELEVANT)
@@ -396,17 +412,20 @@ cost_action(void *arg)
 		ids[whatif.nindexes] = id;
 		whatif.index[whatif.nindexes++] = workload->candidates.item[id].index;
 	}
-	foreach (lc, costing->work->queries)
+	foreach (lc, costing->work->variants)
 	{
-		PgweirPlanned planned = pgweir_whatif_plan(lfirst_node(Query, lc), costing->work->text, &whatif);
+		foreach (query, (List *) lfirst(lc))
+		{
+			PgweirPlanned planned = pgweir_whatif_plan(lfirst_node(Query, query), costing->work->text, &whatif);
+			int			shown = -1;
 
-		workload->plans++;
-		costing->cost += planned.cost;
-		shown = -1;
-		MemoryContextSwitchTo(workload->context);
-		while ((shown = bms_next_member(planned.used, shown)) >= 0)
-			costing->used = bms_add_member(costing->used, ids[shown]);
-		MemoryContextSwitchTo(workload->scratch);
+			workload->plans++;
+			costing->cost += planned.cost / list_length(costing->work->variants);
+			MemoryContextSwitchTo(workload->context);
+			while ((shown = bms_next_member(planned.used, shown)) >= 0)
+				costing->used = bms_add_member(costing->used, ids[shown]);
+			MemoryContextSwitchTo(workload->scratch);
+		}
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -32,7 +32,9 @@ typedef struct PgweirWork
 	double		rows;			/* returned or changed, all calls together */
 	double		total_us;
 	List	   *queries;		/* analysed; NIL when skipped */
+	List	   *variants;		/* of lists of Query: them with values assumed for parameters; costs are their average */
 	const char *skipped;		/* why it is left out */
+	ErrorData  *error;			/* if that was an error */
 	bool		has_params;
 	double		cost;			/* with the indexes as they are */
 	List	   *scans;			/* of PgweirScan */
@@ -62,11 +64,8 @@ extern PgweirWorkload *pgweir_workload_create(void);
 /* One statement as the current user would run it. */
 extern void pgweir_workload_add_text(PgweirWorkload *workload, const char *text);
 
-/*
- * The classes of the current database in the statement store, those with the most time first; with queryid other than
- * 0 only that one.
- */
-extern void pgweir_workload_add_observed(PgweirWorkload *workload, int64 queryid);
+/* The classes of the current database in the statement store, those with the most time first. */
+extern void pgweir_workload_add_observed(PgweirWorkload *workload);
 
 /* Parses, plans and generates candidates.  Statements that cannot be are marked skipped. */
 extern void pgweir_workload_prepare(PgweirWorkload *workload);

@@ -6,6 +6,8 @@
  * cursor comes back for more: its parts are added up ("partial") and counted when the executor ends, so that the time
  * a client spends between two fetches is not the statement's.
  *
+ * ExecutorStart is watched for errors only: that is where rights are checked.
+ *
  * ExecutorEnd is not called after an error.  What failed was counted in the catch block; a cursor that was left behind
  * is counted when its memory goes.
  */
@@ -43,9 +45,19 @@ typedef struct Partial
 static Pending pending[MAX_PENDING];
 static dlist_head partials = DLIST_STATIC_INIT(partials);
 
+static ExecutorStart_hook_type previous_start;
 static ExecutorRun_hook_type previous_run;
 static ExecutorFinish_hook_type previous_finish;
 static ExecutorEnd_hook_type previous_end;
+
+static inline void
+start(QueryDesc *desc, int flags)
+{
+	if (previous_start)
+		previous_start(desc, flags);
+	else
+		standard_ExecutorStart(desc, flags);
+}
 
 static inline void
 run(PGWEIR_RUN_ARGS)
@@ -70,6 +82,30 @@ static inline bool
 is_passed_over(void)
 {
 	return IsParallelWorker() || (pgweir_level > 0 && pgweir_track != PGWEIR_TRACK_ALL);
+}
+
+static void
+executor_start(QueryDesc *desc, int flags)
+{
+	PgweirKey	key;
+
+	if (is_passed_over() || (flags & EXEC_FLAG_EXPLAIN_ONLY) ||
+		!pgweir_meter_wanted((int64) desc->plannedstmt->queryId))
+	{
+		start(desc, flags);
+		return;
+	}
+	pgweir_meter_key(&key, (int64) desc->plannedstmt->queryId);
+	PG_TRY();
+	{
+		start(desc, flags);
+	}
+	PG_CATCH();
+	{
+		pgweir_meter_fail_early(&key, desc->sourceText);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 static Partial *
@@ -195,7 +231,7 @@ static void
 run_measured(PGWEIR_RUN_ARGS)
 {
 	PlannedStmt *planned = desc->plannedstmt;
-	PgweirSource source = {(int64) planned->queryId, desc->sourceText, planned->stmt_location, planned->stmt_len};
+	PgweirSource source = {(int64) planned->queryId, desc->sourceText, planned->stmt_location, planned->stmt_len, false};
 	PgweirMeter meter;
 	PgweirUsage usage;
 
@@ -328,6 +364,8 @@ executor_end(QueryDesc *desc)
 void
 pgweir_executor_init(void)
 {
+	previous_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
 	previous_run = ExecutorRun_hook;
 	ExecutorRun_hook = executor_run;
 	previous_finish = ExecutorFinish_hook;

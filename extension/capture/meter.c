@@ -44,6 +44,14 @@ pgweir_meter_key(PgweirKey *key, int64 queryid)
 	key->toplevel = pgweir_level == 0;
 }
 
+static void
+note_failure(PgweirUsage *usage, uint64 ns, PgweirCounter kind)
+{
+	usage->counter[PGWEIR_FAILED] = 1;
+	usage->counter[PGWEIR_FAILED_NS] = ns;
+	usage->counter[kind] = 1;
+}
+
 /* A FATAL error does not unwind: what is on the chain was being executed. */
 static void
 count_terminated(int code, Datum arg)
@@ -55,9 +63,7 @@ count_terminated(int code, Datum arg)
 
 		memset(&usage, 0, sizeof(usage));
 		ns = pgweir_meter_read(running, &usage) + running->earlier_ns;
-		usage.counter[PGWEIR_FAILED] = 1;
-		usage.counter[PGWEIR_FAILED_NS] = ns;
-		usage.counter[PGWEIR_TERMINATED] = 1;
+		note_failure(&usage, ns, PGWEIR_TERMINATED);
 		pgweir_meter_count(running, &usage, ns);
 		running = running->outer;
 	}
@@ -76,7 +82,7 @@ pgweir_meter_note_text(int entry, const PgweirKey *key, const PgweirSource *sour
 	if (!pgweir_statements_has_text(key))
 	{
 		statement = CleanQuerytext(source->text, &location, &len);
-		normal = pgweir_normalize(statement, location, &len, jstate);
+		normal = pgweir_normalize(statement, location, &len, jstate, source->has_body);
 		if (normal != NULL)
 		{
 			pgweir_statements_put_text(key, normal, len);
@@ -196,10 +202,19 @@ pgweir_meter_fail(const PgweirMeter *meter, PgweirUsage *usage)
 {
 	uint64		ns = pgweir_meter_read(meter, usage) + meter->earlier_ns;
 
-	usage->counter[PGWEIR_FAILED] = 1;
-	usage->counter[PGWEIR_FAILED_NS] = ns;
-	usage->counter[pgweir_failure_kind(geterrcode(), meter->text)] = 1;
+	note_failure(usage, ns, pgweir_failure_kind(geterrcode(), meter->text));
 	pgweir_meter_count(meter, usage, ns);
+}
+
+void
+pgweir_meter_fail_early(const PgweirKey *key, const char *text)
+{
+	uint64		ns = 1000 * (uint64) Max(GetCurrentTimestamp() - GetCurrentStatementStartTimestamp(), 0);
+	PgweirUsage usage;
+
+	memset(&usage, 0, sizeof(usage));
+	note_failure(&usage, ns, pgweir_failure_kind(geterrcode(), text));
+	pgweir_meter_count_late(key, &usage, ns);
 }
 
 void

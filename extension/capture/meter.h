@@ -20,6 +20,7 @@ typedef struct PgweirSource
 	const char *text;			/* of the whole request */
 	int			location;		/* of the statement in it, -1: unknown */
 	int			len;			/* 0: to the end */
+	bool		has_body;		/* its dollar-quoted literals are code, not data */
 } PgweirSource;
 
 typedef struct PgweirMeter
@@ -58,6 +59,9 @@ extern void pgweir_meter_count(const PgweirMeter *meter, PgweirUsage *usage, uin
 
 /* Counts the running one as failed, with the kind taken from the error being thrown. */
 extern void pgweir_meter_fail(const PgweirMeter *meter, PgweirUsage *usage);
+
+/* Counts one that failed before a meter ran, with the time since its request arrived; dropped if it has no delta. */
+extern void pgweir_meter_fail_early(const PgweirKey *key, const char *text);
 
 /* Takes the meter off the chain and unpins.  At top level, now_ns (0: unknown) may lead to a flush. */
 extern void pgweir_meter_end(PgweirMeter *meter, uint64 now_ns);

@@ -29,6 +29,7 @@ typedef struct Normalizer
 	const char *text;			/* borrowed, ends in NUL */
 	int			location;		/* of text in the request; what the jumble recorded counts from there */
 	JumbleState *jstate;		/* its locations sorted; NULL: replace every literal */
+	bool		keep_bodies;	/* dollar-quoted literals are not replaced */
 	int			next;			/* of jstate's locations, the first not yet passed */
 	int			params;			/* the last $n given out */
 	int			copied;			/* text up to here is in out */
@@ -136,7 +137,7 @@ scan(Normalizer *n)
 			n->params = Max(n->params, value.ival);
 			continue;
 		}
-		else if (!is_literal(token))
+		else if (!is_literal(token) || (n->keep_bodies && n->text[at] == '$'))
 			continue;
 		replace(n, begin, at + (int) strlen(extra.scanbuf + at), false);
 	}
@@ -181,9 +182,9 @@ scan_safely(Normalizer *n)
 }
 
 char *
-pgweir_normalize(const char *text, int location, int *len, JumbleState *jstate)
+pgweir_normalize(const char *text, int location, int *len, JumbleState *jstate, bool keep_bodies)
 {
-	Normalizer	n = {.location = location, .jstate = jstate};
+	Normalizer	n = {.location = location, .jstate = jstate, .keep_bodies = keep_bodies};
 	char	   *copy = pnstrdup(text, *len);
 
 	n.text = copy;

@@ -33,6 +33,12 @@ is_about_prepared(const Node *command)
 	return IsA(command, ExecuteStmt) || IsA(command, PrepareStmt) || IsA(command, DeallocateStmt);
 }
 
+static bool
+has_body(const Node *command)
+{
+	return IsA(command, DoStmt) || IsA(command, CreateFunctionStmt);
+}
+
 /* A module whose hook is called before ours may have cleared the statement's queryId; the server still has it. */
 static int64
 queryid_of(const PlannedStmt *pstmt)
@@ -78,7 +84,7 @@ process_unmeasured(UTILITY_ARGS)
 static void
 process_measured(int64 queryid, UTILITY_ARGS)
 {
-	PgweirSource source = {queryid, text, pstmt->stmt_location, pstmt->stmt_len};
+	PgweirSource source = {queryid, text, pstmt->stmt_location, pstmt->stmt_len, has_body(pstmt->utilityStmt)};
 	PgweirMeter meter;
 	PgweirUsage usage;
 	uint64		ns;

@@ -34,13 +34,13 @@ buf_len(const Buf *buf)
 static inline uint8_t *
 buf_ptr(const Buf *buf)
 {
-	return buf->data + buf->start;
+	return buf->data != NULL ? buf->data + buf->start : NULL;
 }
 
 static inline Slice
 buf_slice(const Buf *buf)
 {
-	return slice_make(buf->data + buf->start, buf->end - buf->start);
+	return slice_make(buf_ptr(buf), buf->end - buf->start);
 }
 
 static inline void

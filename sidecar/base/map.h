@@ -1,9 +1,9 @@
 /*
  * map.h: an intrusive hash map, and the seeded hash it uses.
  *
- * Entries embed a MapNode; the key lives in the entry and is compared by the map's `equal`.  The table doubles as it
- * fills; when that allocation fails the old table stays in use (chains grow longer), so inserting cannot fail.
- * The hash is seeded per process, since peers choose many of the keys.  It is no cryptographic hash.
+ * Entries embed a MapNode; the key lives in the entry and is compared by the map's `equal`.  The table doubles
+ * as it fills; when that allocation fails the old table stays in use (chains grow longer), so inserting cannot
+ * fail. The hash is seeded per process, since peers choose many of the keys.  It is no cryptographic hash.
  */
 #ifndef PGWEIR_BASE_MAP_H
 #define PGWEIR_BASE_MAP_H
@@ -44,9 +44,9 @@ extern MapNode *map_find(const Map *map, uint64_t hash, const void *key);
 extern void map_insert(Map *map, MapNode *node, uint64_t hash);
 extern void map_remove(Map *map, MapNode *node);
 /*
- * Walk all entries in no particular order: pass NULL first; NULL at the end.  To remove entries on the way, ask for the next one
- * before removing (do not insert meanwhile).  Taking map_next(map, NULL) and removing it until the map is empty is
- * linear too.
+ * Walk all entries in no particular order: pass NULL first; NULL at the end.  To remove entries on the way, ask
+ * for the next one before removing (do not insert meanwhile).  Taking map_next(map, NULL) and removing it until
+ * the map is empty is linear too.
  */
 extern MapNode *map_next(const Map *map, const MapNode *previous);
 

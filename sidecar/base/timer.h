@@ -1,10 +1,10 @@
 /*
  * timer.h: exact timers, kept in an intrusive pairing heap.
  *
- * A Timer is embedded in the object it belongs to, so arming cannot fail.  Arming is O(1), disarming and firing are
- * O(log n) amortised.  A zeroed Timer with `fire` set is disarmed, a zeroed TimerQueue is empty.  Timers of the
- * same instant fire in no particular order.  The queue knows no clock: the owner asks
- * timer_next() how long to sleep and calls timer_run(now).
+ * A Timer is embedded in the object it belongs to, so arming cannot fail.  Arming is O(1), disarming and firing
+ * are O(log n) amortised.  A zeroed Timer with `fire` set is disarmed, a zeroed TimerQueue is empty.  Timers of
+ * the same instant fire in no particular order.  The queue knows no clock: the owner asks timer_next() how long
+ * to sleep and calls timer_run(now).
  */
 #ifndef PGWEIR_BASE_TIMER_H
 #define PGWEIR_BASE_TIMER_H
@@ -38,8 +38,8 @@ extern void timer_disarm(TimerQueue *queue, Timer *timer);
 /* The earliest armed instant, or DEADLINE_NONE. */
 extern deadline_t timer_next(const TimerQueue *queue);
 /*
- * Fire everything due at `now`, each timer disarmed before its callback; callbacks may arm, disarm and free any timer.  What a
- * callback arms for an instant <= now is moved to now + 1 and so waits for the next run.
+ * Fire everything due at `now`, each timer disarmed before its callback; callbacks may arm, disarm and free any
+ * timer.  What a callback arms for an instant <= now is moved to now + 1 and so waits for the next run.
  */
 extern void timer_run(TimerQueue *queue, usec_t now);
 

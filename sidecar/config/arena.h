@@ -1,8 +1,9 @@
 /*
  * arena.h: memory that is released all at once.
  *
- * Everything a configuration points at lives in its arena, so that freeing it is one call and nothing in it has an
- * owner of its own.  Released memory is wiped, since passwords live here too.  No locking: one thread at a time.
+ * Everything a configuration points at lives in its arena, so that freeing it is one call and nothing in it
+ * has an owner of its own.  Released memory is wiped, since passwords live here too.  No locking: one thread
+ * at a time.
  */
 #ifndef PGWEIR_CONFIG_ARENA_H
 #define PGWEIR_CONFIG_ARENA_H

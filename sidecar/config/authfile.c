@@ -22,7 +22,8 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
 }
 
-/* *cursor stands on a double quote: resolve the text in place, move behind the closing quote.  NULL if there is none. */
+/* *cursor stands on a double quote: resolve the text in place, move behind the closing quote.  NULL if there
+ * is none. */
 static char *
 cut_quoted(char **cursor)
 {
@@ -64,8 +65,9 @@ check_secret(AuthReader *reader, const FilePlace *place, const char *secret)
 	if (*secret != '\0')
 		reader->has_secret = true;
 	if (strncmp(secret, scram, sizeof(scram) - 1) == 0 && !looks_like_scram(secret + sizeof(scram) - 1))
-		problems_add(reader->problems, PROBLEM_WARNING, place,
-					 "the secret begins like a SCRAM verifier but is none, and will be taken for a plain password");
+		problems_add(
+			reader->problems, PROBLEM_WARNING, place,
+			"the secret begins like a SCRAM verifier but is none, and will be taken for a plain password");
 }
 
 static void
@@ -76,7 +78,8 @@ set_secret(AuthReader *reader, const FilePlace *place, const char *name, const c
 	char *copy = arena_strdup(reader->arena, secret);
 
 	if (user != NULL && user->secret != NULL)
-		problems_add(reader->problems, PROBLEM_WARNING, place, "user \"%s\" appears again; this line counts", name);
+		problems_add(reader->problems, PROBLEM_WARNING, place, "user \"%s\" appears again; this line counts",
+					 name);
 	if (user == NULL)
 		user = config_new_user(reader->settings, reader->arena, name);
 	if (user == NULL || copy == NULL)
@@ -102,7 +105,8 @@ read_line(AuthReader *reader, const FilePlace *place, char *line)
 		line++;
 	secret = name != NULL && *line == '"' ? cut_quoted(&line) : NULL;
 	if (secret == NULL)
-		problems_add(reader->problems, PROBLEM_ERROR, place, "broken auth file: expected \"user\" \"secret\"");
+		problems_add(reader->problems, PROBLEM_ERROR, place,
+					 "broken auth file: expected \"user\" \"secret\"");
 	else if (*name == '\0')
 		problems_add(reader->problems, PROBLEM_ERROR, place, "broken auth file: the user name is empty");
 	else
@@ -140,7 +144,8 @@ authfile_read(const char *path, Settings *settings, Arena *arena, ConfigProblems
 	place.line = 0;
 	if (reader.has_secret && (file.mode & S_IRWXO) != 0)
 		problems_add(problems, PROBLEM_WARNING, &place,
-					 "every user of this machine can read the secrets in the auth file (mode %04o); chmod 0640 would do",
+					 "every user of this machine can read the secrets in the auth file (mode %04o); chmod "
+					 "0640 would do",
 					 (unsigned int) file.mode);
 	file_text_free(&file);
 }

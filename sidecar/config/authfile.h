@@ -15,8 +15,9 @@
 #include "session/options.h"
 
 /*
- * Read the file and set the secret of each user named in it: users that settings already has get theirs, others are
- * added (allocated in the arena).  Mistakes go to problems with file and line, never with a part of the line.
+ * Read the file and set the secret of each user named in it: users that settings already has get theirs,
+ * others are added (allocated in the arena).  Mistakes go to problems with file and line, never with a part
+ * of the line.
  */
 extern void authfile_read(const char *path, Settings *settings, Arena *arena, ConfigProblems *problems);
 

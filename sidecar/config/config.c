@@ -61,6 +61,8 @@ config_free(Config *config)
 	if (config == NULL)
 		return;
 	map_free(&config->settings->users);
+	net_tls_context_unref(config->settings->client_tls_context);
+	net_tls_context_unref(config->settings->server_tls_context);
 	arena_free(&config->_arena);
 	free(config);
 }
@@ -140,8 +142,9 @@ keep_fixed_keys(Config *fresh, const Config *running, ConfigProblems *problems)
 
 		if (row->reloadable || value_equal(row, to, from))
 			continue;
-		problems_add(problems, PROBLEM_NOTE, NULL, "%s = %s takes effect after a restart; %s stays in use", row->name,
-					 shown_value(row, fresh, asked, sizeof(asked)), shown_value(row, running, kept, sizeof(kept)));
+		problems_add(problems, PROBLEM_NOTE, NULL, "%s = %s takes effect after a restart; %s stays in use",
+					 row->name, shown_value(row, fresh, asked, sizeof(asked)),
+					 shown_value(row, running, kept, sizeof(kept)));
 		if (!value_copy(row, to, from, &fresh->_arena))
 			problems_add(problems, PROBLEM_ERROR, NULL, "out of memory");
 	}
@@ -184,7 +187,8 @@ note_changes(const Config *running, const Config *fresh, ConfigProblems *problem
 
 		if (!value_equal(row, config_home(running, row), config_home(fresh, row)))
 			problems_add(problems, PROBLEM_NOTE, NULL, "%s changed from %s to %s", row->name,
-						 shown_value(row, running, before, sizeof(before)), shown_value(row, fresh, after, sizeof(after)));
+						 shown_value(row, running, before, sizeof(before)),
+						 shown_value(row, fresh, after, sizeof(after)));
 	}
 	note_changed_databases(running->settings, fresh->settings, problems);
 }
@@ -277,6 +281,8 @@ config_copy(const Config *config)
 	arena = &copy->_arena;
 	*copy->settings = *config->settings;
 	settings_init_users(copy->settings);
+	(void) net_tls_context_ref(copy->settings->client_tls_context);
+	(void) net_tls_context_ref(copy->settings->server_tls_context);
 	copy->process = config->process;
 	copy->overrides = config->overrides;
 	copy->overrides.user = arena_strdup(arena, config->overrides.user);
@@ -285,7 +291,8 @@ config_copy(const Config *config)
 	for (const ConfigRow *row = config_table(); row->name != NULL; row++)
 		if (!value_copy(row, config_home(copy, row), config_home(config, row), arena))
 			goto fail;
-	if (!copy_databases(copy->settings, config->settings, arena) || !copy_users(copy->settings, config->settings, arena))
+	if (!copy_databases(copy->settings, config->settings, arena) ||
+		!copy_users(copy->settings, config->settings, arena))
 		goto fail;
 	return copy;
 
@@ -300,7 +307,8 @@ change_auth_file(Config *config, ConfigProblems *problems)
 {
 	Settings *settings = config->settings;
 
-	for (MapNode *node = map_next(&settings->users, NULL); node != NULL; node = map_next(&settings->users, node))
+	for (MapNode *node = map_next(&settings->users, NULL); node != NULL;
+		 node = map_next(&settings->users, node))
 		CONTAINER_OF(node, UserSpec, node)->secret = NULL;
 	if (config->process.auth_file[0] != '\0')
 		authfile_read(config->process.auth_file, settings, &config->_arena, problems);
@@ -318,8 +326,9 @@ config_set(const Config *running, const char *key, const char *value, char *erro
 	{
 		const char *nearest = row_nearest(config_table(), key);
 
-		snprintf(error, error_size, "%.100s: unknown key%s%s%s", key, nearest != NULL ? "; did you mean " : "",
-				 nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+		snprintf(error, error_size, "%.100s: unknown key%s%s%s", key,
+				 nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "",
+				 nearest != NULL ? "?" : "");
 		return NULL;
 	}
 	copy = config_copy(running);
@@ -338,6 +347,7 @@ config_set(const Config *running, const char *key, const char *value, char *erro
 	}
 	if (strcmp(key, "auth_file") == 0)
 		change_auth_file(copy, &problems);
+	config_forget_tls(copy, key);
 	copy = config_finish(copy, NULL, 0, &problems);
 	if (copy == NULL)
 		snprintf(error, error_size, "%s", problems_first_error(&problems));
@@ -378,7 +388,8 @@ config_check(const char *path, FILE *out)
 	if (usable)
 		fprintf(out, "%s can be used\n", path);
 	else
-		fprintf(out, "%s cannot be used: %d error%s\n", path, problems.errors, problems.errors == 1 ? "" : "s");
+		fprintf(out, "%s cannot be used: %d error%s\n", path, problems.errors,
+				problems.errors == 1 ? "" : "s");
 	problems_free(&problems);
 	config_free(config);
 	return usable;

@@ -1,8 +1,8 @@
 /*
  * config.h: one complete configuration: what the files and the command line say, checked.
  *
- * A Config is built as a whole or not at all, and does not change afterwards: RELOAD and SET make another one.  So a bad
- * file leaves the old one in use, untouched.  How a caller changes over:
+ * A Config is built as a whole or not at all, and does not change afterwards: RELOAD and SET make another
+ * one.  So a bad file leaves the old one in use, untouched.  How a caller changes over:
  *
  *     Config *fresh = config_reload(running, &problems);
  *     ... log the problems ...
@@ -44,7 +44,7 @@ typedef struct ProcessOptions
 	int verbose;
 	/* the process; fixed at the start */
 	const char *pidfile; /* "" = none */
-	const char *user;	 /* to switch to when started as root, or NULL */
+	const char *user;    /* to switch to when started as root, or NULL */
 	/* files */
 	const char *auth_file; /* or NULL; already read into Settings.users */
 	const char *conffile;  /* what config_reload reads; never NULL */
@@ -52,15 +52,13 @@ typedef struct ProcessOptions
 	const char *job_name;
 	int pkt_buf;
 	int sbuf_loopcnt;
-	int client_tls_sslmode; /* always disable in this version */
-	int server_tls_sslmode; /* disable, allow, prefer: no TLS in this version */
 } ProcessOptions;
 
 /* What the command line says; it beats the files, also after a reload. */
 typedef struct ConfigOverrides
 {
 	const char *user; /* -u NAME, or NULL */
-	int verbose;	  /* number of -v: the least value of `verbose` */
+	int verbose;      /* number of -v: the least value of `verbose` */
 } ConfigOverrides;
 
 typedef struct Config
@@ -72,20 +70,22 @@ typedef struct Config
 } Config;
 
 /*
- * Load a file with all it includes, and the auth file.  NULL if there is any error; problems (which the caller has zeroed and frees)
- * holds all errors, and also the warnings of a configuration that is fine.
+ * Load a file with all it includes, and the auth file.  NULL if there is any error; problems (which the
+ * caller has zeroed and frees) holds all errors, and also the warnings of a configuration that is fine.
  * overrides may be NULL.
  */
-extern Config *config_load(const char *path, const ConfigOverrides *overrides, ConfigProblems *problems) MUST_CHECK;
+extern Config *config_load(const char *path, const ConfigOverrides *overrides,
+						   ConfigProblems *problems) MUST_CHECK;
 /*
- * Load running->process.conffile again.  Keys that cannot change while running keep their values, with a note; so does each changed
- * key get one ("query_timeout changed from 0 to 5").  running is not touched.
+ * Load running->process.conffile again.  Keys that cannot change while running keep their values, with a
+ * note; so does each changed key get one ("query_timeout changed from 0 to 5").  running is not touched.
  */
 extern Config *config_reload(const Config *running, ConfigProblems *problems) MUST_CHECK;
 /*
- * The console's SET: a copy of running with one key changed, which lasts until the next reload; the caller applies it and frees
- * the old one, as after a reload.  NULL with a text in error if the key is unknown or the value refused.  A key that cannot change
- * while running is accepted and ignored, as PgBouncer does: the result is then an equal copy.
+ * The console's SET: a copy of running with one key changed, which lasts until the next reload; the caller
+ * applies it and frees the old one, as after a reload.  NULL with a text in error if the key is unknown or
+ * the value refused.  A key that cannot change while running is accepted and ignored, as PgBouncer does: the
+ * result is then an equal copy.
  */
 extern Config *config_set(const Config *running, const char *key, const char *value, char *error,
 						  size_t error_size) MUST_CHECK;
@@ -95,7 +95,7 @@ extern void config_free(Config *config);
 typedef struct ConfigShown
 {
 	const char *key;
-	const char *value;	 /* NULL = unset */
+	const char *value;   /* NULL = unset */
 	const char *initial; /* the default, as written in a file; NULL = unset */
 	bool changeable;
 	char _text[CONFIG_VALUE_TEXT];
@@ -104,11 +104,13 @@ typedef struct ConfigShown
 /* Row number i = 0, 1, ... in the order of SHOW CONFIG; false behind the last. */
 extern bool config_show(const Config *config, int i, ConfigShown *out);
 
-/* `pgweir --check FILE`: print every problem, one a line, then a closing line; true if the file can be used. */
+/* `pgweir --check FILE`: print every problem, one a line, then a closing line; true if the file can be used.
+ */
 extern bool config_check(const char *path, FILE *out);
 /*
- * `pgweir --list-settings`: one line a key, fields separated by tabs: section, key, type, default, reload (yes/no),
- * effect (yes, or no when only the default is accepted), help.  The man page and the sample file are checked against it.
+ * `pgweir --list-settings`: one line a key, fields separated by tabs: section, key, type, default, reload
+ * (yes/no), effect (yes, or no when only the default is accepted), help.  The man page and the sample file
+ * are checked against it.
  */
 extern void config_list(FILE *out);
 

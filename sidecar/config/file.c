@@ -67,7 +67,8 @@ file_text_read(const char *path, FileText *out, const char **why)
 		*why = strerror(errno);
 		goto fail;
 	}
-	/* twice the hint is allocated at once, so that a file of a known size is never moved (its copies would stay in memory) */
+	/* twice the hint is allocated at once, so that a file of a known size is never moved (its copies would
+	 * stay in memory) */
 	hint = st.st_size > 0 && (size_t) st.st_size < CONFIG_FILE_MAX_BYTES ? (size_t) st.st_size : 2048;
 	if (!read_all(fd, &file, hint, why))
 		goto fail;

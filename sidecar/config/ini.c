@@ -13,7 +13,7 @@ typedef struct IniReader
 	const IniHandler *handler;
 	ConfigProblems *problems;
 	char *section; /* owned; NULL before the first header */
-	int depth;	   /* files open around the current one, itself included */
+	int depth;     /* files open around the current one, itself included */
 } IniReader;
 
 static void read_one(IniReader *reader, const char *path, const FilePlace *included_at);
@@ -52,8 +52,8 @@ trim_end(char *s)
 }
 
 /*
- * *cursor stands on a quote: resolve the quoted text in place (a doubled quote is one) and move behind the closing quote.
- * NULL if there is none.
+ * *cursor stands on a quote: resolve the quoted text in place (a doubled quote is one) and move behind the
+ * closing quote. NULL if there is none.
  */
 static char *
 cut_quoted(char **cursor)
@@ -109,7 +109,8 @@ read_pair(IniReader *reader, const FilePlace *place, char *line)
 		key = cut_quoted(&key_end);
 		if (key == NULL)
 		{
-			problems_add(reader->problems, PROBLEM_ERROR, place, "syntax error: the quoted key has no closing quote");
+			problems_add(reader->problems, PROBLEM_ERROR, place,
+						 "syntax error: the quoted key has no closing quote");
 			return;
 		}
 	}
@@ -139,7 +140,8 @@ read_include(IniReader *reader, const FilePlace *place, char *line)
 	if (strncmp(line, "%include", strlen("%include")) != 0 || path == p || *path == '\0')
 		problems_add(reader->problems, PROBLEM_ERROR, place, "syntax error: expected %%include FILE");
 	else if (reader->depth >= INI_MAX_DEPTH)
-		problems_add(reader->problems, PROBLEM_ERROR, place, "%%include is nested more than %d files deep", INI_MAX_DEPTH);
+		problems_add(reader->problems, PROBLEM_ERROR, place, "%%include is nested more than %d files deep",
+					 INI_MAX_DEPTH);
 	else
 		read_one(reader, path, place);
 }
@@ -163,7 +165,8 @@ read_line(IniReader *reader, const FilePlace *place, char *line)
 		close = strchr(line, ']');
 		if (close == NULL)
 		{
-			problems_add(reader->problems, PROBLEM_ERROR, place, "syntax error: the section header has no closing bracket");
+			problems_add(reader->problems, PROBLEM_ERROR, place,
+						 "syntax error: the section header has no closing bracket");
 			return;
 		}
 		*close = '\0';
@@ -188,8 +191,8 @@ read_one(IniReader *reader, const char *path, const FilePlace *included_at)
 	if (!file_text_read(path, &file, &why))
 	{
 		if (included_at != NULL)
-			problems_add(reader->problems, PROBLEM_ERROR, included_at, "could not read included file \"%s\": %s", path,
-						 why);
+			problems_add(reader->problems, PROBLEM_ERROR, included_at,
+						 "could not read included file \"%s\": %s", path, why);
 		else
 			problems_add(reader->problems, PROBLEM_ERROR, &whole, "could not read the file: %s", why);
 		return;

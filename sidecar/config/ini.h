@@ -18,17 +18,19 @@
 
 #define INI_MAX_DEPTH 10
 
-/* Called in file order.  The strings live for the time of the call.  section is NULL before the first header. */
+/* Called in file order.  The strings live for the time of the call.  section is NULL before the first header.
+ */
 typedef struct IniHandler
 {
 	void *arg;
 	void (*on_section)(void *arg, const FilePlace *place, const char *section);
-	void (*on_value)(void *arg, const FilePlace *place, const char *section, const char *key, const char *value);
+	void (*on_value)(void *arg, const FilePlace *place, const char *section, const char *key,
+					 const char *value);
 } IniHandler;
 
 /*
- * Read a file and what it includes.  Syntax errors and unreadable files go to problems; reading goes on behind them, so
- * that all are found.  A text never holds the line itself: it may be a password.
+ * Read a file and what it includes.  Syntax errors and unreadable files go to problems; reading goes on
+ * behind them, so that all are found.  A text never holds the line itself: it may be a password.
  */
 extern void ini_read(const char *path, const IniHandler *handler, ConfigProblems *problems);
 
@@ -40,8 +42,9 @@ typedef struct ConnectionParam
 } ConnectionParam;
 
 /*
- * Cut the next key=value from *cursor, in place (the string is overwritten, quotes are resolved).  Returns 1 with *out, 0 at
- * the end of the string, -1 on a syntax error with a static description in *error.  An empty value is a syntax error.
+ * Cut the next key=value from *cursor, in place (the string is overwritten, quotes are resolved).  Returns 1
+ * with *out, 0 at the end of the string, -1 on a syntax error with a static description in *error.  An empty
+ * value is a syntax error.
  */
 extern int connection_string_next(char **cursor, ConnectionParam *out, const char **error);
 

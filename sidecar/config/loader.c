@@ -1,10 +1,10 @@
 /*
  * loader.c: what the sections mean: [pgbouncer] and [pgweir], [databases], [users], [peers].
  *
- * Repeated sections, as tools that append to a file depend on them: [databases] and [users] add up, and an entry given
- * again replaces the former.  A further [pgbouncer] header puts the keys set under a former one back to their
- * defaults, except those whose default is unset.  [pgweir] is the same section for people who keep our keys apart:
- * its header resets nothing, and what is set under it stays.
+ * Repeated sections, as tools that append to a file depend on them: [databases] and [users] add up, and an
+ * entry given again replaces the former.  A further [pgbouncer] header puts the keys set under a former one
+ * back to their defaults, except those whose default is unset.  [pgweir] is the same section for people who
+ * keep our keys apart: its header resets nothing, and what is set under it stays.
  */
 #include "config/loader.h"
 
@@ -36,17 +36,17 @@ typedef struct Loader
 	Config *config;
 	ConfigProblems *problems;
 	Section section;
-	bool main_seen;		 /* [pgbouncer] or [pgweir] was there */
-	bool *set_here;		 /* owned; row i was set under [pgbouncer] */
+	bool main_seen;         /* [pgbouncer] or [pgweir] was there */
+	bool *set_here;         /* owned; row i was set under [pgbouncer] */
 	DatabaseSpec *template; /* in the arena, or NULL */
-	Entry *entries;		 /* owned */
+	Entry *entries;         /* owned */
 	int entry_count;
 	int entry_capacity;
 } Loader;
 
 static const char *const section_names[] = {
 	[SECTION_PGBOUNCER] = "pgbouncer", [SECTION_PGWEIR] = "pgweir", [SECTION_DATABASES] = "databases",
-	[SECTION_USERS] = "users",		   [SECTION_PEERS] = "peers",
+	[SECTION_USERS] = "users",         [SECTION_PEERS] = "peers",
 };
 
 static void
@@ -79,12 +79,17 @@ start_over(Loader *loader, const FilePlace *place)
 					 lost == 1 ? "" : "s");
 }
 
-/* May the value of this type stand in a message?  Free text may hold a secret. */
+/*
+ * May the value stand in a message?  Free text may hold a secret, and so may what follows a forgotten blank
+ * (port=5432password=...): only a short word of a type that has no secrets is shown.
+ */
 static bool
 may_show(const ConfigRow *row, const char *value)
 {
-	return !row->secret && row->type != CONFIG_STRING && row->type != CONFIG_LIST && row->type != CONFIG_FILE &&
-		   strlen(value) <= 60;
+	static const char harmless[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._% ";
+
+	return !row->secret && row->type != CONFIG_STRING && row->type != CONFIG_LIST &&
+		   row->type != CONFIG_FILE && strlen(value) <= 40 && strspn(value, harmless) == strlen(value);
 }
 
 static void
@@ -98,9 +103,9 @@ set_key(Loader *loader, const FilePlace *place, const char *key, const char *val
 	if (row == NULL)
 	{
 		nearest = row_nearest(rows, key);
-		problems_add(loader->problems, PROBLEM_ERROR, place, nearest != NULL ? "%s: unknown key; did you mean %s?"
-																			 : "%s: unknown key%s",
-					 key, nearest != NULL ? nearest : "");
+		problems_add(loader->problems, PROBLEM_ERROR, place,
+					 nearest != NULL ? "%s: unknown key; did you mean %s?" : "%s: unknown key%s", key,
+					 nearest != NULL ? nearest : "");
 		return;
 	}
 	if (!value_parse(row, config_home(loader->config, row), value, &loader->config->_arena, why, sizeof(why)))
@@ -145,30 +150,33 @@ read_entry(Loader *loader, const FilePlace *place, const char *name, const char 
 		{
 			/* the rest of a password with a blank in it looks like a key */
 			problems_add(loader->problems, PROBLEM_ERROR, place,
-						 "[%s] %s: unrecognized %s parameter behind a password or query; quote a value with blanks: '...'",
+						 "[%s] %s: unrecognized %s parameter behind a password or query; quote a value with "
+						 "blanks: '...'",
 						 section, name, kind);
 			break;
 		}
 		if (row == NULL)
 		{
 			nearest = row_nearest(rows, param.key);
-			problems_add(loader->problems, PROBLEM_ERROR, place, "[%s] %s: unrecognized %s parameter: %s%s%s%s", section,
-						 name, kind, param.key, nearest != NULL ? "; did you mean " : "",
-						 nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+			problems_add(loader->problems, PROBLEM_ERROR, place,
+						 "[%s] %s: unrecognized %s parameter: %s%s%s%s", section, name, kind, param.key,
+						 nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "",
+						 nearest != NULL ? "?" : "");
 			continue;
 		}
 		after_secret = row->secret;
 		if (value_parse(row, spec, param.value, &loader->config->_arena, why, sizeof(why)))
 			continue;
 		if (may_show(row, param.value))
-			problems_add(loader->problems, PROBLEM_ERROR, place, "[%s] %s: %s = %s: %s", section, name, param.key,
-						 param.value, why);
+			problems_add(loader->problems, PROBLEM_ERROR, place, "[%s] %s: %s = %s: %s", section, name,
+						 param.key, param.value, why);
 		else
-			problems_add(loader->problems, PROBLEM_ERROR, place, "[%s] %s: %s: %s", section, name, param.key, why);
+			problems_add(loader->problems, PROBLEM_ERROR, place, "[%s] %s: %s: %s", section, name, param.key,
+						 why);
 	}
 	if (got < 0)
-		problems_add(loader->problems, PROBLEM_ERROR, place, "[%s] %s: syntax error in connection string: %s", section, name,
-					 error);
+		problems_add(loader->problems, PROBLEM_ERROR, place, "[%s] %s: syntax error in connection string: %s",
+					 section, name, error);
 	explicit_bzero(text, strlen(value));
 	free(text);
 }
@@ -274,7 +282,8 @@ static bool
 publish_databases(Loader *loader)
 {
 	Settings *settings = loader->config->settings;
-	DatabaseSpec *databases = arena_alloc(&loader->config->_arena, (size_t) loader->entry_count * sizeof(*databases));
+	DatabaseSpec *databases =
+		arena_alloc(&loader->config->_arena, (size_t) loader->entry_count * sizeof(*databases));
 	int count = 0;
 
 	if (databases == NULL)
@@ -308,8 +317,10 @@ on_section(void *arg, const FilePlace *place, const char *name)
 			loader->section = s;
 
 	if (loader->section == SECTION_UNKNOWN)
-		problems_add(loader->problems, PROBLEM_ERROR, place,
-					 "unknown section [%.60s]: expected [pgbouncer] (or [pgweir]), [databases], [users] or [peers]", name);
+		problems_add(
+			loader->problems, PROBLEM_ERROR, place,
+			"unknown section [%.60s]: expected [pgbouncer] (or [pgweir]), [databases], [users] or [peers]",
+			name);
 	if (loader->section == SECTION_PGBOUNCER)
 		start_over(loader, place);
 	if (loader->section == SECTION_PGBOUNCER || loader->section == SECTION_PGWEIR)

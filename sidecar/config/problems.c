@@ -1,5 +1,6 @@
 /*
- * problems.c: the growing list of problems.  When memory runs out a text is lost, but never the count of errors.
+ * problems.c: the growing list of problems.  When memory runs out a text is lost, but never the count of
+ * errors.
  */
 #include "config/problems.h"
 

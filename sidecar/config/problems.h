@@ -1,8 +1,8 @@
 /*
  * problems.h: what is wrong, or worth saying, about a configuration.
  *
- * Loading does not stop at the first mistake: it collects all of them, so that `pgweir --check` can list them and a
- * person can repair a file in one go.  A text names file, line and key, and never holds a secret.
+ * Loading does not stop at the first mistake: it collects all of them, so that `pgweir --check` can list them
+ * and a person can repair a file in one go.  A text names file, line and key, and never holds a secret.
  */
 #ifndef PGWEIR_CONFIG_PROBLEMS_H
 #define PGWEIR_CONFIG_PROBLEMS_H
@@ -13,9 +13,9 @@
 
 typedef enum ProblemLevel
 {
-	PROBLEM_ERROR,	 /* the configuration cannot be used */
+	PROBLEM_ERROR,   /* the configuration cannot be used */
 	PROBLEM_WARNING, /* usable, and probably not what was meant */
-	PROBLEM_NOTE	 /* a fact for the log: what changed, what waits for a restart */
+	PROBLEM_NOTE     /* a fact for the log: what changed, what waits for a restart */
 } ProblemLevel;
 
 /* Where in a file; file == NULL means no place in particular, line == 0 the file as a whole. */
@@ -43,8 +43,8 @@ typedef struct ConfigProblems
 /* More than this many are counted but not kept. */
 #define CONFIG_PROBLEMS_MAX 200
 
-extern void problems_add(ConfigProblems *problems, ProblemLevel level, const FilePlace *place, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+extern void problems_add(ConfigProblems *problems, ProblemLevel level, const FilePlace *place,
+						 const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The text of the first error; "" when there is none. */
 extern const char *problems_first_error(const ConfigProblems *problems);
 /* Release the texts; empty and usable again. */

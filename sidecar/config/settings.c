@@ -1,8 +1,9 @@
 /*
- * settings.c: the tables of keys.  A row's help is one sentence for the man page; what is said here is not said elsewhere.
+ * settings.c: the tables of keys.  A row's help is one sentence for the man page; what is said here is not
+ * said elsewhere.
  *
- * A row with home HOME_NONE is a key of PgBouncer that has no effect in this version: only its default is accepted, so
- * that nobody believes to have switched something on.
+ * A row with home HOME_NONE is a key of PgBouncer that has no effect in this version: only its default is
+ * accepted, so that nobody believes to have switched something on.
  */
 #include "config/settings.h"
 
@@ -14,22 +15,35 @@
 #define NO false
 
 /* SETTING(key, type, field, default, reloadable, help, further fields of the row...) */
-#define SETTING(key_, type_, field_, initial_, reload_, help_, ...)                                                 \
-	{.name = #key_, .type = CONFIG_##type_, .home = HOME_SETTINGS, .offset = offsetof(Settings, field_),            \
-	 .initial = initial_, .reloadable = reload_, .help = help_, __VA_ARGS__}
-#define PROCESS(key_, type_, field_, initial_, reload_, help_, ...)                                                 \
-	{.name = #key_, .type = CONFIG_##type_, .home = HOME_PROCESS, .offset = offsetof(ProcessOptions, field_),       \
-	 .initial = initial_, .reloadable = reload_, .help = help_, __VA_ARGS__}
-#define UNSUPPORTED(key_, type_, initial_, reload_, help_)                                                          \
-	{.name = #key_, .type = CONFIG_##type_, .home = HOME_NONE, .initial = initial_, .reloadable = reload_, .help = help_}
-#define DATABASE(key_, type_, field_, initial_, help_, ...)                                                         \
-	{.name = #key_, .type = CONFIG_##type_, .home = HOME_DATABASE, .offset = offsetof(DatabaseSpec, field_),        \
-	 .initial = initial_, .reloadable = true, .help = help_, __VA_ARGS__}
-#define USER(key_, type_, field_, help_, ...)                                                                       \
-	{.name = #key_, .type = CONFIG_##type_, .home = HOME_USER, .offset = offsetof(UserSpec, field_), .initial = NULL, \
-	 .reloadable = true, .help = help_, __VA_ARGS__}
+#define SETTING(key_, type_, field_, initial_, reload_, help_, ...)                                          \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_SETTINGS, .offset = offsetof(Settings, field_),  \
+		.initial = initial_, .reloadable = reload_, .help = help_, __VA_ARGS__                               \
+	}
+#define PROCESS(key_, type_, field_, initial_, reload_, help_, ...)                                          \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_PROCESS,                                         \
+		.offset = offsetof(ProcessOptions, field_), .initial = initial_, .reloadable = reload_,              \
+		.help = help_, __VA_ARGS__                                                                           \
+	}
+#define UNSUPPORTED(key_, type_, initial_, reload_, help_)                                                   \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_NONE, .initial = initial_,                       \
+		.reloadable = reload_, .help = help_                                                                 \
+	}
+#define DATABASE(key_, type_, field_, initial_, help_, ...)                                                  \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_DATABASE,                                        \
+		.offset = offsetof(DatabaseSpec, field_), .initial = initial_, .reloadable = true, .help = help_,    \
+		__VA_ARGS__                                                                                          \
+	}
+#define USER(key_, type_, field_, help_, ...)                                                                \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_USER, .offset = offsetof(UserSpec, field_),      \
+		.initial = NULL, .reloadable = true, .help = help_, __VA_ARGS__                                      \
+	}
 #define OURS .ours = true
-#define COUNT .max = INT_MAX   /* 0 or more */
+#define COUNT .max = INT_MAX             /* 0 or more */
 #define SIGNED .min = -1, .max = INT_MAX /* -1 in an entry: as if absent */
 
 static const ConfigChoice auth_types[] = {
@@ -52,20 +66,21 @@ static const ConfigChoice pool_modes[] = {
 	{NULL, 0, false},
 };
 
-static const ConfigChoice client_sslmodes[] = {
-	{"disable", 0, false},	 {"allow", 1, true},	 {"prefer", 2, true},	   {"require", 3, true},
-	{"verify-ca", 4, true}, {"verify-full", 5, true}, {NULL, 0, false},
-};
-
-static const ConfigChoice server_sslmodes[] = {
-	{"disable", 0, false},	 {"allow", 1, false},	 {"prefer", 2, false},	   {"require", 3, true},
-	{"verify-ca", 4, true}, {"verify-full", 5, true}, {NULL, 0, false},
+static const ConfigChoice sslmodes[] = {
+	{"disable", NET_TLS_DISABLE, false},
+	{"allow", NET_TLS_ALLOW, false},
+	{"prefer", NET_TLS_PREFER, false},
+	{"require", NET_TLS_REQUIRE, false},
+	{"verify-ca", NET_TLS_VERIFY_CA, false},
+	{"verify-full", NET_TLS_VERIFY_FULL, false},
+	{NULL, 0, false},
 };
 
 static const ConfigChoice syslog_facilities[] = {
-	{"auth", 0, false},	  {"authpriv", 0, false}, {"daemon", 0, false}, {"user", 0, false},	  {"local0", 0, false},
-	{"local1", 0, false}, {"local2", 0, false},	  {"local3", 0, false}, {"local4", 0, false}, {"local5", 0, false},
-	{"local6", 0, false}, {"local7", 0, false},	  {NULL, 0, false},
+	{"auth", 0, false},   {"authpriv", 0, false}, {"daemon", 0, false}, {"user", 0, false},
+	{"local0", 0, false}, {"local1", 0, false},   {"local2", 0, false}, {"local3", 0, false},
+	{"local4", 0, false}, {"local5", 0, false},   {"local6", 0, false}, {"local7", 0, false},
+	{NULL, 0, false},
 };
 
 static const ConfigChoice load_balance_choices[] = {
@@ -74,59 +89,80 @@ static const ConfigChoice load_balance_choices[] = {
 	{NULL, 0, false},
 };
 
-static const char default_auth_query[] = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END "
-										 "FROM pg_authid WHERE rolname=$1 AND rolcanlogin";
+static const char default_auth_query[] =
+	"SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END "
+	"FROM pg_authid WHERE rolname=$1 AND rolcanlogin";
 
 static const ConfigRow main_rows[] = {
 	SETTING(admin_users, LIST, admin_users, "", YES, "Users allowed every console command."),
 	SETTING(application_name_add_host, BOOL, application_name_add_host, "0", YES,
 			"Append the client's host and port to application_name at login."),
 	UNSUPPORTED(auth_dbname, STRING, NULL, YES, "Database in which auth_query runs."),
-	PROCESS(auth_file, FILE, auth_file, NULL, YES, "File with users and their secrets; read again on RELOAD."),
+	PROCESS(auth_file, FILE, auth_file, NULL, YES,
+			"File with users and their secrets; read again on RELOAD."),
 	UNSUPPORTED(auth_hba_file, FILE, "", YES, "Rules of who may log in how."),
 	UNSUPPORTED(auth_ident_file, FILE, NULL, YES, "Maps of user names."),
 	UNSUPPORTED(auth_ldap_options, STRING, NULL, YES, "Options of LDAP authentication."),
-	UNSUPPORTED(auth_query, STRING, default_auth_query, YES, "Query for the secret of a user who is not in auth_file."),
+	UNSUPPORTED(auth_query, STRING, default_auth_query, YES,
+				"Query for the secret of a user who is not in auth_file."),
 	SETTING(auth_type, ENUM, auth_type, "md5", YES,
-			"How clients prove who they are: any, trust, plain, md5 or scram-sha-256.", .choices = auth_types),
+			"How clients prove who they are: any, trust, plain, md5 or scram-sha-256.",
+			.choices = auth_types),
 	UNSUPPORTED(auth_user, STRING, NULL, YES, "Role that runs auth_query."),
-	UNSUPPORTED(autodb_idle_timeout, SECONDS, "3600", YES, "Drop databases made on demand after so many seconds unused."),
+	UNSUPPORTED(autodb_idle_timeout, SECONDS, "3600", YES,
+				"Drop databases made on demand after so many seconds unused."),
 	SETTING(cancel_wait_timeout, SECONDS, cancel_wait_timeout_us, "10", YES,
 			"Drop a cancel request that could not be sent within so many seconds; 0 = never."),
 	SETTING(client_idle_timeout, SECONDS, client_idle_timeout_us, "0", YES,
 			"Disconnect clients that are idle without a server for so many seconds; 0 = never."),
 	SETTING(client_login_timeout, SECONDS, client_login_timeout_us, "60", YES,
 			"A login must be finished within so many seconds; 0 = no limit."),
-	UNSUPPORTED(client_tls13_ciphers, STRING, NULL, YES, "TLS 1.3 cipher suites for clients."),
-	UNSUPPORTED(client_tls_ca_file, FILE, "", YES, "Authority that signs client certificates."),
-	UNSUPPORTED(client_tls_cert_file, FILE, "", YES, "Certificate shown to clients."),
-	UNSUPPORTED(client_tls_ciphers, STRING, "default", YES, "TLS ciphers for clients."),
-	UNSUPPORTED(client_tls_dheparams, STRING, "auto", YES, "Diffie-Hellman parameters for clients."),
-	UNSUPPORTED(client_tls_ecdhcurve, STRING, "auto", YES, "Elliptic curve for clients."),
-	UNSUPPORTED(client_tls_key_file, FILE, "", YES, "Key of the certificate shown to clients."),
-	UNSUPPORTED(client_tls_protocols, STRING, "secure", YES, "TLS versions for clients."),
-	PROCESS(client_tls_sslmode, ENUM, client_tls_sslmode, "disable", YES,
-			"TLS from clients: only disable in this version.", .choices = client_sslmodes),
+	SETTING(client_tls13_ciphers, STRING, client_tls.tls13_ciphers, NULL, YES,
+			"TLS 1.3 cipher suites for clients, separated by colons; default: the library's."),
+	SETTING(client_tls_ca_file, FILE, client_tls.ca_file, "", YES,
+			"Authorities that sign client certificates; a certificate that is shown must then be theirs."),
+	SETTING(client_tls_cert_file, FILE, client_tls.cert_file, "", YES,
+			"Certificate shown to clients, PEM, with its chain; read again on RELOAD."),
+	SETTING(client_tls_ciphers, STRING, client_tls.ciphers, "default", YES,
+			"Ciphers for clients up to TLS 1.2: a list of OpenSSL, or default, secure, fast, normal, all."),
+	SETTING(client_tls_dheparams, STRING, client_tls.dheparams, "auto", YES,
+			"Diffie-Hellman parameters for clients: none, auto or legacy."),
+	SETTING(client_tls_ecdhcurve, STRING, client_tls.ecdhcurve, "auto", YES,
+			"Elliptic curves for clients: none, auto, or names separated by colons."),
+	SETTING(client_tls_key_file, FILE, client_tls.key_file, "", YES,
+			"Key of the certificate shown to clients, PEM, without passphrase."),
+	SETTING(client_tls_protocols, STRING, client_tls.protocols, "secure", YES,
+			"TLS versions for clients: tlsv1.0 to tlsv1.3 separated by commas, all, or secure (1.2 and 1.3)."),
+	SETTING(client_tls_sslmode, ENUM, client_tls.mode, "disable", YES,
+			"TLS with clients: disable, allow or prefer (as the client wants), require, verify-ca or "
+			"verify-full (with a certificate of client_tls_ca_file).",
+			.choices = sslmodes),
 	PROCESS(conffile, FILE, conffile, NULL, YES,
 			"The file that the next RELOAD reads; at first the one of the command line."),
 	SETTING(default_pool_size, INT, default_pool_size, "20", YES,
 			"Server connections per pool (database and user); 0 = no limit.", COUNT),
 	SETTING(disable_pqexec, BOOL, disable_pqexec, "0", NO, "Refuse the simple query protocol."),
-	SETTING(dns_max_ttl, SECONDS, dns_max_ttl_us, "15", YES, "Keep an address found by DNS for so many seconds."),
+	SETTING(dns_max_ttl, SECONDS, dns_max_ttl_us, "15", YES,
+			"Keep an address found by DNS for so many seconds."),
 	SETTING(dns_nxdomain_ttl, SECONDS, dns_nxdomain_ttl_us, "15", YES,
 			"Remember for so many seconds that DNS does not know a name."),
-	UNSUPPORTED(dns_zone_check_period, SECONDS, "0", YES, "Look for changed DNS zones every so many seconds."),
+	UNSUPPORTED(dns_zone_check_period, SECONDS, "0", YES,
+				"Look for changed DNS zones every so many seconds."),
 	SETTING(idle_transaction_timeout, SECONDS, idle_transaction_timeout_us, "0", YES,
 			"Disconnect clients that are idle in a transaction for so many seconds; 0 = never."),
 	SETTING(ignore_startup_parameters, LIST, ignore_startup_parameters, "", YES,
 			"Startup parameters of clients to accept and drop."),
-	PROCESS(job_name, STRING, job_name, "pgbouncer", NO, "Accepted without effect: a service name on Windows."),
-	PROCESS(listen_addr, LIST, listen_addr, "", NO, "TCP addresses to listen on; * = all, empty = Unix socket only."),
-	PROCESS(listen_backlog, INT, listen_backlog, "128", NO, "Connections the system may hold before they are accepted.",
-			COUNT),
-	PROCESS(listen_port, PORT, listen_port, "6432", NO, "Port to listen on, also in the name of the Unix socket."),
+	PROCESS(job_name, STRING, job_name, "pgbouncer", NO,
+			"Accepted without effect: a service name on Windows."),
+	PROCESS(listen_addr, LIST, listen_addr, "", NO,
+			"TCP addresses to listen on; * = all, empty = Unix socket only."),
+	PROCESS(listen_backlog, INT, listen_backlog, "128", NO,
+			"Connections the system may hold before they are accepted.", COUNT),
+	PROCESS(listen_port, PORT, listen_port, "6432", NO,
+			"Port to listen on, also in the name of the Unix socket."),
 	SETTING(log_connections, BOOL, log_connections, "1", YES, "Log each login."),
-	SETTING(log_disconnections, BOOL, log_disconnections, "1", YES, "Log each disconnection with its reason."),
+	SETTING(log_disconnections, BOOL, log_disconnections, "1", YES,
+			"Log each disconnection with its reason."),
 	SETTING(log_pooler_errors, BOOL, log_pooler_errors, "1", YES, "Log the errors sent to clients."),
 	SETTING(log_stats, BOOL, log_stats, "1", YES, "Log a line of statistics every stats_period."),
 	PROCESS(logfile, FILE, logfile, "", YES, "Log file, opened again on RELOAD; empty = none."),
@@ -134,37 +170,44 @@ static const ConfigRow main_rows[] = {
 	SETTING(max_client_conn, INT, max_client_conn, "100", YES, "Client connections allowed.", COUNT),
 	SETTING(max_db_client_connections, INT, max_db_client_connections, "0", YES,
 			"Client connections per database; 0 = no limit.", COUNT),
-	SETTING(max_db_connections, INT, max_db_connections, "0", YES, "Server connections per database; 0 = no limit.", COUNT),
-	SETTING(max_packet_size, UINT, max_packet_size, "2147483647", YES, "Largest protocol message, in bytes.", .min = 1,
-			.max = UINT32_MAX),
-	SETTING(max_prepared_statements, INT, max_prepared_statements, "200", YES,
-			"Named prepared statements kept per server connection in transaction and statement mode; 0 = off.", COUNT),
+	SETTING(max_db_connections, INT, max_db_connections, "0", YES,
+			"Server connections per database; 0 = no limit.", COUNT),
+	SETTING(max_packet_size, UINT, max_packet_size, "2147483647", YES, "Largest protocol message, in bytes.",
+			.min = 1, .max = UINT32_MAX),
+	SETTING(
+		max_prepared_statements, INT, max_prepared_statements, "200", YES,
+		"Named prepared statements kept per server connection in transaction and statement mode; 0 = off.",
+		COUNT),
 	SETTING(max_user_client_connections, INT, max_user_client_connections, "0", YES,
 			"Client connections per user; 0 = no limit.", COUNT),
-	SETTING(max_user_connections, INT, max_user_connections, "0", YES, "Server connections per user; 0 = no limit.",
+	SETTING(max_user_connections, INT, max_user_connections, "0", YES,
+			"Server connections per user; 0 = no limit.", COUNT),
+	SETTING(min_pool_size, INT, min_pool_size, "0", YES, "Server connections to keep open per pool in use.",
 			COUNT),
-	SETTING(min_pool_size, INT, min_pool_size, "0", YES, "Server connections to keep open per pool in use.", COUNT),
 	UNSUPPORTED(peer_id, INT, "0", YES, "Own number in a group of poolers."),
 	PROCESS(pidfile, FILE, pidfile, "", NO, "File for the process id; needed for a daemon."),
-	PROCESS(pkt_buf, INT, pkt_buf, "4096", NO, "Accepted without effect: buffers are sized by need.", .min = 1,
-			.max = INT_MAX),
+	PROCESS(pkt_buf, INT, pkt_buf, "4096", NO, "Accepted without effect: buffers are sized by need.",
+			.min = 1, .max = INT_MAX),
 	SETTING(pool_mode, ENUM, pool_mode, "session", YES,
-			"When a server connection goes back to the pool: session, transaction or statement.", .choices = pool_modes),
+			"When a server connection goes back to the pool: session, transaction or statement.",
+			.choices = pool_modes),
 	UNSUPPORTED(pool_idle_timeout, SECONDS, "0", YES, "Free a pool that is empty for so many seconds."),
-	SETTING(query_timeout, SECONDS, query_timeout_us, "0", YES,
-			"Disconnect clients whose query waits and runs for so many seconds; 0 = never. See query_deadline."),
+	SETTING(
+		query_timeout, SECONDS, query_timeout_us, "0", YES,
+		"Disconnect clients whose query waits and runs for so many seconds; 0 = never. See query_deadline."),
 	SETTING(query_wait_notify, WHOLE, query_wait_notify_us, "5", YES,
 			"Send a notice to clients that wait for a server longer than so many seconds; 0 = never."),
 	SETTING(query_wait_timeout, SECONDS, query_wait_timeout_us, "120", YES,
 			"Disconnect clients that wait for a server for so many seconds; 0 = never."),
-	SETTING(reserve_pool_size, INT, reserve_pool_size, "0", YES, "Further server connections for a pool in need.", COUNT),
+	SETTING(reserve_pool_size, INT, reserve_pool_size, "0", YES,
+			"Further server connections for a pool in need.", COUNT),
 	SETTING(reserve_pool_timeout, SECONDS, reserve_pool_timeout_us, "5", YES,
 			"Use the reserve when a client waits for so many seconds; 0 = never."),
 	UNSUPPORTED(resolv_conf, FILE, "", NO, "Configuration file of the DNS client."),
-	PROCESS(sbuf_loopcnt, INT, sbuf_loopcnt, "5", YES, "Accepted without effect: one read per wake-up and connection.",
-			COUNT),
-	SETTING(scram_iterations, INT, scram_iterations, "4096", YES, "Iterations of SCRAM secrets made from plain passwords.",
-			.min = 1, .max = INT_MAX),
+	PROCESS(sbuf_loopcnt, INT, sbuf_loopcnt, "5", YES,
+			"Accepted without effect: one read per wake-up and connection.", COUNT),
+	SETTING(scram_iterations, INT, scram_iterations, "4096", YES,
+			"Iterations of SCRAM secrets made from plain passwords.", .min = 1, .max = INT_MAX),
 	SETTING(server_check_delay, SECONDS, server_check_delay_us, "30", YES,
 			"Check a server connection before use when it was idle for so many seconds; 0 = always."),
 	SETTING(server_check_query, STRING, server_check_query, "<empty>", YES,
@@ -172,7 +215,8 @@ static const ConfigRow main_rows[] = {
 	SETTING(server_connect_timeout, SECONDS, server_connect_timeout_us, "15", YES,
 			"Connecting and logging in to a server must be finished within so many seconds; 0 = no limit."),
 	SETTING(server_fast_close, BOOL, server_fast_close, "0", YES,
-			"In session mode close servers that must go after the transaction, without waiting for the client to leave."),
+			"In session mode close servers that must go after the transaction, without waiting for the "
+			"client to leave."),
 	SETTING(server_idle_timeout, SECONDS, server_idle_timeout_us, "600", YES,
 			"Close server connections idle for so many seconds; 0 = never."),
 	SETTING(server_lifetime, SECONDS, server_lifetime_us, "3600", YES,
@@ -185,32 +229,42 @@ static const ConfigRow main_rows[] = {
 			"Send server_reset_query in the other pool modes too."),
 	SETTING(server_round_robin, BOOL, server_round_robin, "0", YES,
 			"Use idle servers in turn instead of the most recently used first."),
-	UNSUPPORTED(server_tls13_ciphers, STRING, NULL, YES, "TLS 1.3 cipher suites for servers."),
-	UNSUPPORTED(server_tls_ca_file, FILE, "", YES, "Authority that signs server certificates."),
-	UNSUPPORTED(server_tls_cert_file, FILE, "", YES, "Certificate shown to servers."),
-	UNSUPPORTED(server_tls_ciphers, STRING, "default", YES, "TLS ciphers for servers."),
-	UNSUPPORTED(server_tls_key_file, FILE, "", YES, "Key of the certificate shown to servers."),
-	UNSUPPORTED(server_tls_protocols, STRING, "secure", YES, "TLS versions for servers."),
-	PROCESS(server_tls_sslmode, ENUM, server_tls_sslmode, "prefer", YES,
-			"TLS to servers: disable, allow or prefer; all three mean none in this version.", .choices = server_sslmodes),
+	SETTING(server_tls13_ciphers, STRING, server_tls.tls13_ciphers, NULL, YES,
+			"TLS 1.3 cipher suites for servers, separated by colons; default: the library's."),
+	SETTING(server_tls_ca_file, FILE, server_tls.ca_file, "", YES,
+			"Authorities that sign server certificates; empty = the system's."),
+	SETTING(server_tls_cert_file, FILE, server_tls.cert_file, "", YES,
+			"Certificate shown to servers, PEM; read again on RELOAD."),
+	SETTING(server_tls_ciphers, STRING, server_tls.ciphers, "default", YES,
+			"Ciphers for servers up to TLS 1.2, as for clients."),
+	SETTING(server_tls_key_file, FILE, server_tls.key_file, "", YES,
+			"Key of the certificate shown to servers, PEM, without passphrase."),
+	SETTING(server_tls_protocols, STRING, server_tls.protocols, "secure", YES,
+			"TLS versions for servers, as for clients."),
+	SETTING(server_tls_sslmode, ENUM, server_tls.mode, "prefer", YES,
+			"TLS to servers: disable, allow or prefer (if the server can), require, verify-ca (its "
+			"certificate is checked), verify-full (its name too).",
+			.choices = sslmodes),
 	PROCESS(so_reuseport, BOOL, so_reuseport, "0", NO, "Let several processes listen on the same TCP port."),
-	SETTING(stats_period, WHOLE, stats_period_us, "60", YES, "Averages and the log line cover so many seconds.", .min = 1,
-			.max = INT_MAX),
+	SETTING(stats_period, WHOLE, stats_period_us, "60", YES,
+			"Averages and the log line cover so many seconds.", .min = 1, .max = INT_MAX),
 	SETTING(stats_users, LIST, stats_users, "", YES, "Users allowed to read in the console."),
 	SETTING(suspend_timeout, SECONDS, suspend_timeout_us, "10", YES,
 			"Give up waiting in SUSPEND after so many seconds and disconnect who is not quiet."),
 	PROCESS(syslog, BOOL, syslog, "0", YES, "Log to syslog."),
 	PROCESS(syslog_facility, NAME, syslog_facility, "daemon", YES,
-			"Facility in syslog: auth, authpriv, daemon, user, local0 to local7.", .choices = syslog_facilities),
+			"Facility in syslog: auth, authpriv, daemon, user, local0 to local7.",
+			.choices = syslog_facilities),
 	PROCESS(syslog_ident, STRING, syslog_ident, "pgbouncer", YES, "Name in syslog."),
 	PROCESS(tcp_defer_accept, INT, tcp_defer_accept, "1", YES,
 			"TCP_DEFER_ACCEPT of the listening sockets, in seconds; 0 = off.", COUNT),
 	SETTING(tcp_keepalive, BOOL, socket_options.keepalive, "1", YES, "Probe quiet TCP connections."),
-	SETTING(tcp_keepcnt, INT, socket_options.keepcnt, "0", YES, "Unanswered probes before a connection is lost; 0 = the system's.",
-			COUNT),
-	SETTING(tcp_keepidle, INT, socket_options.keepidle_s, "0", YES, "Seconds of quiet before the first probe; 0 = the system's.",
-			COUNT),
-	SETTING(tcp_keepintvl, INT, socket_options.keepintvl_s, "0", YES, "Seconds between probes; 0 = the system's.", COUNT),
+	SETTING(tcp_keepcnt, INT, socket_options.keepcnt, "0", YES,
+			"Unanswered probes before a connection is lost; 0 = the system's.", COUNT),
+	SETTING(tcp_keepidle, INT, socket_options.keepidle_s, "0", YES,
+			"Seconds of quiet before the first probe; 0 = the system's.", COUNT),
+	SETTING(tcp_keepintvl, INT, socket_options.keepintvl_s, "0", YES,
+			"Seconds between probes; 0 = the system's.", COUNT),
 	SETTING(tcp_socket_buffer, INT, socket_options.buffer_bytes, "0", YES,
 			"Bytes of the kernel's buffers per connection; 0 = the system's.", COUNT),
 	SETTING(tcp_user_timeout, INT, socket_options.user_timeout_ms, "0", YES,
@@ -221,14 +275,16 @@ static const ConfigRow main_rows[] = {
 			"Disconnect clients whose transaction lasts so many seconds; 0 = never."),
 	SETTING(unix_socket_dir, STRING, unix_socket_dir, "/tmp", NO,
 			"Directory of the Unix socket, also of servers without a host; @name = abstract, empty = none."),
-	PROCESS(unix_socket_group, STRING, unix_socket_group, "", NO, "Group of the Unix socket; empty = leave it."),
-	PROCESS(unix_socket_mode, INT, unix_socket_mode, "0777", NO, "Permissions of the Unix socket, octal with a leading 0.",
-			.max = 07777),
+	PROCESS(unix_socket_group, STRING, unix_socket_group, "", NO,
+			"Group of the Unix socket; empty = leave it."),
+	PROCESS(unix_socket_mode, INT, unix_socket_mode, "0777", NO,
+			"Permissions of the Unix socket, octal with a leading 0.", .max = 07777),
 	PROCESS(user, STRING, user, NULL, NO, "User to run as when started as root."),
 	PROCESS(verbose, INT, verbose, NULL, YES, "0 = normal log, 1 = debug, 2 or more = noise.", COUNT),
 
 	/* ours */
-	SETTING(admission, BOOL, admission, "1", YES, "Refuse at once a query that cannot meet its deadline.", OURS),
+	SETTING(admission, BOOL, admission, "1", YES, "Refuse at once a query that cannot meet its deadline.",
+			OURS),
 	SETTING(cancel_on_disconnect, BOOL, cancel_on_disconnect, "1", YES,
 			"Cancel the running statement of a client that has gone.", OURS),
 	SETTING(deadline_grace, DURATION, deadline_grace_us, "1", YES,
@@ -237,17 +293,22 @@ static const ConfigRow main_rows[] = {
 			"The longest deadline a client can have; 0 = no limit.", OURS),
 	SETTING(max_waiting_clients, INT, max_waiting_clients, "0", YES,
 			"Clients that may wait in a pool, further ones are refused; 0 = no limit.", OURS, COUNT),
-	SETTING(query_deadline, DURATION, query_deadline_us, "0", YES,
-			"Time a query has, waiting included, before it gets an error; the session lives on; 0 = no limit.", OURS),
+	SETTING(
+		query_deadline, DURATION, query_deadline_us, "0", YES,
+		"Time a query has, waiting included, before it gets an error; the session lives on; 0 = no limit.",
+		OURS),
 	SETTING(report_database, STRING, report_database, "", YES,
-			"Database (an entry of [databases]) with the extension to report to; empty = each that has it.", OURS),
+			"Database (an entry of [databases]) with the extension to report to; empty = the first of the file by name.",
+			OURS),
 	SETTING(report_interval, DURATION, report_interval_us, "1", YES,
 			"Report to the extension this often; 0 = do not report.", OURS),
-	SETTING(report_user, STRING, report_user, "", YES, "Role that reports to the extension; empty = do not report.", OURS),
+	SETTING(report_user, STRING, report_user, "", YES,
+			"Role that reports to the extension; empty = do not report.", OURS),
 	SETTING(reporter_name, STRING, reporter_name, "", YES,
 			"Name in the extension's views; empty = host and port of the first listener.", OURS),
 	SETTING(slow_lane_ratio, INT, slow_lane_ratio, "10", YES,
-			"A class of statements is slow when it takes so many times the pool's median.", OURS, .min = 1, .max = INT_MAX),
+			"A class of statements is slow when it takes so many times the pool's median.", OURS, .min = 1,
+			.max = INT_MAX),
 	SETTING(slow_lane_share, PERCENT, slow_lane_percent, "50", YES,
 			"Percentage of a pool that slow statements may hold while others wait; 100 = no limit.", OURS),
 	{.name = NULL},
@@ -256,56 +317,79 @@ static const ConfigRow main_rows[] = {
 static const ConfigRow database_rows[] = {
 	DATABASE(dbname, STRING, dbname, NULL, "Database on the server; default: the entry's name."),
 	DATABASE(host, STRING, host, NULL,
-			 "Names or addresses of the server, separated by commas; /directory or @name = Unix socket; default: a Unix "
+			 "Names or addresses of the server, separated by commas; /directory or @name = Unix socket; "
+			 "default: a Unix "
 			 "socket in unix_socket_dir."),
 	DATABASE(port, PORT, port, "5432", "Port of the server."),
-	DATABASE(user, STRING, user, NULL, "Log in to the server as this user, whoever the client is: one pool for all."),
-	DATABASE(password, STRING, password, NULL, "Password of that user; default: the one in auth_file.", .secret = true),
-	{.name = "auth_user", .type = CONFIG_STRING, .home = HOME_NONE, .reloadable = true, .help = "See auth_user."},
-	{.name = "auth_dbname", .type = CONFIG_STRING, .home = HOME_NONE, .reloadable = true, .help = "See auth_dbname."},
-	{.name = "auth_query", .type = CONFIG_STRING, .home = HOME_NONE, .reloadable = true, .help = "See auth_query."},
+	DATABASE(user, STRING, user, NULL,
+			 "Log in to the server as this user, whoever the client is: one pool for all."),
+	DATABASE(password, STRING, password, NULL, "Password of that user; default: the one in auth_file.",
+			 .secret = true),
+	{.name = "auth_user",
+	 .type = CONFIG_STRING,
+	 .home = HOME_NONE,
+	 .reloadable = true,
+	 .help = "See auth_user."},
+	{.name = "auth_dbname",
+	 .type = CONFIG_STRING,
+	 .home = HOME_NONE,
+	 .reloadable = true,
+	 .help = "See auth_dbname."},
+	{.name = "auth_query",
+	 .type = CONFIG_STRING,
+	 .home = HOME_NONE,
+	 .reloadable = true,
+	 .help = "See auth_query."},
 	DATABASE(client_encoding, STRING, client_encoding, NULL, "Sent to the server at login."),
 	DATABASE(datestyle, STRING, datestyle, NULL, "Sent to the server at login."),
 	DATABASE(timezone, STRING, timezone, NULL, "Sent to the server at login."),
 	DATABASE(application_name, STRING, application_name, NULL, "Sent to the server at login."),
-	DATABASE(pool_size, INT, pool_size, NULL, "As default_pool_size, for the pools of this database.", SIGNED),
-	DATABASE(min_pool_size, INT, min_pool_size, NULL, "As the setting, for this database.", SIGNED, .zero_inherits = true),
+	DATABASE(pool_size, INT, pool_size, NULL, "As default_pool_size, for the pools of this database.",
+			 SIGNED),
+	DATABASE(min_pool_size, INT, min_pool_size, NULL, "As the setting, for this database.", SIGNED,
+			 .zero_inherits = true),
 	DATABASE(reserve_pool_size, INT, reserve_pool_size, NULL, "As the setting, for this database.", SIGNED),
-	DATABASE(reserve_pool, INT, reserve_pool_size, NULL, "Older name of reserve_pool_size.", SIGNED, .alias = true),
+	DATABASE(reserve_pool, INT, reserve_pool_size, NULL, "Older name of reserve_pool_size.", SIGNED,
+			 .alias = true),
 	DATABASE(pool_mode, ENUM, pool_mode, NULL, "As the setting, for this database.", .choices = pool_modes),
 	DATABASE(max_db_connections, INT, max_db_connections, NULL, "As the setting, for this database.", SIGNED,
 			 .zero_inherits = true),
-	DATABASE(max_db_client_connections, INT, max_db_client_connections, NULL, "As the setting, for this database.", SIGNED,
-			 .zero_inherits = true),
-	DATABASE(server_lifetime, WHOLE, server_lifetime_us, NULL, "As the setting, for this database; 0 = as the setting.",
-			 SIGNED, .zero_inherits = true),
-	DATABASE(query_wait_timeout, WHOLE, query_wait_timeout_us, NULL, "As the setting, for this database; 0 = no limit.",
-			 SIGNED),
-	DATABASE(connect_query, STRING, connect_query, NULL, "Query run once after each login to the server.", .secret = true),
+	DATABASE(max_db_client_connections, INT, max_db_client_connections, NULL,
+			 "As the setting, for this database.", SIGNED, .zero_inherits = true),
+	DATABASE(server_lifetime, WHOLE, server_lifetime_us, NULL,
+			 "As the setting, for this database; 0 = as the setting.", SIGNED, .zero_inherits = true),
+	DATABASE(query_wait_timeout, WHOLE, query_wait_timeout_us, NULL,
+			 "As the setting, for this database; 0 = no limit.", SIGNED),
+	DATABASE(connect_query, STRING, connect_query, NULL, "Query run once after each login to the server.",
+			 .secret = true),
 	DATABASE(load_balance_hosts, BOOL, load_balance_disabled, "round-robin",
-			 "round-robin: use the hosts in turn; disable: stay on one until it fails.", .choices = load_balance_choices),
-	DATABASE(query_deadline, DURATION, query_deadline_us, NULL, "As the setting, for this database; 0 = no deadline.", OURS),
-	DATABASE(max_query_deadline, DURATION, max_query_deadline_us, NULL, "As the setting, for this database; 0 = no limit.",
-			 OURS),
+			 "round-robin: use the hosts in turn; disable: stay on one until it fails.",
+			 .choices = load_balance_choices),
+	DATABASE(query_deadline, DURATION, query_deadline_us, NULL,
+			 "As the setting, for this database; 0 = no deadline.", OURS),
+	DATABASE(max_query_deadline, DURATION, max_query_deadline_us, NULL,
+			 "As the setting, for this database; 0 = no limit.", OURS),
 	{.name = NULL},
 };
 
 static const ConfigRow user_rows[] = {
-	USER(pool_mode, ENUM, pool_mode, "As the setting, for this user; beats the database's.", .choices = pool_modes),
-	USER(pool_size, INT, pool_size, "As default_pool_size, for each pool of this user; beats the database's.", SIGNED),
+	USER(pool_mode, ENUM, pool_mode, "As the setting, for this user; beats the database's.",
+		 .choices = pool_modes),
+	USER(pool_size, INT, pool_size, "As default_pool_size, for each pool of this user; beats the database's.",
+		 SIGNED),
 	USER(reserve_pool_size, INT, reserve_pool_size, "As the setting, for each pool of this user.", SIGNED),
-	USER(max_user_connections, INT, max_user_connections, "As the setting, for this user; 0 = as the setting.", SIGNED,
-		 .zero_inherits = true),
+	USER(max_user_connections, INT, max_user_connections,
+		 "As the setting, for this user; 0 = as the setting.", SIGNED, .zero_inherits = true),
 	USER(max_user_client_connections, INT, max_user_client_connections,
 		 "As the setting, for this user; 0 = as the setting.", SIGNED, .zero_inherits = true),
 	USER(query_timeout, WHOLE, query_timeout_us, "As the setting, for this user; 0 = as the setting.", SIGNED,
 		 .zero_inherits = true),
 	USER(idle_transaction_timeout, WHOLE, idle_transaction_timeout_us,
 		 "As the setting, for this user; 0 = as the setting.", SIGNED, .zero_inherits = true),
-	USER(transaction_timeout, WHOLE, transaction_timeout_us, "As the setting, for this user; 0 = as the setting.", SIGNED,
-		 .zero_inherits = true),
-	USER(client_idle_timeout, WHOLE, client_idle_timeout_us, "As the setting, for this user; 0 = as the setting.", SIGNED,
-		 .zero_inherits = true),
+	USER(transaction_timeout, WHOLE, transaction_timeout_us,
+		 "As the setting, for this user; 0 = as the setting.", SIGNED, .zero_inherits = true),
+	USER(client_idle_timeout, WHOLE, client_idle_timeout_us,
+		 "As the setting, for this user; 0 = as the setting.", SIGNED, .zero_inherits = true),
 	USER(query_wait_timeout, WHOLE, query_wait_timeout_us,
 		 "As the setting, for this user; 0 = no limit; beats the database's.", SIGNED),
 	USER(query_deadline, DURATION, query_deadline_us,

@@ -1,6 +1,6 @@
 /*
- * settings.h: the tables of keys.  One row a key: everything else (parsing, defaults, SHOW CONFIG, SET, --check, the list
- * in the man page) is driven by these.
+ * settings.h: the tables of keys.  One row a key: everything else (parsing, defaults, SHOW CONFIG, SET,
+ * --check, the list in the man page) is driven by these.
  */
 #ifndef PGWEIR_CONFIG_SETTINGS_H
 #define PGWEIR_CONFIG_SETTINGS_H

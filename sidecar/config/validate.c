@@ -1,5 +1,6 @@
 /*
- * validate.c: what follows from several keys together, and what cannot work although each key by itself is fine.
+ * validate.c: what follows from several keys together, and what cannot work although each key by itself is
+ * fine.
  */
 #include "config/loader.h"
 
@@ -46,17 +47,50 @@ first_listener_name(const ProcessOptions *process, char *buf, size_t size)
 	snprintf(buf, size, strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host, process->listen_port);
 }
 
+/* The context of one direction, unless it is there already. */
+static void
+derive_tls(NetTlsContext **context, NetTlsOptions *options, bool accepting, ConfigProblems *problems)
+{
+	char error[500];
+
+	options->accepting = accepting;
+	if (*context != NULL || options->mode == NET_TLS_DISABLE)
+		return;
+	*context = net_tls_context_create(options, error, sizeof(error));
+	if (*context == NULL)
+		problems_add(problems, PROBLEM_ERROR, NULL, "%s_%s%s", accepting ? "client" : "server",
+					 strncmp(error, "tls13", 5) == 0 ? "" : "tls_", error);
+}
+
+void
+config_forget_tls(Config *config, const char *key)
+{
+	Settings *settings = config->settings;
+	NetTlsContext **context = strncmp(key, "client_tls", 10) == 0	? &settings->client_tls_context
+							  : strncmp(key, "server_tls", 10) == 0 ? &settings->server_tls_context
+																	: NULL;
+
+	if (context == NULL)
+		return;
+	net_tls_context_unref(*context);
+	*context = NULL;
+}
+
 void
 config_derive(Config *config, ConfigProblems *problems)
 {
 	Settings *settings = config->settings;
 	char name[300];
 
+	derive_tls(&settings->client_tls_context, &settings->client_tls, true, problems);
+	derive_tls(&settings->server_tls_context, &settings->server_tls, false, problems);
+
 	if (is_set(settings->reporter_name))
 		return;
 	if (config->process.so_reuseport && is_set(settings->report_user))
-		problems_add(problems, PROBLEM_WARNING, NULL,
-					 "so_reuseport without reporter_name: processes on the same port would report under one name");
+		problems_add(
+			problems, PROBLEM_WARNING, NULL,
+			"so_reuseport without reporter_name: processes on the same port would report under one name");
 	first_listener_name(&config->process, name, sizeof(name));
 	settings->reporter_name = arena_strdup(&config->_arena, name);
 	if (settings->reporter_name == NULL)
@@ -74,7 +108,8 @@ check_listening(const Config *config, const FilePlace *place, ConfigProblems *pr
 	if (!is_set(config->process.listen_addr) && !is_set(dir))
 		problems_add(problems, PROBLEM_ERROR, place, "nowhere to listen: set listen_addr or unix_socket_dir");
 	if (is_set(dir) && strlen(dir) + strlen("/.s.PGSQL.65535") >= sizeof(address->sun_path))
-		problems_add(problems, PROBLEM_ERROR, place, "unix_socket_dir: the path is too long for a Unix socket");
+		problems_add(problems, PROBLEM_ERROR, place,
+					 "unix_socket_dir: the path is too long for a Unix socket");
 }
 
 static void
@@ -85,7 +120,8 @@ check_users(const Config *config, const FilePlace *place, ConfigProblems *proble
 	if (settings->auth_type != AUTH_TYPE_ANY)
 	{
 		if (!is_set(config->process.auth_file))
-			problems_add(problems, PROBLEM_WARNING, place, "auth_file is not set: no user is known, so nobody can log in");
+			problems_add(problems, PROBLEM_WARNING, place,
+						 "auth_file is not set: no user is known, so nobody can log in");
 		return;
 	}
 	for (int i = 0; i < settings->database_count; i++)
@@ -106,9 +142,11 @@ check_databases(const Config *config, const FilePlace *place, ConfigProblems *pr
 	const char *name = settings->report_database;
 
 	if (settings->database_count == 0 && settings->database_template == NULL)
-		problems_add(problems, PROBLEM_WARNING, place, "the section [databases] has no entry: only the console can be reached");
+		problems_add(problems, PROBLEM_WARNING, place,
+					 "the section [databases] has no entry: only the console can be reached");
 	if (is_set(name) && settings_find_database(settings, name) == NULL && settings->database_template == NULL)
-		problems_add(problems, PROBLEM_ERROR, place, "report_database: there is no entry \"%s\" in [databases]", name);
+		problems_add(problems, PROBLEM_ERROR, place,
+					 "report_database: there is no entry \"%s\" in [databases]", name);
 }
 
 static void
@@ -117,7 +155,8 @@ check_deadlines(const Config *config, const FilePlace *place, ConfigProblems *pr
 	const Settings *settings = config->settings;
 
 	if (settings->max_query_deadline_us > 0 && settings->query_deadline_us > settings->max_query_deadline_us)
-		problems_add(problems, PROBLEM_WARNING, place, "query_deadline is longer than max_query_deadline, which counts");
+		problems_add(problems, PROBLEM_WARNING, place,
+					 "query_deadline is longer than max_query_deadline, which counts");
 }
 
 void

@@ -1,5 +1,6 @@
 /*
- * value.c: parsing, printing and comparing by type.  Each type has one parser; the row says where the result goes.
+ * value.c: parsing, printing and comparing by type.  Each type has one parser; the row says where the result
+ * goes.
  */
 #include "config/value.h"
 
@@ -7,7 +8,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,8 @@
 #include "session/options.h"
 
 /* enum fields are read and written as int */
-static_assert(sizeof(PoolMode) == sizeof(int) && sizeof(AuthType) == sizeof(int), "enums must have the size of int");
+static_assert(sizeof(PoolMode) == sizeof(int) && sizeof(AuthType) == sizeof(int),
+			  "enums must have the size of int");
 
 /* A value out of its struct; which member counts follows from the row's type. */
 typedef struct Value
@@ -118,7 +119,8 @@ in_limits(int64_t n, int64_t min, int64_t max, char *why, size_t why_size)
 }
 
 static bool
-parse_limited(const ConfigRow *row, const char *text, int64_t min, int64_t max, int64_t *out, char *why, size_t why_size)
+parse_limited(const ConfigRow *row, const char *text, int64_t min, int64_t max, int64_t *out, char *why,
+			  size_t why_size)
 {
 	if (row->min != 0 || row->max != 0)
 	{
@@ -158,11 +160,14 @@ parse_duration(const char *text, bool with_units, int64_t *out, char *why, size_
 	double number = digits > 0 ? strtod(text, &end) : -1;
 	double us;
 
-	/* strspn keeps out signs, hexadecimal, inf and nan; an exponent stays possible, since SHOW CONFIG prints %g */
-	if (end == NULL || end == text || (!with_units && *end != '\0'))
+	/* strspn keeps out signs, inf and nan, the x hexadecimal; an exponent stays possible, since SHOW CONFIG
+	 * prints %g */
+	if (end == NULL || end == text || strcspn(text, "xX") < (size_t) (end - text) ||
+		(!with_units && *end != '\0'))
 	{
-		snprintf(why, why_size, with_units ? "not a duration: expected a number >= 0 and us, ms, s (the default) or min"
-										   : "not a number of seconds >= 0");
+		snprintf(why, why_size,
+				 with_units ? "not a duration: expected a number >= 0 and us, ms, s (the default) or min"
+							: "not a number of seconds >= 0");
 		return false;
 	}
 	while (isspace((unsigned char) *end))
@@ -179,7 +184,7 @@ parse_duration(const char *text, bool with_units, int64_t *out, char *why, size_
 	else if (us > 0 && us < 1)
 		*out = 1; /* 0 would switch the limit off */
 	else
-		*out = llround(us);
+		*out = (int64_t) (us + 0.5);
 	return true;
 }
 
@@ -222,7 +227,11 @@ list_choices(const ConfigChoice *choices, char *buf, size_t size)
 		if (c->unsupported)
 			continue;
 		listed++;
-		n = snprintf(buf + used, size - used, "%s%s", listed == 1 ? "" : listed == supported ? " or " : ", ", c->name);
+		n = snprintf(buf + used, size - used, "%s%s",
+					 listed == 1           ? ""
+					 : listed == supported ? " or "
+										   : ", ",
+					 c->name);
 		if (n < 0 || (size_t) n >= size - used)
 			return;
 		used += (size_t) n;
@@ -242,7 +251,8 @@ parse_choice(const ConfigRow *row, const char *text, char *why, size_t why_size)
 		if (!c->unsupported)
 			return c;
 		if (row->initial != NULL && strcmp(names, row->initial) == 0)
-			snprintf(why, why_size, "not supported by this version; remove the line or set it to its default \"%s\"",
+			snprintf(why, why_size,
+					 "not supported by this version; remove the line or set it to its default \"%s\"",
 					 row->initial);
 		else
 			snprintf(why, why_size, "not supported by this version; use %s", names);
@@ -320,7 +330,8 @@ parse_unsupported(const ConfigRow *row, const char *text, char *why, size_t why_
 	if (row->initial == NULL || strlen(row->initial) > 40)
 		snprintf(why, why_size, "not supported by this version; remove the line");
 	else
-		snprintf(why, why_size, "not supported by this version; remove the line or set it to its default \"%s\"",
+		snprintf(why, why_size,
+				 "not supported by this version; remove the line or set it to its default \"%s\"",
 				 row->initial);
 	return false;
 }
@@ -341,7 +352,8 @@ value_parse(const ConfigRow *row, void *home, const char *text, Arena *arena, ch
 		return parse_unsupported(row, text, why, why_size);
 	if (!parse_value(row, text, &value, why, why_size))
 		return false;
-	if (is_entry(row) && value.string == NULL && (value.number < 0 || (row->zero_inherits && value.number == 0)))
+	if (is_entry(row) && value.string == NULL &&
+		(value.number < 0 || (row->zero_inherits && value.number == 0)))
 		value.number = OPTION_INHERIT;
 	if (value.string != NULL)
 	{
@@ -365,7 +377,8 @@ value_reset(const ConfigRow *row, void *home, Arena *arena)
 		return true;
 	if (row->initial == NULL)
 	{
-		/* unset: NULL, or in an entry "as the level above"; a number of [pgbouncer] without a default starts at 0 */
+		/* unset: NULL, or in an entry "as the level above"; a number of [pgbouncer] without a default starts
+		 * at 0 */
 		value_store(row, home, (Value){NULL, is_entry(row) ? OPTION_INHERIT : 0});
 		return true;
 	}
@@ -392,7 +405,9 @@ value_format(const ConfigRow *row, const void *home, char *buf, size_t size)
 		case CONFIG_PERCENT: snprintf(buf, size, "%lld", (long long) value.number); return buf;
 		case CONFIG_WHOLE: snprintf(buf, size, "%lld", (long long) (value.number / USEC_PER_SEC)); return buf;
 		case CONFIG_SECONDS:
-		case CONFIG_DURATION: snprintf(buf, size, "%g", (double) value.number / (double) USEC_PER_SEC); return buf;
+		case CONFIG_DURATION:
+			snprintf(buf, size, "%g", (double) value.number / (double) USEC_PER_SEC);
+			return buf;
 		case CONFIG_BOOL:
 			if (row->choices == NULL)
 			{

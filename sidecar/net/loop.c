@@ -235,3 +235,14 @@ net_loop_run(NetLoop *loop)
 	loop->stop = false;
 	return ok;
 }
+
+void
+net_loop_flush(NetLoop *loop, usec_t limit_us)
+{
+	deadline_t end = deadline_after(clock_now(), limit_us);
+
+	while (!list_empty(&loop->lingers) && clock_now() < end && net_loop_once(loop, 10 * USEC_PER_MSEC))
+		continue;
+	net_conn_end_lingers(loop);
+	release_closed(loop);
+}

@@ -1,20 +1,22 @@
 /*
  * net.h: file descriptors, the event loop, reading and writing.  Knows no message and no pool.
  *
- * One NetLoop belongs to one thread.  A NetConn is embedded in the object that owns the connection (client, server,
- * console...); the owner gets events through a NetHandler.  Rules that make the callers simple:
+ * One NetLoop belongs to one thread.  A NetConn is embedded in the object that owns the connection (client,
+ * server, console...); the owner gets events through a NetHandler.  Rules that make the callers simple:
  *
  * - No function here calls a handler synchronously: events come only from net_loop_run(), one at a time.
- * - net_send() writes at once when nothing is queued before it; what the kernel does not take is queued (a copy), and
- *   net_backlog() tells how much.  Who produces faster than the peer reads must stop (net_pause() the source) while there
- *   is a backlog and go on in on_drained(): so no connection ever holds more than one read's worth.
- * - Input is read into one buffer per loop; bytes that on_input() does not use are kept in a buffer of the connection's own
- *   and presented again together with what follows, or after net_resume().  An idle connection owns no buffer.
+ * - net_send() writes at once when nothing is queued before it; what the kernel does not take is queued (a
+ *   copy), and net_backlog() tells how much.  Who produces faster than the peer reads must stop (net_pause()
+ *   the source) while there is a backlog and go on in on_drained(): so no connection ever holds more than one
+ *   read's worth.
+ * - Input is read into one buffer per loop; bytes that on_input() does not use are kept in a buffer of the
+ *   connection's own and presented again together with what follows, or after net_resume().  An idle connection
+ *   owns no buffer.
  * - A failed write or a lost peer is reported once by on_end(), never by the call that noticed.
- * - net_close() closes the descriptor at once; on_released() is called at the end of the same iteration, when no
- *   event can point at the connection any more: the owner frees it there.
+ * - net_close() closes the descriptor at once; on_released() is called at the end of the same iteration, when
+ *   no event can point at the connection any more: the owner frees it there.
  *
- * The transport is plain today; TLS belongs below net_send() and the read, and changes nothing above.
+ * TLS (net/tls.h) is below net_send() and the read, and changes nothing above.
  */
 #ifndef PGWEIR_NET_NET_H
 #define PGWEIR_NET_NET_H
@@ -47,8 +49,9 @@ typedef enum NetEnd
 typedef struct NetHandler
 {
 	/*
-	 * Bytes are there: held ones first.  Returns how many were used (the rest is held).  The callee may change the bytes in place.  Not
-	 * called while paused.  Using none and not pausing means "I need more bytes".  Do not pause and use none for ever: bound it.
+	 * Bytes are there: held ones first.  Returns how many were used (the rest is held).  The callee may change
+	 * the bytes in place.  Not called while paused.  Using none and not pausing means "I need more bytes".  Do
+	 * not pause and use none for ever: bound it.
 	 */
 	size_t (*on_input)(NetConn *conn, uint8_t *data, size_t len);
 	/* Everything queued by net_send has been written (only after there was a backlog). */
@@ -88,6 +91,7 @@ struct NetConn
 	bool _open;					/* fd is ours */
 	bool _ended;				/* on_end was called, or never will be */
 	bool _closing;				/* net_close_flushed: closes when drained */
+	bool _closed;				/* net_close was called */
 	bool _registered;			/* known to epoll */
 	uint32_t _armed;			/* epoll events asked for */
 	int _pending_error;			/* errno of a failed write that on_end will report */
@@ -96,6 +100,7 @@ struct NetConn
 	ListNode _ready_node;		/* on the loop's ready list */
 	ListNode _closed_node;		/* on the loop's closed list */
 	struct NetLinger *_linger;	/* owned; while closing */
+	struct NetTls *_tls;		/* owned; NULL = plain */
 };
 
 /* --- loop --- */
@@ -112,10 +117,18 @@ extern bool net_loop_run(NetLoop *loop);
 extern void net_loop_stop(NetLoop *loop);
 /* One iteration that waits at most max_wait_us (tests, and shutting down). */
 extern bool net_loop_once(NetLoop *loop, usec_t max_wait_us);
+/*
+ * The end of a process: let connections that are being closed say their last words for at most limit_us, then
+ * close them.
+ */
+extern void net_loop_flush(NetLoop *loop, usec_t limit_us);
 /* The monotonic time, read once per iteration. */
 extern usec_t net_now(const NetLoop *loop);
 extern TimerQueue *net_timers(NetLoop *loop);
-/* Called once at the end of each iteration, after all events (the owner drains deferred work there). NULL for none. */
+/*
+ * Called once at the end of each iteration, after all events (the owner drains deferred work there). NULL for
+ * none.
+ */
 extern void net_loop_on_turn(NetLoop *loop, void (*on_turn)(void *arg, usec_t now), void *arg);
 
 /* --- connections --- */
@@ -131,11 +144,16 @@ typedef struct NetSocketOptions
 	int buffer_bytes;
 } NetSocketOptions;
 
-/* Take over a connected descriptor (from a listener).  The conn must be zeroed but for early_hangup.  false: the descriptor is still
- * the caller's, the conn is as after a failed net_connect. */
+/*
+ * Take over a connected descriptor (from a listener).  The conn must be zeroed but for early_hangup.  false:
+ * the descriptor is still the caller's, the conn is as after a failed net_connect.
+ */
 extern bool net_adopt(NetLoop *loop, NetConn *conn, int fd, const NetHandler *handler) MUST_CHECK;
-/* Start to connect; the result comes as on_connected or on_end.  false: not even a socket could be had (errno tells); the conn
- * is not open, but net_close() works and leads to on_released.  The conn must be zeroed but for early_hangup. */
+/*
+ * Start to connect; the result comes as on_connected or on_end.  false: not even a socket could be had (errno
+ * tells); the conn is not open, but net_close() works and leads to on_released.  The conn must be zeroed but
+ * for early_hangup.
+ */
 extern bool net_connect(NetLoop *loop, NetConn *conn, const NetAddress *to, const NetSocketOptions *options,
 						const NetHandler *handler) MUST_CHECK;
 /* Write, or queue what cannot be written now.  The iovecs are not changed and are free again on return. */
@@ -159,9 +177,15 @@ net_held(const NetConn *conn)
 {
 	return buf_len(&conn->_in);
 }
-/* Stop on_input; cheap: no system call until an event really comes.  What is sent to the peer is not touched by it. */
+/*
+ * Stop on_input; cheap: no system call until an event really comes.  What is sent to the peer is not touched by
+ * it.
+ */
 extern void net_pause(NetConn *conn);
-/* Go on: held bytes are presented again in this or the next iteration, then reading continues.  Nothing happens when not paused. */
+/*
+ * Go on: held bytes are presented again in this or the next iteration, then reading continues.  Nothing happens
+ * when not paused.
+ */
 extern void net_resume(NetConn *conn);
 static inline bool
 net_is_paused(const NetConn *conn)
@@ -169,15 +193,15 @@ net_is_paused(const NetConn *conn)
 	return conn->_paused;
 }
 /*
- * Close now: unsent output is lost.  Safe inside the conn's own callbacks: the bytes given to on_input stay readable until it returns.
- * on_released follows at the end of the iteration in any case; a second call does nothing.  Of a conn that was never adopted or
- * connected `loop` and `handler` must be set.
+ * Close now: unsent output is lost.  Safe inside the conn's own callbacks: the bytes given to on_input stay
+ * readable until it returns. on_released follows at the end of the iteration in any case; a second call does
+ * nothing.  Of a conn that was never adopted or connected `loop` and `handler` must be set.
  */
 extern void net_close(NetConn *conn);
 /*
- * Write what is queued, tell the peer that this was all, and close when it has closed too: so that it reads the last message rather
- * than a reset.  What it still sends is thrown away.  After at most linger_us the conn is closed anyway.  No further event but
- * on_released.
+ * Write what is queued, tell the peer that this was all, and close when it has closed too: so that it reads the
+ * last message rather than a reset.  What it still sends is thrown away.  After at most linger_us the conn is
+ * closed anyway.  No further event but on_released.
  */
 extern void net_close_flushed(NetConn *conn, usec_t linger_us);
 static inline bool
@@ -207,11 +231,11 @@ struct NetListener
 };
 
 /*
- * Listen on a TCP address ("*", a name or an address) or a Unix path; on failure writes why into error and returns false.  "*" makes one
- * dual-stack listener; a name with several addresses the first that works, IPv4 before IPv6 (use net_lookup for all); port 0
- * lets the system choose (the name tells).  A name is looked up in a blocking way: at start only.  An existing stale
- * socket file is replaced, a live one is an error.  The caller sets on_accept, owner, socket_options.  The listener must not be freed
- * inside on_accept.
+ * Listen on a TCP address ("*", a name or an address) or a Unix path; on failure writes why into error and
+ * returns false.  "*" makes one dual-stack listener; a name with several addresses the first that works, IPv4
+ * before IPv6 (use net_lookup for all); port 0 lets the system choose (the name tells).  A name is looked up in
+ * a blocking way: at start only.  An existing stale socket file is replaced, a live one is an error.  The
+ * caller sets on_accept, owner, socket_options.  The listener must not be freed inside on_accept.
  */
 extern bool net_listen_tcp(NetLoop *loop, NetListener *listener, const char *host, int port, int backlog,
 						   bool reuse_port, char *error, size_t error_size) MUST_CHECK;
@@ -236,7 +260,10 @@ struct NetWatch
 	uint32_t _events; /* asked for */
 };
 
-/* on_ready gets what was asked for; errors and hang-ups count as both.  With neither asked for the descriptor is left alone. */
+/*
+ * on_ready gets what was asked for; errors and hang-ups count as both.  With neither asked for the descriptor
+ * is left alone.
+ */
 extern bool net_watch(NetLoop *loop, NetWatch *watch, int fd, bool readable, bool writable) MUST_CHECK;
 extern bool net_watch_change(NetWatch *watch, bool readable, bool writable) MUST_CHECK;
 /* Stop watching, before the descriptor is closed; does not close it.  The watch may be freed at once. */
@@ -246,9 +273,14 @@ extern void net_unwatch(NetWatch *watch);
 
 /* A numeric address or Unix path to a NetAddress; false when it is a name (resolve it) or malformed. */
 extern bool net_address_parse(const char *host, int port, NetAddress *out) MUST_CHECK;
-/* "<directory>/.s.PGSQL.<port>"; a directory that starts with '@' means the abstract namespace.  false: too long. */
+/*
+ * "<directory>/.s.PGSQL.<port>"; a directory that starts with '@' means the abstract namespace.  false: too
+ * long.
+ */
 extern bool net_address_unix(const char *directory, int port, NetAddress *out) MUST_CHECK;
-/* All addresses of a name or of an address, IPv4 first; blocking.  Returns how many, 0 with a reason in error. */
+/*
+ * All addresses of a name or of an address, IPv4 first; blocking.  Returns how many, 0 with a reason in error.
+ */
 extern int net_lookup(const char *host, int port, NetAddress *out, int max, char *error, size_t error_size);
 /* "127.0.0.1:5432", "[::1]:5432", "unix:/tmp/.s.PGSQL.5432"; returns buf. */
 extern const char *net_address_name(const NetAddress *address, char *buf, size_t size);

@@ -71,12 +71,16 @@ client_set_state(Client *client, ClientState state)
 		return;
 	if (in_logins(client->state) && !in_logins(state))
 	{
+		worker_walk_skip(worker, &client->node);
 		list_remove(&worker->logins, &client->node);
 		if (state != CLIENT_CLOSED)
 			list_append(&worker->clients, &client->node);
 	}
 	else if (state == CLIENT_CLOSED)
+	{
+		worker_walk_skip(worker, &client->node);
 		list_remove(&worker->clients, &client->node);
+	}
 	client->state = state;
 }
 
@@ -362,7 +366,8 @@ on_drained(NetConn *conn)
 		if (client->write_blocked_since > 0)
 			client->pool->stats.drain_us += (uint64_t) (worker_now(client->worker) - client->write_blocked_since);
 		client->write_blocked_since = 0;
-		net_resume(&client->server->conn);
+		if (!client->worker->suspended)
+			net_resume(&client->server->conn);
 	}
 }
 
@@ -373,6 +378,8 @@ on_end(NetConn *conn, NetEnd why, int error)
 	Worker *worker = client->worker;
 
 	(void) error;
+	if (net_tls_error(conn)[0] != '\0')
+		client_log(client, LOG_LEVEL_LOG, "TLS failed: %s", net_tls_error(conn));
 	client_close(client, why == NET_END_EOF ? "client unexpected eof" : "client connection lost", NULL);
 	worker_run_actions(worker);
 }
@@ -425,6 +432,8 @@ client_create(Worker *worker, int fd, const NetPeer *peer)
 	client->conn.early_hangup = true;
 	list_append(&worker->logins, &client->node);
 	worker->client_count++;
+	client->suspended = worker->suspended;
+	client_update_flow(client);
 	client_rearm_timer(client);
 	return client;
 }

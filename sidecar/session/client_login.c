@@ -30,6 +30,7 @@ struct ClientLogin
 	AuthType method;
 	bool replication;
 	bool unknown_user;
+	bool verifier_stored; /* the auth file holds the verifier itself: its keys are good for the server too */
 	uint8_t salt[4];
 	int step; /* SCRAM: 0 = client-first is next, 1 = client-final is next */
 	ScramVerifier verifier;
@@ -188,6 +189,26 @@ send_negotiation(Client *client, const WireStartup *startup)
 	return ok;
 }
 
+/* --- cancel keys --- */
+
+static bool
+new_cancel_key(Client *client)
+{
+	Worker *worker = client->worker;
+	uint64_t hash;
+
+	do
+	{
+		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
+			return false;
+		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
+		hash = hash_bytes(worker->hash_seed, client->cancel_key, 8);
+	} while (map_find(&worker->cancel_keys, hash, client->cancel_key) != NULL);
+	map_insert(&worker->cancel_keys, &client->cancel_node, hash);
+	client->has_key = true;
+	return true;
+}
+
 /* --- console --- */
 
 static bool
@@ -204,6 +225,12 @@ is_own_uid(const Client *client)
 		   (strcmp(client->login->user, "pgbouncer") == 0 || strcmp(client->login->user, "pgweir") == 0);
 }
 
+static const char *
+tls_name(const Client *client, char *buf, size_t size)
+{
+	return net_is_tls(&client->conn) ? net_tls_describe(&client->conn, buf, size) : "no";
+}
+
 static void
 console_enter(Client *client)
 {
@@ -211,7 +238,7 @@ console_enter(Client *client)
 	const char *user = client->login->user;
 	Buf out = {0};
 	char version[80];
-	uint8_t key[8] = {0};
+	char tls[80];
 	bool any = settings->auth_type == AUTH_TYPE_ANY;
 	bool ok;
 
@@ -229,11 +256,12 @@ console_enter(Client *client)
 		 wire_write_parameter_status(&out, slice_str("TimeZone"), slice_str("GMT")) &&
 		 wire_write_parameter_status(&out, slice_str("standard_conforming_strings"), slice_str("on")) &&
 		 wire_write_parameter_status(&out, slice_str("is_superuser"), slice_str("on")) &&
-		 RAND_bytes(key, sizeof(key)) == 1 &&
-		 wire_write_backend_key_data(&out, (uint32_t) key[0] << 16 | (uint32_t) key[1] << 8 | key[2], slice_make(key + 4, 4)) &&
+		 new_cancel_key(client) &&
+		 wire_write_backend_key_data(&out, wire_load_u32(client->cancel_key), slice_make(client->cancel_key + 4, 4)) &&
 		 wire_write_ready_for_query(&out, 'I');
-	client_log(client, settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, "login attempt: db=%s user=%s tls=no replication=no",
-			   client->login->database, user);
+	client_log(client, settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG,
+			   "login attempt: db=%s user=%s tls=%s replication=no", client->login->database, user,
+			   tls_name(client, tls, sizeof(tls)));
 	client->role = worker_role(client->worker, user);
 	client->database = NULL;
 	client_set_state(client, CLIENT_CONSOLE);
@@ -258,24 +286,6 @@ write_parameters(const Client *client, Buf *out)
 			return false;
 	}
 	return buf_append(out, buf_ptr(&client->pool->welcome_fixed), buf_len(&client->pool->welcome_fixed));
-}
-
-static bool
-new_cancel_key(Client *client)
-{
-	Worker *worker = client->worker;
-	uint64_t hash;
-
-	do
-	{
-		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
-			return false;
-		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
-		hash = hash_bytes(worker->hash_seed, client->cancel_key, 8);
-	} while (map_find(&worker->cancel_keys, hash, client->cancel_key) != NULL);
-	map_insert(&worker->cancel_keys, &client->cancel_node, hash);
-	client->has_key = true;
-	return true;
 }
 
 static void
@@ -401,8 +411,8 @@ login_authenticated(Client *client)
 	client->role->clients++;
 	client->pool->policy.clients++;
 	if (worker->settings->log_connections)
-		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=no replication=no", database->name,
-				   client->role->name);
+		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=%s replication=no", database->name,
+				   client->role->name, tls_name(client, message, sizeof(message)));
 	if (client->pool->welcome != NULL)
 	{
 		client_login_finish(client);
@@ -446,7 +456,10 @@ start_scram(Client *client, const char *stored)
 	bool ok;
 
 	if (stored != NULL && strncmp(stored, "SCRAM-SHA-256$", 14) == 0)
+	{
 		ok = scram_verifier_parse(slice_str(stored), &login->verifier);
+		login->verifier_stored = ok;
+	}
 	else if (stored != NULL && stored[0] != '\0' && !wire_md5_is_stored(slice_str(stored)))
 		ok = role != NULL && role_plain_verifier(client->worker, role, stored, iterations, &login->verifier);
 	else
@@ -597,7 +610,7 @@ take_scram_final(Client *client, Slice payload)
 		auth_failed(client);
 		return;
 	}
-	role = worker_role(client->worker, login->user);
+	role = login->verifier_stored ? worker_role(client->worker, login->user) : NULL;
 	if (role != NULL)
 		scram_keys_from_login(&role->scram_keys, &login->verifier, client_key);
 	OPENSSL_cleanse(client_key, sizeof(client_key));
@@ -647,16 +660,48 @@ auth_input(Client *client, uint8_t *data, size_t len)
 	return total;
 }
 
-/* SSL and GSS encryption are refused politely; the client goes on without, or leaves. */
-static void
-refuse_encryption(Client *client, const WireStartup *startup, size_t len)
+/* The context for a client that would like TLS, or NULL: it gets none. */
+static NetTlsContext *
+tls_for(const Client *client)
 {
+	return client->peer.family == AF_UNIX || net_is_tls(&client->conn) ? NULL : client->worker->settings->client_tls_context;
+}
+
+static void
+begin_tls(Client *client, Slice early)
+{
+	if (!net_start_tls(&client->conn, tls_for(client), NULL, early))
+		client_close(client, "out of memory", NULL);
+}
+
+/*
+ * Yes to SSL where the settings allow it; no, politely, to GSS encryption.  Whatever came behind the request was not encrypted,
+ * and must not be taken for something that was.
+ */
+static void
+answer_encryption(Client *client, const WireStartup *startup, size_t len)
+{
+	bool yes = startup->kind == STARTUP_SSL_REQUEST && tls_for(client) != NULL;
+
 	if (len > startup->total_len)
 	{
 		client_close(client, "unencrypted data after an SSL request", NULL);
 		return;
 	}
-	net_send_bytes(&client->conn, "N", 1);
+	net_send_bytes(&client->conn, yes ? "S" : "N", 1);
+	if (yes)
+		begin_tls(client, (Slice){NULL, 0});
+}
+
+/* The client begins with TLS at once; all of `data` is its handshake. */
+static size_t
+direct_tls(Client *client, const uint8_t *data, size_t len)
+{
+	if (tls_for(client) == NULL)
+		client_close(client, "direct TLS is not enabled", NULL);
+	else
+		begin_tls(client, slice_make(data, len));
+	return len;
 }
 
 static void
@@ -697,6 +742,11 @@ take_startup(Client *client, const WireStartup *startup)
 		take_startup_parameter(client, name, value);
 	if (client->state == CLIENT_CLOSED)
 		return;
+	if (worker->settings->client_tls.mode >= NET_TLS_REQUIRE && !net_is_tls(&client->conn) && client->peer.family != AF_UNIX)
+	{
+		client_close(client, "SSL required", "SSL required");
+		return;
+	}
 	if (login->user[0] == '\0')
 	{
 		client_close(client, "no user name in the startup packet", "user required");
@@ -733,7 +783,7 @@ startup_input(Client *client, uint8_t *data, size_t len)
 	switch (startup.kind)
 	{
 		case STARTUP_SSL_REQUEST:
-		case STARTUP_GSSENC_REQUEST: refuse_encryption(client, &startup, len); break;
+		case STARTUP_GSSENC_REQUEST: answer_encryption(client, &startup, len); break;
 		case STARTUP_CANCEL: take_cancel(client, &startup); return len;
 		case STARTUP_MESSAGE: take_startup(client, &startup); break;
 		case STARTUP_OLD_V2:
@@ -742,7 +792,7 @@ startup_input(Client *client, uint8_t *data, size_t len)
 		case STARTUP_FUTURE:
 			client_close_error(client, "0A000", "unsupported frontend protocol version: only 3.0 is supported");
 			return len;
-		case STARTUP_TLS_DIRECT: client_close(client, "direct TLS is not enabled", NULL); return len;
+		case STARTUP_TLS_DIRECT: return direct_tls(client, data, len);
 	}
 	return startup.total_len;
 }

@@ -45,11 +45,14 @@ usec_t
 deadline_from_comment(Client *client, Slice sql)
 {
 	Slice value;
-	usec_t us;
+	char text[64];
+	size_t len;
+	usec_t us = -1;
 
 	if (!sql_find_tag(sql, "pgweir_deadline", &value))
 		return -1;
-	us = deadline_parse(value);
+	if (sql_decode_tag(value, text, sizeof(text), &len))
+		us = deadline_parse(slice_make(text, len));
 	if (us < 0)
 		notice_bad_deadline(client, value);
 	return us;

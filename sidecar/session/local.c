@@ -19,7 +19,7 @@ ends_transaction(Slice sql)
 {
 	SqlVerb verb = sql_verb(sql);
 
-	return verb == SQL_ROLLBACK || verb == SQL_COMMIT;
+	return (verb == SQL_ROLLBACK || verb == SQL_COMMIT) && sql_is_single(sql);
 }
 
 static bool

@@ -33,7 +33,8 @@ settings_find_database(const Settings *settings, const char *name)
 {
 	if (settings->database_count == 0)
 		return NULL;
-	return bsearch(name, settings->databases, (size_t) settings->database_count, sizeof(DatabaseSpec), compare_name);
+	return bsearch(name, settings->databases, (size_t) settings->database_count, sizeof(DatabaseSpec),
+				   compare_name);
 }
 
 const UserSpec *

@@ -116,6 +116,13 @@ on_end(NetConn *conn, NetEnd why, int error)
 			server_open_failed(server, "08P01", "connect failed", false);
 			break;
 		case SERVER_LOGIN:
+			if (net_tls_error(conn)[0] != '\0')
+			{
+				snprintf(reason, sizeof(reason), "TLS failed: %s", net_tls_error(conn));
+				server_log(server, LOG_LEVEL_WARNING, "%s", reason);
+				server_open_failed(server, "08P01", reason, true); /* trying again would not help */
+				break;
+			}
 			server_open_failed(server, "08P01", "server closed the connection during login", false);
 			break;
 		default:
@@ -296,6 +303,7 @@ dispose(Server *server)
 	server_statements_clear(&server->statements, &worker->statements);
 	server_login_free(server->login);
 	server->login = NULL;
+	worker_walk_skip(worker, &server->node);
 	list_remove(&worker->servers, &server->node);
 	server_set_state(server, SERVER_CLOSED);
 	net_close(&server->conn);

@@ -24,6 +24,7 @@
 #include "base/map.h"
 #include "net/net.h"
 #include "net/resolver.h"
+#include "net/tls.h"
 #include "pool/pool.h"
 #include "session/options.h"
 #include "session/params.h"
@@ -93,6 +94,7 @@ struct Client
 
 	/* the group being read or run */
 	bool in_group;		 /* extended messages since the last Sync were forwarded */
+	bool group_begun;	 /* its accounts are opened, and its first message is still unread: it waited for its server */
 	bool group_seen_whole; /* its end was visible when it began, so its deadline runs already */
 	bool group_extended;
 	bool console_admin;	 /* CONSOLE: all commands, not only SHOW */
@@ -234,9 +236,22 @@ typedef struct ConsoleOps
 	void *arg;
 	/* A console client sent a command.  The answer may come later; reading is paused until console_done(). */
 	void (*query)(void *arg, Client *client, Slice sql);
+	/* A CancelRequest with this client's key. */
+	void (*cancel)(void *arg, Client *client);
 	/* The client is going away. */
 	void (*closed)(void *arg, Client *client);
 } ConsoleOps;
+
+/*
+ * A walk over Worker.clients, logins or servers that goes on in later turns of the loop.  `next` moves on when the connection it
+ * stands at leaves its list.
+ */
+typedef struct WorkerWalk
+{
+	ListNode node; /* Worker.walks, between begin and end */
+	const ListNode *next;
+	const List *list;
+} WorkerWalk;
 
 typedef enum WorkerPhase
 {
@@ -267,6 +282,7 @@ struct Worker
 	int client_count;	/* all connected clients, logins included */
 	int cancel_jobs;
 	List cancels;
+	List walks;
 	uint64_t next_id;
 	bool running_actions;
 };
@@ -308,6 +324,18 @@ extern void worker_shutdown(Worker *worker, WorkerPhase phase);
 /* True when the phase's condition is met and the process may end. */
 extern bool worker_is_drained(const Worker *worker);
 extern void worker_close_all(Worker *worker);
+/* SUSPEND: nothing more is read from clients and servers, until resumed. */
+extern void worker_suspend(Worker *worker);
+extern void worker_unsuspend(Worker *worker);
+/* Is everything that was read sent on? */
+extern bool worker_is_quiet(const Worker *worker);
+extern void worker_walk_begin(Worker *worker, WorkerWalk *walk, const List *list);
+/* The next node of the list, NULL at its end. */
+extern const ListNode *worker_walk_next(WorkerWalk *walk);
+/* Harmless when it has ended or never begun. */
+extern void worker_walk_end(Worker *worker, WorkerWalk *walk);
+/* A node is about to leave its list. */
+extern void worker_walk_skip(Worker *worker, const ListNode *node);
 static inline usec_t
 worker_now(const Worker *worker)
 {
@@ -365,6 +393,12 @@ extern void server_log(const Server *server, LogLevel level, const char *format,
 extern void server_count_error(Server *server, Slice code);
 
 /* --- server_login.c --- */
+/* Is an SSLRequest due on a connection to this address?  Not on Unix sockets. */
+static inline bool
+server_wants_tls(const Settings *settings, const NetAddress *address)
+{
+	return settings->server_tls_context != NULL && address->addr.ss_family != AF_UNIX;
+}
 extern void server_login_start(Server *server);
 extern size_t server_login_input(Server *server, uint8_t *data, size_t len);
 /* The pool learns from this login what its sessions look like, unless it knows already. */

@@ -340,6 +340,7 @@ worker_create(const WorkerOptions *options)
 	list_init(&worker->logins);
 	list_init(&worker->servers);
 	list_init(&worker->cancels);
+	list_init(&worker->walks);
 	statements_init(&worker->statements, worker->hash_seed);
 	return worker;
 }

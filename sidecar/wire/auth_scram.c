@@ -369,6 +369,7 @@ scram_keys_from_login(ScramKeys *keys, const ScramVerifier *verifier,
 	memcpy(keys->salt, verifier->salt, sizeof(keys->salt));
 	memcpy(keys->client_key, client_key, SCRAM_KEY_SIZE);
 	memcpy(keys->server_key, verifier->server_key, SCRAM_KEY_SIZE);
+	memset(keys->_password_tag, 0, SCRAM_KEY_SIZE);
 }
 
 void
@@ -649,6 +650,24 @@ nonce_extends_ours(const ScramClient *client, Slice nonce)
 		   memcmp(nonce.ptr, bare->text + bare->len - client->_nonce_len, client->_nonce_len) == 0;
 }
 
+static bool
+keys_fit(const ScramKeys *keys, const ServerFirst *first)
+{
+	return keys->iterations == first->iterations && keys->salt_len == first->salt_len &&
+		   memcmp(keys->salt, first->salt, first->salt_len) == 0;
+}
+
+/* Were these keys derived from this password?  Without the question, keys of a mistaken one would outlive its
+ * correction. */
+static bool
+keys_came_from(const ScramKeys *keys, Slice password)
+{
+	uint8_t tag[SCRAM_KEY_SIZE];
+
+	return hmac(keys->client_key, password, tag) &&
+		   CRYPTO_memcmp(tag, keys->_password_tag, SCRAM_KEY_SIZE) == 0;
+}
+
 /* Make keys fit what the server asked for, from the password when they do not. */
 static ScramStatus
 find_keys(const ServerFirst *first, Slice password, ScramKeys *keys)
@@ -656,13 +675,14 @@ find_keys(const ServerFirst *first, Slice password, ScramKeys *keys)
 	ScramKeys fresh = {.iterations = first->iterations, .salt_len = (uint32_t) first->salt_len};
 	ScramStatus status;
 
-	if (keys->iterations == first->iterations && keys->salt_len == first->salt_len &&
-		memcmp(keys->salt, first->salt, first->salt_len) == 0)
+	if (keys_fit(keys, first) && (password.ptr == NULL || keys_came_from(keys, password)))
 		return SCRAM_OK;
 	if (password.ptr == NULL)
 		return SCRAM_KEYS_DO_NOT_FIT;
 	memcpy(fresh.salt, first->salt, first->salt_len);
 	status = derive_keys(password, &fresh);
+	if (status == SCRAM_OK && !hmac(fresh.client_key, password, fresh._password_tag))
+		status = SCRAM_CRYPTO_FAILED;
 	if (status == SCRAM_OK)
 		*keys = fresh;
 	scram_keys_wipe(&fresh);

@@ -78,7 +78,7 @@ extern bool scram_verifier_mock(Slice user, const uint8_t secret[SCRAM_KEY_SIZE]
 extern void scram_verifier_wipe(ScramVerifier *verifier);
 
 /*
- * What a client needs to prove itself without the password.  Filled by scram_client_final() from a password,
+ * What a client needs to prove itself without the slow step.  Filled by scram_client_final() from a password,
  * or by scram_keys_from_login() after a client has logged in to us with the same verifier that the server
  * has. iterations == 0: empty.
  */
@@ -89,6 +89,8 @@ typedef struct ScramKeys
 	uint8_t salt[SCRAM_SALT_MAX];
 	uint8_t client_key[SCRAM_KEY_SIZE];
 	uint8_t server_key[SCRAM_KEY_SIZE];
+	uint8_t _password_tag[SCRAM_KEY_SIZE]; /* tells whether a password is the one they came from; 0: from a
+											  login */
 } ScramKeys;
 
 extern void scram_keys_from_login(ScramKeys *keys, const ScramVerifier *verifier,
@@ -158,8 +160,8 @@ extern ScramStatus scram_client_first(ScramClient *client, Slice binding, bool c
 									  ScramMessage *out) MUST_CHECK;
 /*
  * Read server-first, make client-final.  keys (never NULL) are used when they fit the server's salt and
- * iterations; else they are derived from the password and left there for the next login; password.ptr ==
- * NULL: there is none.
+ * iterations and, if a password is given, came from that password; else they are derived from the password
+ * and left there for the next login. password.ptr == NULL: there is none.
  */
 extern ScramStatus scram_client_final(ScramClient *client, Slice server_first, Slice password,
 									  ScramKeys *keys, ScramMessage *out) MUST_CHECK;

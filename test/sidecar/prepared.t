@@ -1,7 +1,7 @@
 # Named prepared statements in transaction mode: every statement works on whichever server the client is given.
 use PgweirTest;
 
-my $pg = server(preload => 0);
+my $pg = server(preload => '');
 my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 3, max_prepared_statements => 20});
 my $c = $w->wire;
 my $a;

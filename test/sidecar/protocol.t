@@ -1,8 +1,8 @@
 # What a client sees through the sidecar is what PostgreSQL says: simple and extended protocol, pipelines, errors, sizes.
 use PgweirTest;
 
-my $pg = server(preload => 0);
-my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2});
+my $pg = server(preload => '');
+my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2}, databases => {postgres => ''});
 my $c = $w->wire;
 my $a;
 
@@ -80,16 +80,14 @@ subtest 'what is refused' => sub {
 	is($try->(params => {options => '-c geqo=off'}), '08P01 unsupported startup parameter in options: geqo', 'one in options');
 	is($try->(params => {options => '-d 5'}), "08P01 unsupported options startup parameter: only '-c config=val' and '--config=val' are allowed", 'another option');
 	is($try->(database => 'nowhere'), '08P01 no such database: nowhere', 'an unknown database');
-	is($try->(params => {TimeZone => 'nowhere'})  =~ s/ .*//r, '', 'a bad value is told when the session begins') if 0;
 };
 subtest 'an older or newer protocol' => sub {
-	my $s = PgWire->open_socket(port => $w->port);
+	my $s = PgWire->open_socket(port => $w->{port});
 
-	$s->send(pack('N N', 9, 196610) . "user\0app\0database\0postgres\0_pq_.odd\0x\0\0") if 0;
-	my $body = pack('N', 196610) . "user\0" . $w->user . "\0database\0postgres\0_pq_.odd\0x\0\0";
+	my $body = pack('N', 196610) . "user\0" . $w->{user} . "\0database\0postgres\0_pq_.odd\0x\0\0";
 	$s->send(pack('N', 4 + length $body) . $body);
 	is($s->next_message->{type}, 'v', 'a newer minor version is negotiated down');
-	$s = PgWire->open_socket(port => $w->port);
+	$s = PgWire->open_socket(port => $w->{port});
 	$s->send(pack('N N', 8, 80877103));
 	$s->fill;
 	is($s->{buffer}, 'N', 'an SSLRequest is answered N');

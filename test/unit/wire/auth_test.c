@@ -1,5 +1,6 @@
 /*
- * auth_test.c: MD5 and SCRAM against published vectors, against libpq's own verifiers, end against end, and against forgeries.
+ * auth_test.c: MD5 and SCRAM against published vectors, against libpq's own verifiers, end against end, and
+ * against forgeries.
  */
 #include "wire_test.h"
 #include "wire/auth_md5.h"
@@ -57,9 +58,10 @@ md5_as_libpq(void)
 static void
 base64_vectors(void)
 {
-	static const char *const pairs[][2] = {
-		{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
-	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg==Zg==", "Z===", "====", "Zh==", "Zm9=", "Zm 8", "Zm9v\n", "Zg=A"};
+	static const char *const pairs[][2] = {{"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+										   {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+	static const char *const bad[] = {
+		"Z", "Zg", "Zg=", "Zg==Zg==", "Z===", "====", "Zh==", "Zm9=", "Zm 8", "Zm9v\n", "Zg=A"};
 	uint8_t bytes[64];
 	char text[64];
 	size_t n;
@@ -68,7 +70,8 @@ base64_vectors(void)
 	{
 		text[base64_encode(pairs[i][0], strlen(pairs[i][0]), text)] = '\0';
 		is_str(text, pairs[i][1], "encoded");
-		ok(base64_decode(slice_str(pairs[i][1]), bytes, strlen(pairs[i][0]), &n), "decoded into just enough room");
+		ok(base64_decode(slice_str(pairs[i][1]), bytes, strlen(pairs[i][0]), &n),
+		   "decoded into just enough room");
 		ok(slice_equal(slice_make(bytes, n), slice_str(pairs[i][0])), "to the same bytes");
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -101,7 +104,8 @@ verifier_as_libpq(const char *password)
 	is_int(v.salt_len, 16, "its salt");
 	ok(scram_verifier_format(&v, ours, &len) && len == strlen(ours), "and can be written");
 	is_str(ours, theirs, "as it was");
-	ok(scram_verifier_build(slice_str(password), v.iterations, v.salt, v.salt_len, &rebuilt) == SCRAM_OK, "build it");
+	ok(scram_verifier_build(slice_str(password), v.iterations, v.salt, v.salt_len, &rebuilt) == SCRAM_OK,
+	   "build it");
 	ok(scram_verifier_format(&rebuilt, ours, &len), "and write that");
 	is_str(ours, theirs, "the same");
 	PQfreemem(theirs);
@@ -112,13 +116,13 @@ verifiers_as_libpq(void)
 {
 	verifier_as_libpq("pencil");
 	verifier_as_libpq("with space, comma = and \"quotes\"");
-	verifier_as_libpq("p\xc3\xa4ssw\xc3\xb6rt");	/* beyond ASCII, unchanged by SASLprep */
-	verifier_as_libpq("not utf-8: \xff\xfe");		/* taken as it is */
-	verifier_as_libpq("\x07 control characters");	/* prohibited, taken as it is */
+	verifier_as_libpq("p\xc3\xa4ssw\xc3\xb6rt");  /* beyond ASCII, unchanged by SASLprep */
+	verifier_as_libpq("not utf-8: \xff\xfe");     /* taken as it is */
+	verifier_as_libpq("\x07 control characters"); /* prohibited, taken as it is */
 #ifdef PGWEIR_HAVE_PG_SASLPREP
-	verifier_as_libpq("I\xc2\xadX");				/* soft hyphen: mapped to nothing */
-	verifier_as_libpq("\xe2\x85\xa8");				/* roman numeral nine: IX */
-	verifier_as_libpq("a\xcc\x88");					/* decomposed a umlaut */
+	verifier_as_libpq("I\xc2\xadX");   /* soft hyphen: mapped to nothing */
+	verifier_as_libpq("\xe2\x85\xa8"); /* roman numeral nine: IX */
+	verifier_as_libpq("a\xcc\x88");    /* decomposed a umlaut */
 #endif
 }
 
@@ -156,7 +160,8 @@ malformed_verifiers_are_refused(void)
 		ok(!scram_verifier_parse(slice_make(copy, n), &v), bad[i]);
 		free(copy);
 	}
-	ok(scram_verifier_parse(SLICE_LITERAL("SCRAM-SHA-256$4096:" SALT "$" KEY ":" KEY), &v), "the twin that is not malformed");
+	ok(scram_verifier_parse(SLICE_LITERAL("SCRAM-SHA-256$4096:" SALT "$" KEY ":" KEY), &v),
+	   "the twin that is not malformed");
 }
 
 static void
@@ -195,15 +200,18 @@ rfc7677_server(void)
 	uint8_t salt[16], client_key[SCRAM_KEY_SIZE];
 	size_t n;
 
-	ok(base64_decode(SLICE_LITERAL("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, sizeof(salt), &n) && n == 16, "the RFC's salt");
+	ok(base64_decode(SLICE_LITERAL("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, sizeof(salt), &n) && n == 16,
+	   "the RFC's salt");
 	ok(scram_verifier_build(SLICE_LITERAL("pencil"), 4096, salt, 16, &v) == SCRAM_OK, "its password");
 	ok(scram_server_first(&server, SLICE_LITERAL("n,," RFC_FIRST_BARE), &v, none, false, &out) == SCRAM_OK,
 	   "server-first");
-	ok(out.len == strlen("r=rOprNGfwEbeRWgbNEkqO,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096") + 24, "has a nonce of our own");
+	ok(out.len == strlen("r=rOprNGfwEbeRWgbNEkqO,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096") + 24,
+	   "has a nonce of our own");
 	set_message(&server._server_first, RFC_SERVER_FIRST);
 	server._nonce_len = strlen(RFC_NONCE);
 	memcpy(server._nonce, RFC_NONCE, server._nonce_len);
-	ok(scram_server_final(&server, SLICE_LITERAL(RFC_CLIENT_FINAL), &out, client_key) == SCRAM_OK, "the proof is right");
+	ok(scram_server_final(&server, SLICE_LITERAL(RFC_CLIENT_FINAL), &out, client_key) == SCRAM_OK,
+	   "the proof is right");
 	ok(slice_is(scram_message_slice(&out), RFC_SERVER_FINAL), "and the server's signature, too");
 	scram_server_wipe(&server);
 }
@@ -218,11 +226,13 @@ rfc7677_client(void)
 	ok(scram_client_first(&client, none, false, &out) == SCRAM_OK, "client-first");
 	set_message(&client._client_first_bare, RFC_FIRST_BARE);
 	client._nonce_len = strlen("rOprNGfwEbeRWgbNEkqO");
-	ok(scram_client_final(&client, SLICE_LITERAL(RFC_SERVER_FIRST), SLICE_LITERAL("pencil"), &keys, &out) == SCRAM_OK,
+	ok(scram_client_final(&client, SLICE_LITERAL(RFC_SERVER_FIRST), SLICE_LITERAL("pencil"), &keys, &out) ==
+		   SCRAM_OK,
 	   "client-final");
 	ok(slice_is(scram_message_slice(&out), RFC_CLIENT_FINAL), "with the RFC's proof");
 	ok(scram_client_verify(&client, SLICE_LITERAL(RFC_SERVER_FINAL)) == SCRAM_OK, "the server is genuine");
-	ok(scram_client_verify(&client, SLICE_LITERAL(RFC_SERVER_FINAL)) == SCRAM_MALFORMED, "but asked only once");
+	ok(scram_client_verify(&client, SLICE_LITERAL(RFC_SERVER_FINAL)) == SCRAM_MALFORMED,
+	   "but asked only once");
 	scram_client_wipe(&client);
 }
 
@@ -246,12 +256,14 @@ run(Dialogue *d, Slice password, Slice client_binding, Slice server_binding, boo
 	ScramStatus status = scram_client_first(&d->client, client_binding, could_bind, &d->client_first);
 
 	if (status == SCRAM_OK)
-		status = scram_server_first(&d->server, scram_message_slice(&d->client_first), &d->verifier, server_binding, plus,
-									&d->server_first);
+		status = scram_server_first(&d->server, scram_message_slice(&d->client_first), &d->verifier,
+									server_binding, plus, &d->server_first);
 	if (status == SCRAM_OK)
-		status = scram_client_final(&d->client, scram_message_slice(&d->server_first), password, &d->keys, &d->client_final);
+		status = scram_client_final(&d->client, scram_message_slice(&d->server_first), password, &d->keys,
+									&d->client_final);
 	if (status == SCRAM_OK)
-		status = scram_server_final(&d->server, scram_message_slice(&d->client_final), &d->server_final, d->client_key);
+		status = scram_server_final(&d->server, scram_message_slice(&d->client_final), &d->server_final,
+									d->client_key);
 	if (status == SCRAM_OK)
 		status = scram_client_verify(&d->client, scram_message_slice(&d->server_final));
 	return status;
@@ -266,7 +278,8 @@ both_ends(void)
 	Dialogue d = {.keys = {0}};
 	ScramKeys mine;
 
-	ok(scram_verifier_build(right, 4096, NULL, 0, &d.verifier) == SCRAM_OK, "a verifier with a salt of its own");
+	ok(scram_verifier_build(right, 4096, NULL, 0, &d.verifier) == SCRAM_OK,
+	   "a verifier with a salt of its own");
 	is_int(run(&d, right, none, none, false), SCRAM_OK, "the right password");
 	is_int(d.keys.iterations, 4096, "leaves keys behind");
 	is_int(run(&d, none, none, none, false), SCRAM_OK, "with which the password is not needed again");
@@ -287,13 +300,18 @@ both_ends(void)
 	is_int(run(&d, none, none, none, false), SCRAM_KEYS_DO_NOT_FIT, "they do not help");
 	is_int(run(&d, right, none, none, false), SCRAM_OK, "but the password does");
 	ok(memcmp(d.keys.salt, d.verifier.salt, 16) == 0, "and its new keys are kept");
+	memset(d.keys.client_key, 0, sizeof(d.keys.client_key));
+	is_int(run(&d, none, none, none, false), SCRAM_WRONG_PASSWORD, "(which are used: spoilt, they fail)");
+	is_int(run(&d, right, none, none, false), SCRAM_OK, "and derived again when they are not the password's");
 
-	scram_keys_wipe(&d.keys);
-	is_int(run(&d, SLICE_LITERAL("wrong"), none, none, false), SCRAM_WRONG_PASSWORD, "the wrong password");
+	is_int(run(&d, SLICE_LITERAL("wrong"), none, none, false), SCRAM_WRONG_PASSWORD,
+		   "a wrong password is not helped by keys");
+	is_int(run(&d, right, none, none, false), SCRAM_OK, "nor does it spoil them for the right one");
 	scram_keys_wipe(&d.keys);
 	is_int(run(&d, SLICE_LITERAL(""), none, none, false), SCRAM_WRONG_PASSWORD, "an empty password");
 	scram_keys_wipe(&d.keys);
-	ok(scram_verifier_mock(SLICE_LITERAL("nobody"), (const uint8_t *) "0123456789abcdef0123456789abcdef", 4096, &d.verifier),
+	ok(scram_verifier_mock(SLICE_LITERAL("nobody"), (const uint8_t *) "0123456789abcdef0123456789abcdef",
+						   4096, &d.verifier),
 	   "a user that is not there");
 	is_int(run(&d, right, none, none, false), SCRAM_WRONG_PASSWORD, "cannot be told from a wrong password");
 }
@@ -305,7 +323,8 @@ mock_refuses_even_matching_keys(void)
 
 	ok(scram_verifier_build(SLICE_LITERAL("x"), 1, NULL, 0, &d.verifier) == SCRAM_OK, "a verifier");
 	d.verifier.mock = true;
-	is_int(run(&d, SLICE_LITERAL("x"), none, none, false), SCRAM_WRONG_PASSWORD, "marked as mock lets nobody in");
+	is_int(run(&d, SLICE_LITERAL("x"), none, none, false), SCRAM_WRONG_PASSWORD,
+		   "marked as mock lets nobody in");
 }
 
 /* ---- forgeries ---- */
@@ -318,7 +337,8 @@ server_says_to_first(const char *text, bool plus)
 	ScramMessage out;
 	size_t n = strlen(text);
 	uint8_t *copy = exact_copy(text, n);
-	ScramStatus status = scram_server_first(&server, slice_make(copy, n), &v, plus ? SLICE_LITERAL("hash") : none, plus, &out);
+	ScramStatus status =
+		scram_server_first(&server, slice_make(copy, n), &v, plus ? SLICE_LITERAL("hash") : none, plus, &out);
 
 	free(copy);
 	return status;
@@ -395,8 +415,8 @@ server_says_to_final(const char *format, bool other_nonce)
 
 	if (scram_verifier_build(SLICE_LITERAL("x"), 1, NULL, 0, &d.verifier) != SCRAM_OK ||
 		scram_client_first(&d.client, none, false, &d.client_first) != SCRAM_OK ||
-		scram_server_first(&d.server, scram_message_slice(&d.client_first), &d.verifier, none, false, &d.server_first) !=
-			SCRAM_OK)
+		scram_server_first(&d.server, scram_message_slice(&d.client_first), &d.verifier, none, false,
+						   &d.server_first) != SCRAM_OK)
 		return SCRAM_CRYPTO_FAILED;
 	memcpy(nonce, d.server._nonce, d.server._nonce_len);
 	nonce[d.server._nonce_len] = '\0';
@@ -405,7 +425,8 @@ server_says_to_final(const char *format, bool other_nonce)
 	copy = exact_copy(text, (size_t) n);
 	status = scram_server_final(&d.server, slice_make(copy, (size_t) n), &d.server_final, d.client_key);
 	free(copy);
-	if (scram_server_final(&d.server, slice_make(text, (size_t) n), &d.server_final, d.client_key) != SCRAM_MALFORMED)
+	if (scram_server_final(&d.server, slice_make(text, (size_t) n), &d.server_final, d.client_key) !=
+		SCRAM_MALFORMED)
 		ok(false, "a second client-final is out of sequence");
 	return status;
 }
@@ -418,11 +439,13 @@ client_final_grammar(void)
 	is_int(server_says_to_final("c=biws,r=%s,x=y,p=%s", false), SCRAM_WRONG_PASSWORD, "with an extension");
 	is_int(server_says_to_final("c=biws,r=%s,p=%s", true), SCRAM_NONCE_MISMATCH, "another nonce");
 	is_int(server_says_to_final("c=biws,r=%sx,p=%s", false), SCRAM_NONCE_MISMATCH, "a longer nonce");
-	is_int(server_says_to_final("c=eSws,r=%s,p=%s", false), SCRAM_BINDING_MISMATCH, "another channel header (y,,)");
+	is_int(server_says_to_final("c=eSws,r=%s,p=%s", false), SCRAM_BINDING_MISMATCH,
+		   "another channel header (y,,)");
 	is_int(server_says_to_final("c=,r=%s,p=%s", false), SCRAM_BINDING_MISMATCH, "no channel header");
 	is_int(server_says_to_final("c=biws,r=%s", false), SCRAM_MALFORMED, "no proof");
 	is_int(server_says_to_final("c=biws,r=%s,p=", false), SCRAM_MALFORMED, "an empty proof");
-	is_int(server_says_to_final("c=biws,r=%s,p=%s,x=y", false), SCRAM_MALFORMED, "something behind the proof");
+	is_int(server_says_to_final("c=biws,r=%s,p=%s,x=y", false), SCRAM_MALFORMED,
+		   "something behind the proof");
 	is_int(server_says_to_final("r=%s,p=%s", false), SCRAM_MALFORMED, "no channel");
 	is_int(server_says_to_final("c=biws,r=%s,p=A%s", false), SCRAM_MALFORMED, "a proof of another length");
 	is_int(server_says_to_final("", false), SCRAM_MALFORMED, "nothing");
@@ -462,7 +485,8 @@ server_first_grammar(void)
 	is_int(client_says_to_first("r=%sX,s=AAA,i=1"), SCRAM_MALFORMED, "a salt that is not base64");
 	is_int(client_says_to_first("r=%sX,s=AAAA,i=0"), SCRAM_MALFORMED, "no iterations");
 	is_int(client_says_to_first("r=%sX,s=AAAA,i=1x"), SCRAM_MALFORMED, "iterations that are no number");
-	is_int(client_says_to_first("r=%sX,s=AAAA,i=2147483647"), SCRAM_TOO_MANY_ITERATIONS, "iterations to keep us busy");
+	is_int(client_says_to_first("r=%sX,s=AAAA,i=2147483647"), SCRAM_TOO_MANY_ITERATIONS,
+		   "iterations to keep us busy");
 	is_int(client_says_to_first("r=%sX,s=AAAA"), SCRAM_MALFORMED, "cut");
 	is_int(client_says_to_first("s=AAAA,r=%sX,i=1"), SCRAM_MALFORMED, "another order");
 	is_int(client_says_to_first(""), SCRAM_MALFORMED, "nothing");
@@ -478,11 +502,12 @@ client_says_to_final(const char *text, bool flip)
 
 	if (scram_verifier_build(SLICE_LITERAL("x"), 1, NULL, 0, &d.verifier) != SCRAM_OK ||
 		scram_client_first(&d.client, none, false, &d.client_first) != SCRAM_OK ||
-		scram_server_first(&d.server, scram_message_slice(&d.client_first), &d.verifier, none, false, &d.server_first) !=
-			SCRAM_OK ||
-		scram_client_final(&d.client, scram_message_slice(&d.server_first), SLICE_LITERAL("x"), &d.keys, &d.client_final) !=
-			SCRAM_OK ||
-		scram_server_final(&d.server, scram_message_slice(&d.client_final), &d.server_final, d.client_key) != SCRAM_OK)
+		scram_server_first(&d.server, scram_message_slice(&d.client_first), &d.verifier, none, false,
+						   &d.server_first) != SCRAM_OK ||
+		scram_client_final(&d.client, scram_message_slice(&d.server_first), SLICE_LITERAL("x"), &d.keys,
+						   &d.client_final) != SCRAM_OK ||
+		scram_server_final(&d.server, scram_message_slice(&d.client_final), &d.server_final, d.client_key) !=
+			SCRAM_OK)
 		return SCRAM_CRYPTO_FAILED;
 	if (flip)
 		d.server_final.text[5] = d.server_final.text[5] == 'A' ? 'B' : 'A';
@@ -498,7 +523,8 @@ server_final_grammar(void)
 {
 	is_int(client_says_to_final(NULL, false), SCRAM_OK, "the server's own");
 	is_int(client_says_to_final(NULL, true), SCRAM_SERVER_NOT_GENUINE, "one character changed");
-	is_int(client_says_to_final("v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", false), SCRAM_SERVER_NOT_GENUINE, "invented");
+	is_int(client_says_to_final("v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", false),
+		   SCRAM_SERVER_NOT_GENUINE, "invented");
 	is_int(client_says_to_final("e=invalid-proof", false), SCRAM_REFUSED, "an error");
 	is_int(client_says_to_final("v=", false), SCRAM_MALFORMED, "empty");
 	is_int(client_says_to_final("", false), SCRAM_MALFORMED, "nothing");
@@ -513,10 +539,11 @@ calls_out_of_sequence(void)
 	ScramKeys keys = {0};
 	uint8_t key[SCRAM_KEY_SIZE];
 
-	is_int(scram_client_final(&client, SLICE_LITERAL("r=x,s=AAAA,i=1"), SLICE_LITERAL("x"), &keys, &out), SCRAM_MALFORMED,
-		   "client-final first");
+	is_int(scram_client_final(&client, SLICE_LITERAL("r=x,s=AAAA,i=1"), SLICE_LITERAL("x"), &keys, &out),
+		   SCRAM_MALFORMED, "client-final first");
 	is_int(scram_client_verify(&client, SLICE_LITERAL("v=")), SCRAM_MALFORMED, "server-final first");
-	is_int(scram_server_final(&server, SLICE_LITERAL("c=biws,r=x,p="), &out, key), SCRAM_MALFORMED, "no client-first");
+	is_int(scram_server_final(&server, SLICE_LITERAL("c=biws,r=x,p="), &out, key), SCRAM_MALFORMED,
+		   "no client-first");
 }
 
 static void
@@ -530,7 +557,8 @@ secrets_are_wiped(void)
 	is_int(run(&d, SLICE_LITERAL("x"), none, none, false), SCRAM_OK, "a login");
 	scram_server_wipe(&d.server);
 	scram_client_wipe(&d.client);
-	ok(memcmp(&d.server, &zero_server, sizeof(zero_server)) == 0, "nothing is left of it in the server's state");
+	ok(memcmp(&d.server, &zero_server, sizeof(zero_server)) == 0,
+	   "nothing is left of it in the server's state");
 	ok(memcmp(&d.client, &zero_client, sizeof(zero_client)) == 0, "nor in the client's");
 }
 

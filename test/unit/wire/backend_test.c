@@ -103,7 +103,8 @@ authentication_sasl(void)
 	ok(wire_auth_next_mechanism(&auth, &pos, &name) && slice_is(name, mechanisms[1]), "second mechanism");
 	ok(!wire_auth_next_mechanism(&auth, &pos, &name), "no third");
 	ok(refuses_all_other_lengths(payload, reads_auth), "and nothing shorter or longer is accepted");
-	ok(!wire_read_authentication(slice_make("\0\0\0\x0a\0", 5), &auth), "an empty list of mechanisms is malformed");
+	ok(!wire_read_authentication(slice_make("\0\0\0\x0a\0", 5), &auth),
+	   "an empty list of mechanisms is malformed");
 
 	buf_clear(&buf);
 	ok(wire_write_auth_sasl_continue(&buf, SLICE_LITERAL("r=x")), "AuthenticationSASLContinue");
@@ -133,12 +134,14 @@ login_messages(void)
 
 	ok(wire_write_backend_key_data(&buf, 4000000000u, SLICE_LITERAL("\1\2\3\4")), "BackendKeyData");
 	payload = only_payload(&buf, BE_BACKEND_KEY_DATA);
-	ok(wire_read_backend_key(payload, &pid, &key) && pid == 4000000000u && slice_is(key, "\1\2\3\4"), "reads back");
+	ok(wire_read_backend_key(payload, &pid, &key) && pid == 4000000000u && slice_is(key, "\1\2\3\4"),
+	   "reads back");
 	ok(!wire_read_backend_key(slice_make(payload.ptr, 7), &pid, &key), "a key of three bytes is refused");
 	ok(!wire_read_backend_key(slice_make(payload.ptr, 3), &pid, &key), "and so is half a pid");
 
 	buf_clear(&buf);
-	ok(wire_write_parameter_status(&buf, SLICE_LITERAL("pgweir.deadline"), SLICE_LITERAL("")), "ParameterStatus");
+	ok(wire_write_parameter_status(&buf, SLICE_LITERAL("pgweir.deadline"), SLICE_LITERAL("")),
+	   "ParameterStatus");
 	payload = only_payload(&buf, BE_PARAMETER_STATUS);
 	ok(wire_read_parameter_status(payload, &name, &value), "reads back");
 	ok(slice_is(name, "pgweir.deadline") && value.ptr != NULL && value.len == 0, "with an empty value");
@@ -162,12 +165,17 @@ negotiation(void)
 	uint16_t minor = 7;
 	Slice both = slice_make("\0\3\0\2\0\0\0\1_pq_.a", 15);
 
-	ok(wire_read_negotiate_version(both, &minor) && minor == 2, "NegotiateProtocolVersion with a whole version");
+	ok(wire_read_negotiate_version(both, &minor) && minor == 2,
+	   "NegotiateProtocolVersion with a whole version");
 	ok(refuses_all_other_lengths(both, reads_negotiation), "and nothing else");
-	ok(wire_read_negotiate_version(slice_make("\0\0\0\1\0\0\0\0", 8), &minor) && minor == 1, "with a minor number");
-	ok(!wire_read_negotiate_version(slice_make("\0\4\0\0\0\0\0\0", 8), &minor), "not with another protocol's");
-	ok(!wire_read_negotiate_version(slice_make("\0\3\0\0\xff\xff\xff\xff", 8), &minor), "nor with fewer than no options");
-	ok(!wire_read_negotiate_version(slice_make("\0\3\0\0\x7f\xff\xff\xff", 8), &minor), "nor with more than there are");
+	ok(wire_read_negotiate_version(slice_make("\0\0\0\1\0\0\0\0", 8), &minor) && minor == 1,
+	   "with a minor number");
+	ok(!wire_read_negotiate_version(slice_make("\0\4\0\0\0\0\0\0", 8), &minor),
+	   "not with another protocol's");
+	ok(!wire_read_negotiate_version(slice_make("\0\3\0\0\xff\xff\xff\xff", 8), &minor),
+	   "nor with fewer than no options");
+	ok(!wire_read_negotiate_version(slice_make("\0\3\0\0\x7f\xff\xff\xff", 8), &minor),
+	   "nor with more than there are");
 }
 
 static void
@@ -220,7 +228,8 @@ made_up_result(void)
 	ok(slice_equal(only_payload(&buf, BE_DATA_ROW), slice_make("\0\1\0\0\0\0", 6)), "with an empty value");
 	buf_clear(&buf);
 	ok(wire_write_command_complete(&buf, "SELECT 1"), "CommandComplete");
-	ok(wire_read_command_tag(only_payload(&buf, BE_COMMAND_COMPLETE), &tag) && slice_is(tag, "SELECT 1"), "reads back");
+	ok(wire_read_command_tag(only_payload(&buf, BE_COMMAND_COMPLETE), &tag) && slice_is(tag, "SELECT 1"),
+	   "reads back");
 	ok(refuses_all_other_lengths(SLICE_LITERAL("SHOW\0"), reads_tag), "and nothing else does");
 	buf_free(&buf);
 }
@@ -241,10 +250,11 @@ static bool
 all_fields(WireError *error, bool compare)
 {
 	Slice *fields[] = {
-		&error->severity,  &error->severity_v,		  &error->code,			  &error->message, &error->detail,
-		&error->hint,	   &error->position,		  &error->internal_position, &error->internal_query,
-		&error->where,	   &error->schema,			  &error->table,		  &error->column,  &error->datatype,
-		&error->constraint, &error->file,			  &error->line,			  &error->routine,
+		&error->severity,       &error->severity_v, &error->code,       &error->message,
+		&error->detail,         &error->hint,       &error->position,   &error->internal_position,
+		&error->internal_query, &error->where,      &error->schema,     &error->table,
+		&error->column,         &error->datatype,   &error->constraint, &error->file,
+		&error->line,           &error->routine,
 	};
 	static const char text[] = "abcdefghijklmnopqrstuvwxyz";
 	bool same = true;
@@ -285,13 +295,16 @@ errors_as_servers_send_them(void)
 	Buf buf = {0};
 	WireError error;
 
-	ok(wire_error_simple(&buf, "ERROR", "57014", "canceling statement due to query deadline"), "a simple error");
+	ok(wire_error_simple(&buf, "ERROR", "57014", "canceling statement due to query deadline"),
+	   "a simple error");
 	ok(slice_equal(only_payload(&buf, BE_ERROR_RESPONSE),
 				   SLICE_LITERAL("SERROR\0VERROR\0C57014\0Mcanceling statement due to query deadline\0\0")),
 	   "byte for byte");
-	ok(wire_read_error(SLICE_LITERAL("SFEHLER\0VERROR\0C23505\0Mm\0XX\0?\0nuniq\0\0"), &error), "unknown fields are skipped");
+	ok(wire_read_error(SLICE_LITERAL("SFEHLER\0VERROR\0C23505\0Mm\0XX\0?\0nuniq\0\0"), &error),
+	   "unknown fields are skipped");
 	ok(slice_is(error.severity, "FEHLER") && slice_is(error.severity_v, "ERROR"), "both severities");
-	ok(slice_is(error.constraint, "uniq") && error.detail.ptr == NULL, "a field behind them; one that is absent");
+	ok(slice_is(error.constraint, "uniq") && error.detail.ptr == NULL,
+	   "a field behind them; one that is absent");
 	ok(wire_read_error(SLICE_LITERAL("\0"), &error) && error.code.ptr == NULL, "no fields at all");
 	ok(!wire_read_error((Slice){NULL, 0}, &error), "but not nothing");
 	ok(!wire_read_error(SLICE_LITERAL("Mx\0\0Cy\0\0"), &error), "nothing may follow the end");

@@ -1,5 +1,6 @@
 /*
- * frontend_test.c: messages a client sends: what is written is read back, and nothing shorter or longer is; renaming.
+ * frontend_test.c: messages a client sends: what is written is read back, and nothing shorter or longer is;
+ * renaming.
  */
 #include "wire_test.h"
 #include "wire/frontend.h"
@@ -66,16 +67,19 @@ parse(void)
 	WireParse p;
 	Slice payload;
 
-	ok(wire_write_parse(&buf, SLICE_LITERAL("s1"), SLICE_LITERAL("select $1"), slice_make("\0\0\0\x17\0\0\0\x19", 8)),
+	ok(wire_write_parse(&buf, SLICE_LITERAL("s1"), SLICE_LITERAL("select $1"),
+						slice_make("\0\0\0\x17\0\0\0\x19", 8)),
 	   "Parse");
 	payload = only_payload(&buf, FE_PARSE);
 	ok(wire_read_parse(payload, &p), "reads back");
 	ok(slice_is(p.name, "s1") && slice_is(p.query, "select $1"), "its name and query");
-	ok(p.param_count == 2 && slice_equal(p.param_types, slice_make("\0\0\0\x17\0\0\0\x19", 8)), "its parameter types");
+	ok(p.param_count == 2 && slice_equal(p.param_types, slice_make("\0\0\0\x17\0\0\0\x19", 8)),
+	   "its parameter types");
 	is_int(p.rest_offset, 3, "where the query begins");
 	ok(refuses_all_other_lengths(payload, reads_parse), "and nothing else does");
 	ok(!wire_read_parse(slice_make("\0\0\xff\xff", 4), &p), "65535 parameters must be there");
-	ok(!wire_write_parse(&buf, SLICE_LITERAL(""), SLICE_LITERAL(""), slice_make("abc", 3)), "types have four bytes each");
+	ok(!wire_write_parse(&buf, SLICE_LITERAL(""), SLICE_LITERAL(""), slice_make("abc", 3)),
+	   "types have four bytes each");
 	buf_free(&buf);
 }
 
@@ -88,9 +92,11 @@ parse_with_many_parameters(void)
 
 	if (types == NULL)
 		abort();
-	ok(wire_write_parse(&buf, SLICE_LITERAL(""), SLICE_LITERAL("q"), slice_make(types, 65535 * 4)), "65535 parameters");
+	ok(wire_write_parse(&buf, SLICE_LITERAL(""), SLICE_LITERAL("q"), slice_make(types, 65535 * 4)),
+	   "65535 parameters");
 	ok(wire_read_parse(only_payload(&buf, FE_PARSE), &p) && p.param_count == 65535, "read back");
-	ok(!wire_write_parse(&buf, SLICE_LITERAL(""), SLICE_LITERAL("q"), slice_make(types, 65536 * 4)), "one more does not fit");
+	ok(!wire_write_parse(&buf, SLICE_LITERAL(""), SLICE_LITERAL("q"), slice_make(types, 65536 * 4)),
+	   "one more does not fit");
 	free(types);
 	buf_free(&buf);
 }
@@ -125,7 +131,8 @@ describe_and_close(void)
 
 	ok(wire_write_describe(&buf, 'S', SLICE_LITERAL("s1")), "Describe");
 	payload = only_payload(&buf, FE_DESCRIBE);
-	ok(wire_read_describe(payload, &target) && target.kind == 'S' && slice_is(target.name, "s1"), "reads back");
+	ok(wire_read_describe(payload, &target) && target.kind == 'S' && slice_is(target.name, "s1"),
+	   "reads back");
 	ok(refuses_all_other_lengths(payload, reads_describe), "and nothing else does");
 	buf_clear(&buf);
 	ok(wire_write_close(&buf, 'P', SLICE_LITERAL("")), "Close");
@@ -156,7 +163,8 @@ small_messages(void)
 	buf_clear(&buf);
 	ok(wire_write_copy_fail(&buf, "deadline"), "CopyFail");
 	ok(slice_equal(only_payload(&buf, FE_COPY_FAIL), slice_make("deadline", 9)), "says why");
-	ok(wire_read_execute(payload, &execute) && slice_is(execute.portal, "p") && execute.max_rows == 10, "Execute");
+	ok(wire_read_execute(payload, &execute) && slice_is(execute.portal, "p") && execute.max_rows == 10,
+	   "Execute");
 	ok(refuses_all_other_lengths(payload, reads_execute), "and nothing else");
 	buf_free(&buf);
 }
@@ -185,7 +193,8 @@ passwords(void)
 	payload = only_payload(&buf, FE_PASSWORD);
 	ok(wire_read_sasl_initial(payload, &initial) && initial.data.ptr == NULL, "none is read");
 	ok(!wire_read_sasl_initial(slice_make("X\0\xff\xff\xff\xfe", 6), &initial), "less than none is refused");
-	ok(!wire_read_sasl_initial(slice_make("X\0\x7f\xff\xff\xff", 6), &initial), "and so is more than there is");
+	ok(!wire_read_sasl_initial(slice_make("X\0\x7f\xff\xff\xff", 6), &initial),
+	   "and so is more than there is");
 
 	buf_clear(&buf);
 	ok(wire_write_sasl_response(&buf, SLICE_LITERAL("c=biws")), "SASLResponse");
@@ -219,8 +228,9 @@ renamed_bind_is_whole(void)
 	join(&buf, prefix, n, payload, b.rest_offset);
 	ok(wire_read_bind(only_payload(&buf, FE_BIND), &renamed), "is a whole Bind again");
 	ok(slice_is(renamed.portal, "portal") && slice_is(renamed.statement, "W12345"), "with the new name");
-	ok(slice_equal(slice_make(buf_ptr(&buf) + 5 + renamed.rest_offset, buf_len(&buf) - 5 - renamed.rest_offset),
-				   slice_make(payload.ptr + b.rest_offset, payload.len - b.rest_offset)),
+	ok(slice_equal(
+		   slice_make(buf_ptr(&buf) + 5 + renamed.rest_offset, buf_len(&buf) - 5 - renamed.rest_offset),
+		   slice_make(payload.ptr + b.rest_offset, payload.len - b.rest_offset)),
 	   "and the same rest");
 	ok(n <= WIRE_RENAME_SIZE(6, 6), "WIRE_RENAME_SIZE suffices");
 	for (size_t size = 0; size < n; size++)
@@ -242,7 +252,8 @@ renamed_length_cannot_overflow(void)
 	WireBind b;
 
 	ok(wire_read_bind(payload, &b), "a Bind of which only the names are there");
-	ok(wire_rename_prefix_bind(&b, INT32_MAX - 4, "", prefix, sizeof(prefix)) == 7, "the longest one possible");
+	ok(wire_rename_prefix_bind(&b, INT32_MAX - 4, "", prefix, sizeof(prefix)) == 7,
+	   "the longest one possible");
 	ok(wire_load_u32(prefix + 1) == INT32_MAX, "keeps its length");
 	ok(wire_rename_prefix_bind(&b, INT32_MAX - 4, "x", prefix, sizeof(prefix)) == 0, "but cannot grow");
 	ok(wire_rename_prefix_bind(&b, 1, "x", prefix, sizeof(prefix)) == 0, "nor be shorter than its names");
@@ -259,7 +270,8 @@ renamed_parse_describe_close(void)
 	Slice payload;
 	size_t n;
 
-	ok(wire_write_parse(&buf, SLICE_LITERAL("a"), SLICE_LITERAL("select $1"), slice_make("\0\0\0\x17", 4)), "Parse");
+	ok(wire_write_parse(&buf, SLICE_LITERAL("a"), SLICE_LITERAL("select $1"), slice_make("\0\0\0\x17", 4)),
+	   "Parse");
 	payload = only_payload(&buf, FE_PARSE);
 	memcpy(original, payload.ptr, payload.len);
 	payload.ptr = original;
@@ -267,10 +279,12 @@ renamed_parse_describe_close(void)
 	n = wire_rename_prefix_parse(&p, (uint32_t) payload.len, "W1", prefix, sizeof(prefix));
 	join(&buf, prefix, n, payload, p.rest_offset);
 	ok(wire_read_parse(only_payload(&buf, FE_PARSE), &renamed), "is a whole Parse again");
-	ok(slice_is(renamed.name, "W1") && slice_is(renamed.query, "select $1") && renamed.param_count == 1, "renamed");
+	ok(slice_is(renamed.name, "W1") && slice_is(renamed.query, "select $1") && renamed.param_count == 1,
+	   "renamed");
 
 	n = wire_rename_prefix_describe("W1", prefix, sizeof(prefix));
-	ok(n == 9 && wire_read_describe(slice_make(prefix + 5, n - 5), &target) && prefix[0] == FE_DESCRIBE, "Describe");
+	ok(n == 9 && wire_read_describe(slice_make(prefix + 5, n - 5), &target) && prefix[0] == FE_DESCRIBE,
+	   "Describe");
 	ok(target.kind == 'S' && slice_is(target.name, "W1"), "renamed");
 	n = wire_rename_prefix_close("W1", prefix, sizeof(prefix));
 	ok(n == 9 && wire_read_close(slice_make(prefix + 5, n - 5), &target) && prefix[0] == FE_CLOSE, "Close");

@@ -50,10 +50,12 @@ every_prefix_needs_more(void)
 	WireStartup startup;
 	uint8_t *copy;
 
-	ok(wire_write_startup(&buf, params, 1) && wire_write_cancel_request(&buf, 1, SLICE_LITERAL("1234")), "two packets");
+	ok(wire_write_startup(&buf, params, 1) && wire_write_cancel_request(&buf, 1, SLICE_LITERAL("1234")),
+	   "two packets");
 	for (size_t n = 0; n < 18; n++)
 	{
-		ok(read_exact(buf_ptr(&buf), n, &startup, &copy) == WIRE_NEED_MORE, "part of a startup packet needs more");
+		ok(read_exact(buf_ptr(&buf), n, &startup, &copy) == WIRE_NEED_MORE,
+		   "part of a startup packet needs more");
 		free(copy);
 	}
 	ok(read_exact(buf_ptr(&buf), 18, &startup, &copy) == WIRE_OK, "all of it does not");
@@ -64,7 +66,8 @@ every_prefix_needs_more(void)
 	buf_consume(&buf, 18);
 	for (size_t n = 0; n < 16; n++)
 	{
-		ok(read_exact(buf_ptr(&buf), n, &startup, &copy) == WIRE_NEED_MORE, "part of a cancel request needs more");
+		ok(read_exact(buf_ptr(&buf), n, &startup, &copy) == WIRE_NEED_MORE,
+		   "part of a cancel request needs more");
 		free(copy);
 	}
 	buf_free(&buf);
@@ -121,7 +124,8 @@ limit_is_kept(void)
 
 	ok(wire_read_startup((const uint8_t *) "\0\0\x27\x11", 4, MAX, &startup) == WIRE_BAD,
 	   "a packet above the limit is refused by its length");
-	ok(wire_read_startup((const uint8_t *) "\0\0\x27\x10", 4, MAX, &startup) == WIRE_NEED_MORE, "one at the limit is not");
+	ok(wire_read_startup((const uint8_t *) "\0\0\x27\x10", 4, MAX, &startup) == WIRE_NEED_MORE,
+	   "one at the limit is not");
 }
 
 static void
@@ -131,9 +135,11 @@ minor_versions_are_seen(void)
 	Slice name, value;
 	size_t pos = 0;
 
-	ok(wire_read_startup((const uint8_t *) "\0\0\0\x15\0\x03\0\x02_pq_.x\0on\0u", 20, MAX, &startup) == WIRE_NEED_MORE,
+	ok(wire_read_startup((const uint8_t *) "\0\0\0\x15\0\x03\0\x02_pq_.x\0on\0u", 20, MAX, &startup) ==
+		   WIRE_NEED_MORE,
 	   "protocol 3.2, cut");
-	ok(wire_read_startup((const uint8_t *) "\0\0\0\x13\0\x03\0\x02_pq_.x\0on\0", 19, MAX, &startup) == WIRE_OK,
+	ok(wire_read_startup((const uint8_t *) "\0\0\0\x13\0\x03\0\x02_pq_.x\0on\0", 19, MAX, &startup) ==
+		   WIRE_OK,
 	   "protocol 3.2");
 	is_int(startup.minor, 2, "its minor number");
 	ok(wire_startup_next(&startup, &pos, &name, &value) && slice_is(name, "_pq_.x"), "its protocol option");
@@ -264,9 +270,11 @@ options_stop_when_told(void)
 	Seen seen = {.left = 1};
 	char scratch[5];
 
-	ok(!wire_parse_options(SLICE_LITERAL("--a=b --c=d --e=f"), (char[20]){0}, 20, see, &seen), "the callback can stop it");
+	ok(!wire_parse_options(SLICE_LITERAL("--a=b --c=d --e=f"), (char[20]){0}, 20, see, &seen),
+	   "the callback can stop it");
 	is_str(seen.text, "[a=b]", "and sees no more");
-	ok(!wire_parse_options(SLICE_LITERAL("--a=b --c=d"), scratch, sizeof(scratch), see, &seen), "too little scratch fails");
+	ok(!wire_parse_options(SLICE_LITERAL("--a=b --c=d"), scratch, sizeof(scratch), see, &seen),
+	   "too little scratch fails");
 }
 
 int

@@ -1,5 +1,6 @@
 /*
- * wire_test.h: what the tests of wire/ share: inputs that end where their memory ends, and messages taken apart.
+ * wire_test.h: what the tests of wire/ share: inputs that end where their memory ends, and messages taken
+ * apart.
  */
 #ifndef WIRE_TEST_H
 #define WIRE_TEST_H
@@ -9,7 +10,8 @@
 
 #include <stdlib.h>
 
-/* A copy of n bytes with nothing behind it, so that the sanitizer sees any read beyond; the caller frees it. */
+/* A copy of n bytes with nothing behind it, so that the sanitizer sees any read beyond; the caller frees it.
+ */
 static inline uint8_t *
 exact_copy(const void *bytes, size_t n)
 {
@@ -27,13 +29,15 @@ exact_copy(const void *bytes, size_t n)
 	return copy;
 }
 
-/* The payload of the one message that buf consists of; fails the test when it is not exactly one of that type. */
+/* The payload of the one message that buf consists of; fails the test when it is not exactly one of that
+ * type. */
 static inline Slice
 only_payload(const Buf *buf, uint8_t type)
 {
 	WireHeader header = {0, 0};
 	WireStatus status = wire_read_header(buf_ptr(buf), buf_len(buf), &header);
-	bool whole = status == WIRE_OK && header.type == type && header.payload_len + WIRE_HEADER_SIZE == buf_len(buf);
+	bool whole =
+		status == WIRE_OK && header.type == type && header.payload_len + WIRE_HEADER_SIZE == buf_len(buf);
 
 	ok(whole, "one whole message with the right letter and length");
 	return whole ? slice_make(buf_ptr(buf) + WIRE_HEADER_SIZE, header.payload_len) : (Slice){NULL, 0};

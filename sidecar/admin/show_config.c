@@ -1,0 +1,245 @@
+/*
+ * show_config.c: SHOW commands about the process: help, version, configuration, lists, memory, DNS.
+ */
+#include "admin/show.h"
+
+#include <limits.h>
+
+#include "config/config.h"
+
+void
+show_help(const Show *show)
+{
+	result_notice(show->result, "Console usage", show->help);
+}
+
+/* Tools look for PgBouncer's name and a version whose columns they know. */
+void
+show_version(const Show *show)
+{
+	result_columns(show->result, "s", "version");
+	result_row(show->result);
+	result_format(show->result, "PgBouncer 1.25.2 (pgweir %s)", show->version);
+	result_row_end(show->result);
+}
+
+static void
+state_row(Result *result, const char *key, bool value)
+{
+	result_row(result);
+	result_text(result, key);
+	result_text(result, value ? "yes" : "no");
+	result_row_end(result);
+}
+
+void
+show_state(const Show *show)
+{
+	const Worker *worker = show->worker;
+	bool paused = worker->paused || worker->phase == WORKER_DRAIN_SERVERS;
+
+	result_columns(show->result, "ss", "key value");
+	state_row(show->result, "active", !paused && !worker->suspended);
+	state_row(show->result, "paused", paused);
+	state_row(show->result, "suspended", worker->suspended);
+}
+
+void
+show_config(const Show *show)
+{
+	ConfigShown shown;
+
+	result_columns(show->result, "ssss", "key value default changeable");
+	for (int i = 0; config_show(show->config, i, &shown); i++)
+	{
+		result_row(show->result);
+		result_text(show->result, shown.key);
+		result_text(show->result, shown.value);
+		result_text(show->result, shown.initial);
+		result_text(show->result, shown.changeable ? "yes" : "no");
+		result_row_end(show->result);
+	}
+}
+
+/* --- counts and memory --- */
+
+static void
+count_row(Result *result, const char *list, int64_t items)
+{
+	result_row(result);
+	result_text(result, list);
+	result_number(result, items);
+	result_row_end(result);
+}
+
+void
+show_lists(const Show *show)
+{
+	const Worker *worker = show->worker;
+	const Settings *settings = worker->settings;
+	ResolverCounts dns = resolver_counts(worker->resolver);
+	int automatic = 0;
+
+	for (MapNode *node = map_next(&worker->databases, NULL); node != NULL; node = map_next(&worker->databases, node))
+	{
+		const Database *database = CONTAINER_OF(node, const Database, node);
+
+		automatic += database->spec != NULL && database->spec->from_template;
+	}
+	result_columns(show->result, "si", "list items");
+	count_row(show->result, "databases", settings->database_count + automatic + 1);
+	count_row(show->result, "users", (int64_t) settings->users.count);
+	count_row(show->result, "peers", 0);
+	count_row(show->result, "pools", worker->pool_list.count + 1);
+	count_row(show->result, "peer_pools", 0);
+	count_row(show->result, "free_clients", 0); /* nothing is kept for later clients and servers */
+	count_row(show->result, "used_clients", worker->clients.count);
+	count_row(show->result, "login_clients", worker->logins.count);
+	count_row(show->result, "free_servers", 0);
+	count_row(show->result, "used_servers", worker->servers.count);
+	count_row(show->result, "dns_names", dns.names);
+	count_row(show->result, "dns_zones", 0);
+	count_row(show->result, "dns_queries", dns.queries);
+	count_row(show->result, "dns_pending", dns.asking);
+}
+
+/* A row of SHOW MEM: `used` objects that take `bytes` together.  The columns are int4. */
+static void
+memory_row(Result *result, const char *name, size_t used, size_t bytes)
+{
+	size_t size = used > 0 ? bytes / used : 0;
+
+	result_row(result);
+	result_text(result, name);
+	result_unsigned(result, size < INT_MAX ? size : INT_MAX);
+	result_unsigned(result, used < INT_MAX ? used : INT_MAX);
+	result_number(result, 0);
+	result_unsigned(result, bytes < INT_MAX ? bytes : INT_MAX);
+	result_row_end(result);
+}
+
+static void
+add_buffer(const Buf *buf, size_t *count, size_t *bytes)
+{
+	*count += buf->cap > 0;
+	*bytes += buf->cap;
+}
+
+/* Bytes that wait in the connections of servers; an idle connection has no buffer. */
+static void
+server_buffers(const Worker *worker, size_t *count, size_t *bytes)
+{
+	list_each(node, &worker->servers)
+	{
+		const Server *server = CONTAINER_OF(node, const Server, node);
+
+		add_buffer(&server->conn._in, count, bytes);
+		add_buffer(&server->conn._out, count, bytes);
+		if (server->client != NULL)
+		{
+			add_buffer(&server->client->conn._in, count, bytes);
+			add_buffer(&server->client->conn._out, count, bytes);
+		}
+	}
+}
+
+static void
+parameter_sets(const Worker *worker, size_t *count, size_t *bytes)
+{
+	const Map *sets = &worker->params.sets;
+
+	for (MapNode *node = map_next(sets, NULL); node != NULL; node = map_next(sets, node))
+	{
+		*count += 1;
+		*bytes += sizeof(ParamSet) + CONTAINER_OF(node, const ParamSet, node)->size;
+	}
+}
+
+void
+show_mem(const Show *show)
+{
+	const Worker *worker = show->worker;
+	size_t clients = (size_t) (worker->clients.count + worker->logins.count);
+	size_t servers = (size_t) worker->servers.count;
+	size_t buffers = 0;
+	size_t buffer_bytes = 0;
+	size_t sets = 0;
+	size_t set_bytes = 0;
+	Result *r = show->result;
+
+	server_buffers(worker, &buffers, &buffer_bytes);
+	parameter_sets(worker, &sets, &set_bytes);
+	result_columns(r, "siiii", "name size used free memtotal");
+	memory_row(r, "user_cache", worker->roles.count, worker->roles.count * sizeof(Role));
+	memory_row(r, "credentials_cache", worker->settings->users.count, worker->settings->users.count * sizeof(UserSpec));
+	memory_row(r, "db_cache", worker->databases.count, worker->databases.count * sizeof(Database));
+	memory_row(r, "peer_cache", 0, 0);
+	memory_row(r, "peer_pool_cache", 0, 0);
+	memory_row(r, "pool_cache", (size_t) worker->pool_list.count, (size_t) worker->pool_list.count * sizeof(SessionPool));
+	memory_row(r, "outstanding_request_cache", 0, 0);
+	memory_row(r, "server_cache", servers, servers * sizeof(Server));
+	memory_row(r, "client_cache", clients, clients * sizeof(Client));
+	memory_row(r, "iobuf_cache", buffers, buffer_bytes);
+	memory_row(r, "var_list_cache", sets, set_bytes);
+	memory_row(r, "server_prepared_statement_cache", worker->statements.by_body.count, worker->statements.bytes);
+}
+
+/* --- DNS --- */
+
+static void
+dns_row(void *arg, const char *host, usec_t ttl_us, const NetAddress *addresses, int count)
+{
+	Result *result = arg;
+	char list[RESOLVER_MAX_ADDRESSES * 64] = "";
+	size_t len = 0;
+
+	for (int i = 0; i < count && len < sizeof(list); i++)
+	{
+		NetPeer peer;
+		char ip[64];
+
+		net_peer_from(&addresses[i].addr, &peer);
+		len += (size_t) snprintf(list + len, sizeof(list) - len, "%s%s", i > 0 ? "," : "", net_peer_ip(&peer, ip, sizeof(ip)));
+	}
+	result_row(result);
+	result_text(result, host);
+	result_number(result, ttl_us / USEC_PER_SEC);
+	result_text(result, list);
+	result_row_end(result);
+}
+
+void
+show_dns_hosts(const Show *show)
+{
+	result_columns(show->result, "sqs", "hostname ttl addrs");
+	resolver_walk(show->worker->resolver, dns_row, show->result);
+}
+
+/* --- what this version has none of: the columns are there for those who ask --- */
+
+void
+show_dns_zones(const Show *show)
+{
+	result_columns(show->result, "sqi", "zonename serial count");
+}
+
+void
+show_peers(const Show *show)
+{
+	result_columns(show->result, "isii", "peer_id host port pool_size");
+}
+
+void
+show_peer_pools(const Show *show)
+{
+	result_columns(show->result, "iiiii", "peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login");
+}
+
+/* Descriptors are not handed to another process. */
+void
+show_fds(const Show *show)
+{
+	result_columns(show->result, "issssiqisssssbb",
+				   "fd task user database addr port cancel link client_encoding std_strings datestyle timezone password "
+				   "scram_client_key scram_server_key");
+}

@@ -1,0 +1,119 @@
+/*
+ * show_deadlines.c: what PgBouncer has no column for: SHOW DEADLINES, CLASSES and STATEMENTS.
+ */
+#include "admin/show.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* --- deadlines --- */
+
+static void
+put_quantiles(Result *result, const Histogram *histogram)
+{
+	result_number(result, histogram_quantile(histogram, 0.50));
+	result_number(result, histogram_quantile(histogram, 0.95));
+	result_number(result, histogram_quantile(histogram, 0.99));
+}
+
+static void
+deadline_row(Result *result, const SessionPool *pool)
+{
+	const PoolCounters *counters = &pool->policy.counters;
+	const SessionStats *stats = &pool->stats;
+
+	result_row(result);
+	result_text(result, pool->database->name);
+	result_text(result, pool->role->name);
+	result_unsigned(result, counters->expired);
+	result_unsigned(result, stats->expired_running);
+	result_unsigned(result, stats->expired_grace);
+	result_unsigned(result, counters->refused_hopeless);
+	result_unsigned(result, counters->refused_full);
+	result_unsigned(result, stats->gone_waiting);
+	result_unsigned(result, stats->gone_running);
+	put_quantiles(result, &counters->wait_hist);
+	put_quantiles(result, &stats->run_hist);
+	put_quantiles(result, &stats->deadline_hist);
+	result_row_end(result);
+}
+
+/* Since the pool began; times in microseconds. */
+void
+show_deadlines(const Show *show)
+{
+	size_t count;
+	SessionPool **pools = show_sorted_pools(show, &count);
+
+	result_columns(show->result, "ssNNNNNNNqqqqqqqqq",
+				   "database user expired_queued expired_running expired_grace refused queue_full gone_waiting gone_running "
+				   "wait_p50 wait_p95 wait_p99 run_p50 run_p95 run_p99 deadline_p50 deadline_p95 deadline_p99");
+	for (size_t i = 0; i < count; i++)
+		deadline_row(show->result, pools[i]);
+	free(pools);
+}
+
+/* --- statement classes --- */
+
+static void
+class_row(Result *result, const SessionPool *pool, const PoolClass *class)
+{
+	result_row(result);
+	result_text(result, pool->database->name);
+	result_text(result, pool->role->name);
+	result_format(result, "%016" PRIx64, class->fingerprint);
+	result_unsigned(result, class->calls);
+	result_unsigned(result, class->refused);
+	result_unsigned(result, class->expired);
+	result_number(result, class->run.mean_us);
+	result_number(result, class->hold.mean_us);
+	result_number(result, class->active);
+	result_number(result, class->waiting);
+	result_text(result, class->slow ? "yes" : "no");
+	result_row_end(result);
+}
+
+/* Each pool's statement classes, the most recently used first. */
+void
+show_classes(const Show *show)
+{
+	size_t count;
+	SessionPool **pools = show_sorted_pools(show, &count);
+
+	result_columns(show->result, "sssNNNqqiis",
+				   "database user fingerprint calls refused expired mean_us hold_us active waiting slow");
+	for (size_t i = 0; i < count; i++)
+	{
+		const List *lru = &pools[i]->policy.classes.lru;
+
+		for (const ListNode *node = lru->head.prev; node != &lru->head; node = node->prev)
+			class_row(show->result, pools[i], CONTAINER_OF(node, const PoolClass, lru));
+	}
+	free(pools);
+}
+
+/* --- prepared statements --- */
+
+/* One row: statements that are known (each is kept once), their bytes, and how often they are prepared on servers. */
+void
+show_statements(const Show *show)
+{
+	const Worker *worker = show->worker;
+	uint64_t prepared = 0;
+	uint64_t servers = 0;
+
+	list_each(node, &worker->servers)
+	{
+		int count = server_statements_count(&CONTAINER_OF(node, const Server, node)->statements);
+
+		prepared += (uint64_t) count;
+		servers += count > 0;
+	}
+	result_columns(show->result, "qqqq", "statements bytes prepared servers");
+	result_row(show->result);
+	result_unsigned(show->result, worker->statements.by_body.count);
+	result_unsigned(show->result, worker->statements.bytes);
+	result_unsigned(show->result, prepared);
+	result_unsigned(show->result, servers);
+	result_row_end(show->result);
+}

@@ -1,0 +1,13 @@
+/*
+ * fuzz_backend.c: see targets.h.
+ */
+#include "targets.h"
+
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	fuzz_backend(data, n);
+	return 0;
+}

@@ -1,0 +1,13 @@
+/*
+ * fuzz_startup.c: see targets.h.
+ */
+#include "targets.h"
+
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	fuzz_startup(data, n);
+	return 0;
+}

@@ -1,0 +1,222 @@
+# advisor_cases.pl: what the advisor says of one statement, case by case.
+#
+# A case is [name, statement, expected]: the index suggested as "table (columns)", several joined with " + ", "analyze table", or ''
+# for silence.  Most cases have a negative twin just below: a statement so like it that the advice would be wrong.  `before` is SQL that
+# is run first and rolled back afterwards.
+use PgweirTest;
+use AdvisorShop;
+
+my $pg = server(conf => {autovacuum => 'off'});
+my @cases;
+
+sub group { my ($name, @rows) = @_; push @cases, map { [$name, @$_] } @rows; return; }
+
+group('equality',
+	['one column', 'select * from orders where customer_id = 5', 'orders (customer_id)'],
+	['the primary key serves', 'select * from orders where id = 5', ''],
+	['a parameter', 'select * from orders where customer_id = $1', 'orders (customer_id)'],
+	['a parameter for the key', 'select * from orders where id = $1', ''],
+	['two columns', 'select * from orders where region = 5 and priority = 7', 'orders (region, priority)|orders (priority, region)|orders (region)'],
+	['a column that says little', "select * from orders where status = 'done'", ''],
+	['a rare value of a column that says little', "select * from orders where status = 'open'", 'orders (status)'],
+	['value on the left', 'select * from orders where 5 = customer_id', 'orders (customer_id)'],
+	['a unique index serves', "select * from products where sku = 'SKU-00000005'", ''],
+	['the first column of an index serves', 'select * from products where category_id = 5', ''],
+	['all columns of an index serve', 'select * from products where category_id = 5 and price = 7', ''],
+	['the second column of an index does not', 'select * from products where price = 7', 'products (price)'],
+	['the second column of a key, of few values', 'select * from items where line = 1', ''],
+	['other integer type', 'select * from orders where customer_id = 5::int8', 'orders (customer_id)'],
+	['inequality', 'select * from orders where customer_id <> 5', ''],
+	['varchar', "select * from customers where name = 'Name 5'", 'customers (name)'],
+	['char', "select count(*) from customers where country = 'AB' and score = 5", 'customers (score, country)|customers (score)|customers (country, score)'],
+	['not distinct from', 'select * from orders where customer_id is not distinct from 5', ''],
+	['impossible', 'select * from orders where customer_id = 5 and false', ''],
+	['no condition', 'select * from orders', ''],
+	['date', "select * from customers where birthday = '1960-01-01'", 'customers (birthday)'],
+	['enumeration', "select * from customers where mood = 'happy' and score = 7", 'customers (score, mood)|customers (score)'],
+	['contradicting type', 'select * from orders where total = 5.0', 'orders (total)']);
+group('lists',
+	['in', 'select * from orders where customer_id in (5, 6, 7)', 'orders (customer_id)'],
+	['in the key', 'select * from orders where id in (5, 6, 7)', ''],
+	['any', 'select * from orders where customer_id = any (array[1, 2])', 'orders (customer_id)'],
+	['any parameter', 'select * from orders where customer_id = any ($1::int[])', 'orders (customer_id)'],
+	['all', 'select * from orders where customer_id <> all (array[1, 2])', ''],
+	['in and equal', "select * from orders where region = 5 and priority in (1, 2)", 'orders (region, priority)|orders (priority, region)|orders (region)'],
+	['in of most', "select * from orders where status in ('done', 'paid')", '']);
+group('null',
+	['is null, rare', 'select * from orders where shipped_at is null', 'orders (shipped_at) WHERE (shipped_at IS NULL)'],
+	['is not null, most', 'select * from orders where shipped_at is not null', ''],
+	['is null, most', 'select * from orders where coupon is null', ''],
+	['is not null, rare', 'select * from orders where coupon is not null', 'orders (coupon) WHERE (coupon IS NOT NULL)'],
+	['not null column is null', 'select * from orders where id is null', '']);
+group('boolean',
+	['bare column, rare', 'select * from items where returned', 'items (returned) WHERE returned'],
+	['not column, most', 'select * from items where not returned', ''],
+	['is true', 'select * from items where returned is true', 'items (returned) WHERE (returned IS TRUE)'],
+	['is not true', 'select * from items where returned is not true', ''],
+	['not column, rare', 'select * from customers where not active', 'customers (active) WHERE (NOT active)'],
+	['bare column, most', 'select * from customers where active', '']);
+group('range',
+	['between', "select * from orders where created between '2025-02-01' and '2025-02-03'", 'orders (created)'],
+	['most of it', "select * from orders where created > '2025-01-02'", ''],
+	['the last', "select * from orders where created > '2025-05-18'", 'orders (created)'],
+	['before all', "select * from customers where birthday < '1950-01-10'", 'customers (birthday)'],
+	['the key', 'select * from orders where id between 5 and 500', ''],
+	['equality before range', "select * from orders where region = 5 and created > '2025-03-01'", 'orders (region, created)|orders (region)'],
+	['the index has equality before range', 'select * from products where category_id = 5 and price > 100', ''],
+	['range and rare value', "select * from orders where status = 'open' and created between '2025-02-01' and '2025-02-10'", 'orders (status, created)'],
+	['range and common value', "select * from orders where status = 'done' and created > '2025-01-02'", ''],
+	['row comparison', 'select * from orders where (region, priority) > (1998, 5)', 'orders (region, priority)|orders (region)'],
+	['row comparison with the key', 'select * from items where (order_id, line) > (199990, 1)', ''],
+	['not equal', 'select * from orders where priority <> 5', '']);
+group('patterns',
+	['prefix in C collation', "select * from customers where city like 'city12%'", 'customers (city)'],
+	['suffix', "select * from customers where city like '%12'", ''],
+	['prefix', "select * from orders where note like 'note 12345%'", 'orders (note)'],
+	['anywhere', "select * from orders where note like '%12345%'", ''],
+	['starts with', "select * from orders where note ^@ 'note 12345'", 'orders (note)'],
+	['regular expression', "select * from orders where note ~ '^note 12345'", 'orders (note)'],
+	['regular expression anywhere', "select * from orders where note ~ '12345'", ''],
+	['case insensitive', "select * from orders where note ilike 'note 12345%'", ''],
+	['pattern as parameter', 'select * from orders where note like $1', '']);
+group('order',
+	['order and limit', 'select * from orders order by created limit 10', 'orders (created)'],
+	['order without limit, as the rows lie', 'select * from orders order by created', 'orders (created)'],
+	['order without limit, by the key', 'select * from orders order by id', ''],
+	['descending', 'select * from orders order by created desc limit 10', 'orders (created)'],
+	['by the key', 'select * from orders order by id desc limit 10', ''],
+	['mixed directions', 'select * from orders order by priority desc, created limit 10', 'orders (priority, created DESC)|orders (priority)'],
+	['nulls last', 'select * from orders order by shipped_at desc nulls last limit 10', 'orders (shipped_at NULLS FIRST)'],
+	['nulls first', 'select * from orders order by shipped_at desc limit 10', 'orders (shipped_at)'],
+	['equality before order', 'select * from orders where region = 5 order by created limit 1', 'orders (region, created)|orders (region)'],
+	['constant equality before order by it', 'select * from orders where status = \'paid\' order by status, created limit 5', 'orders (status, created)|orders (created)'],
+	['order the index has', 'select * from products where category_id = 5 order by price limit 3', ''],
+	['min', 'select min(created) from orders', 'orders (created)'],
+	['min of the key', 'select min(id) from orders', ''],
+	['max with equality', 'select max(created) from orders where region = 5', 'orders (region, created)|orders (region)'],
+	['average', 'select avg(total) from orders', ''],
+	['random order', 'select * from orders order by random() limit 5', ''],
+	['distinct on', 'select distinct on (customer_id) * from orders where region < 3 order by customer_id, created desc', 'orders (region)'],
+	['keyset page', "select * from orders where (created, id) > ('2025-05-18', 5) order by created, id limit 20", 'orders (created)|orders (created, id)']);
+group('joins',
+	['inner, many to one', "select o.* from customers c join orders o on o.customer_id = c.id where c.id = 5", 'orders (customer_id)'],
+	['inner, by keys', 'select * from orders o join items i on i.order_id = o.id where o.id = 5', ''],
+	['both ways', "select o.* from customers c join orders o on o.customer_id = c.id where c.email = 'user77\@example.org'", 'customers (email) + orders (customer_id)'],
+	['outer', 'select * from customers c left join orders o on o.customer_id = c.id where c.id = 5', 'orders (customer_id)'],
+	['of everything', 'select sum(o.total), max(o.note) from customers c join orders o on o.customer_id = c.id', ''],
+	['exists', 'select * from customers c where c.id between 5 and 9 and exists (select from orders o where o.customer_id = c.id)', 'orders (customer_id)'],
+	['exists by key', 'select * from orders o where o.id between 5 and 9 and exists (select from items i where i.order_id = o.id)', ''],
+	['not exists', 'select * from customers c where c.id between 5 and 9 and not exists (select from orders o where o.customer_id = c.id)', 'orders (customer_id)'],
+	['in subquery', "select * from orders where customer_id in (select id from customers where id < 10)", 'orders (customer_id)'],
+	['correlated subquery', 'select c.*, (select count(*) from orders o where o.customer_id = c.id) from customers c where c.id < 10', 'orders (customer_id)'],
+	['correlated by key', 'select o.*, (select count(*) from items i where i.order_id = o.id) from orders o where o.id < 10', ''],
+	['lateral', 'select * from customers c, lateral (select * from orders o where o.customer_id = c.id order by created desc limit 3) x where c.id < 20', 'orders (customer_id)|orders (customer_id, created)'],
+	['through a view', 'select * from open_orders where region = 5', 'orders (region)|orders (region, status)|orders (status, region)'],
+	['through a CTE', 'with x as (select * from orders) select * from x where customer_id = 5', 'orders (customer_id)'],
+	['through a materialized CTE', 'with x as materialized (select * from orders) select * from x where customer_id = 5', ''],
+	['union', 'select id from orders where customer_id = 5 union all select id from products where stock = 4', 'orders (customer_id) + products (stock)'],
+	['union of keys', 'select id from orders where id = 5 union all select id from products where id = 4', '']);
+group('or',
+	['two columns', 'select * from orders where customer_id = 5 or region = 7', 'orders (customer_id) + orders (region)'],
+	['one arm without a column', 'select * from orders where customer_id = 5 or total * 2 > 5', ''],
+	['one column', 'select * from orders where customer_id = 5 or customer_id = 7', 'orders (customer_id)'],
+	['of keys', 'select * from orders where id = 5 or id = 7', ''],
+	['with ranges', "select * from orders where (region = 5 and priority = 3) or customer_id = 9", 'orders (customer_id) + orders (region)|orders (customer_id) + orders (region, priority)|orders (customer_id) + orders (priority, region)']);
+group('expressions',
+	['lower', "select * from customers where lower(email) = 'user5\@example.org'", 'customers (lower(email))'],
+	['upper of a key', "select * from products where upper(sku) = 'X'", 'products (upper(sku))'],
+	['volatile', 'select * from orders where random() < 0.1', ''],
+	['cast that is immutable', "select * from orders where local_time::date = '2025-02-02'", 'orders (((local_time)::date))'],
+	['cast that depends on the time zone', "select * from orders where created::date = '2025-02-02'", ''],
+	['arithmetic on the value', 'select * from orders where customer_id = 5 + 6', 'orders (customer_id)'],
+	['stable value', "select * from orders where created > now()", 'orders (created)'],
+	['two columns of one row', 'select * from orders where region = priority', '']);
+group('writes',
+	['update', 'update orders set note = null where region = 9', 'orders (region)'],
+	['update by key', 'update orders set note = null where id = 9', ''],
+	['delete', 'delete from items where product_id = 77', 'items (product_id)'],
+	['delete by key', 'delete from items where order_id = 77', ''],
+	['insert', 'insert into tiny values (1, 2)', ''],
+	['insert from select', 'insert into tiny select region, note from orders where customer_id = 5', 'orders (customer_id)'],
+	['update from', "update items i set returned = true from orders o where o.id = i.order_id and o.coupon = 'coupon5'", 'orders (coupon)'],
+	['for update', 'select * from orders where customer_id = 5 for update', 'orders (customer_id)']);
+group('index only',
+	['sum over a range', 'select sum(total) from orders where customer_id between 5 and 2000', 'orders (customer_id) INCLUDE (total)|orders (customer_id, total)'],
+	['everything of few rows', 'select * from orders where customer_id between 5 and 7', 'orders (customer_id)'],
+	['count', 'select count(*) from orders where priority between 5 and 100', 'orders (priority)']);
+group('partial',
+	['a queue', 'select * from orders where shipped_at is null order by created limit 20', 'orders (created) WHERE (shipped_at IS NULL)|orders (created)'],
+	['a queue of most rows', 'select * from orders where shipped_at is not null order by id limit 20', ''],
+	['rare and equal', 'select * from orders where shipped_at is null and region = 100', 'orders (region) WHERE (shipped_at IS NULL)|orders (region)'],
+	['most and equal', 'select * from orders where coupon is null and region = 5', 'orders (region)'],
+	['rare flag and join', 'select i.* from products p join items i on i.product_id = p.id where i.returned and p.stock = 5', 'items (product_id) WHERE returned + products (stock)|items (product_id) WHERE returned|items (product_id) + products (stock)|items (product_id)'],
+	['a constant may change', "select * from orders where status = 'open' and region = 100", 'orders (region)|orders (region, status)|orders (status, region)']);
+group('inside of values',
+	['json contains', q(select * from products where attrs @> '{"size": 77}'), 'products USING gin (attrs)'],
+	['json compared as a whole', q(select * from products where attrs = '{"size": 77}'), 'products (attrs)'],
+	['json contains, parameter', 'select * from products where attrs @> $1', 'products USING gin (attrs)'],
+	['json key', q(select * from products where attrs ->> 'size' = '77'), q(products (((attrs ->> 'size'::text))))],
+	['array contains', q(select * from products where tags @> '{tag77}'), 'products USING gin (tags)'],
+	['array overlaps', q(select * from products where tags && '{tag77,tag78}'), 'products USING gin (tags)'],
+	['array is contained', q(select * from products where tags <@ '{tag77,tag78}'), 'products USING gin (tags)|'],
+	['array has many of', q(select * from products where tags @> '{common}'), ''],
+	['text search', q(select * from products where to_tsvector('english', name) @@ to_tsquery('english', 'abc')), q(products USING gin (to_tsvector('english'::regconfig, name)))],
+	['text search by the default configuration', q(select * from products where to_tsvector(name) @@ to_tsquery('abc')), ''],
+	['trigrams', q(select * from orders where note like '%12345%'), 'orders USING gin (note public.gin_trgm_ops)', before => 'create extension pg_trgm'],
+	['trigrams, case insensitive', q(select * from orders where note ilike '%abcdef%'), 'orders USING gin (note public.gin_trgm_ops)', before => 'create extension pg_trgm'],
+	['trigrams, parameter', 'select * from orders where note like $1', 'orders USING gin (note public.gin_trgm_ops)', before => 'create extension pg_trgm'],
+	['trigrams are there', q(select * from orders where note like '%12345%'), '', before => 'create extension pg_trgm; create index on orders using gin (note gin_trgm_ops)'],
+	['prefix does not need trigrams', q(select * from orders where note like 'note 12345%'), 'orders (note)', before => 'create extension pg_trgm'],
+	['trigrams, too short', q(select * from orders where note like '%1%'), '', before => 'create extension pg_trgm']);
+group('tables',
+	['small', "select * from tiny where kind = 'kind1'", ''],
+	['catalog', "select * from pg_class where relname = 'x'", ''],
+	['function', 'select * from generate_series(1, 10) i where i = 5', ''],
+	['no table', 'select 1', ''],
+	['materialized view', 'select * from totals where n = 5', ''],
+	['materialized view by a column that says much', 'select * from totals where total = 25', 'totals (total)'],
+	['odd names', 'select * from other."Odd Name" where "Customer Id" = 5', 'other."Odd Name" ("Customer Id")'],
+	['keyword as name', 'select * from other."Odd Name" where "select" = 5', 'other."Odd Name" ("select")'],
+	['odd names by key', 'select * from other."Odd Name" where id = 5', ''],
+	['without statistics', 'select * from unseen where kind = 5', 'analyze public.unseen'],
+	['partitioned: one on the parent', 'select * from events where device = 5', 'events (device)'],
+	['partitioned: pruned away', "select * from events where at = '2030-01-01' and device = 5", ''],
+	['one partition', 'select * from events_2025_2 where device = 5', 'events_2025_2 (device)']);
+group('with indexes there',
+	['same', 'select * from orders where customer_id = 5', '', before => 'create index on orders (customer_id)'],
+	['as the beginning', 'select * from orders where customer_id = 5', '', before => 'create index on orders (customer_id, created)'],
+	['descending does as well', 'select * from orders order by created limit 10', '', before => 'create index on orders (created desc)'],
+	['not as the second', 'select * from orders where customer_id = 5', 'orders (customer_id)', before => 'create index on orders (created, customer_id)'],
+	['partial that fits', "select * from orders where customer_id = 5 and status = 'open'", '', before => "create index on orders (customer_id) where status = 'open'"],
+	['partial that does not fit', 'select * from orders where customer_id = 5', 'orders (customer_id)', before => "create index on orders (customer_id) where status = 'open'"],
+	['hash', 'select * from orders where customer_id = 5', '', before => 'create index on orders using hash (customer_id)'],
+	['pattern class does for a prefix', "select * from orders where note like 'note 12345%'", '', before => 'create index on orders (note text_pattern_ops)'],
+	['on the parent', 'select * from events where device = 5', '', before => 'create index on events (device)'],
+	['on one partition only', 'select * from events where device = 5', 'events (device)', before => 'create index on events_2025_1 (device)']);
+
+AdvisorShop::create($pg);
+$pg->sql(<<'SQL');
+create function said(statement text) returns text language sql as $$
+	select coalesce(string_agg(case action when 'create' then
+			regexp_replace(regexp_replace(split_part(ddl, ';', 1), '^CREATE INDEX (CONCURRENTLY )?(\S+|"[^"]+") ON (ONLY )?(public\.)?', ''), ';$', '')
+			else rtrim(lower(ddl), ';') end, ' + ' order by ddl), '')
+	from pgweir.advise_statement(statement)
+$$;
+SQL
+
+my %count = (advice => 0, silence => 0);
+
+for my $case (@cases)
+{
+	my ($group, $name, $statement, $expected, %o) = @$case;
+	my @accepted = split /\|/, $expected, -1;
+	my $said;
+
+	@accepted = ('') unless @accepted;
+	$said = $pg->sql(($o{before} ? "begin; $o{before};" : '') . "select said(\$q\$$statement\$q\$)");
+	ok((grep { $_ eq $said } @accepted), "$group: $name") or diag("$statement\nsaid \"$said\", expected \"$expected\"");
+	$count{$expected eq '' ? 'silence' : 'advice'}++;
+}
+cmp_ok(scalar @cases, '>=', 60, 'cases');
+diag(scalar(@cases) . " cases: $count{advice} with advice, $count{silence} with silence");
+done_testing;
