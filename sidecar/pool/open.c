@@ -4,11 +4,11 @@
  * A pool wants one more slot when it has more waiters that could use it than slots on their way (opening, or
  * being cleaned for no longer than CLEANING_HOPE_US), or fewer slots than its minimum.  It may open one when
  *
- *   - it is neither paused nor retiring, and not within the retry time of a failed login (then one at a
- * time);
+ *   - it is neither paused nor retiring;
+ *   - the retry time of a failed login is over (until one succeeds, one login runs at a time);
  *   - fewer than max_parallel_opening logins are under way;
- *   - it has fewer than `size` slots, or the oldest waiter has waited for reserve_timeout and it has fewer
- * than size + reserve_size (then one at a time);
+ *   - it has fewer than `size` slots; or fewer than size + reserve_size, no login under way, and the oldest
+ *     waiter has waited for reserve_timeout;
  *   - its groups have room.  For waiters, an idle slot of another pool of a full group is evicted.
  *
  * A pool that only its groups hold back is `blocked`; it is looked at again when the group loses a slot or

@@ -141,8 +141,8 @@ typedef struct PoolAction
 	usec_t expected_wait_us, expected_run_us; /* FAIL hopeless */
 } PoolAction;
 
-/* Actions not yet carried out, a queue.  Where it cannot grow the decision is not made: it is tried again 10
- * ms later. */
+/* Actions not yet carried out, a queue.  While it cannot grow nothing is decided: the pool tries again 10 ms
+ * later. */
 typedef struct PoolActions
 {
 	PoolAction *items; /* owned */
@@ -213,9 +213,8 @@ struct Pool
 	PoolGroup *user_group; /* borrowed, may be NULL */
 	ListNode db_node, user_node;
 	List opening, idle, active, cleaning, closing;
-	List waiters; /* arrival order */
-	int clients; /* logged-in clients that use this pool, kept by the caller, who asks pool_next_event after a
-					change */
+	List waiters;             /* arrival order */
+	int clients;              /* logged in, kept by the caller, who asks pool_next_event after a change */
 	bool forced_user;         /* min_size holds also without clients */
 	bool paused;              /* PAUSE: no grants */
 	bool retiring;            /* database removed: no grants, idle ones are closed */
@@ -257,8 +256,7 @@ extern void pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions
 /* The client is gone or changed its mind; takes a grant or failure back that was not yet carried out;
  * otherwise harmless when it is not queued. */
 extern void pool_abandon(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
-/* Is it worth knowing the class of the next request?  Not while the pool is quiet and nothing has a deadline.
- */
+/* Is it worth knowing the class of the next request?  Not while the pool is quiet and it has no deadline. */
 static inline bool
 pool_wants_class(const Pool *pool, bool has_deadline)
 {
@@ -273,12 +271,12 @@ pool_is_waiting(const PoolWaiter *waiter)
 }
 
 /* --- server connections --- */
-extern void pool_slot_opening(Pool *pool, PoolSlot *slot,
-							  usec_t now); /* answers POOL_OPEN; initialises the slot */
-extern void pool_open_impossible(Pool *pool, usec_t now,
-								 PoolActions *out); /* answers POOL_OPEN: not even an attempt could be made */
-extern void pool_slot_opened(PoolSlot *slot, usec_t now,
-							 PoolActions *out); /* login complete: idle, perhaps granted */
+/* Answers POOL_OPEN; initialises the slot. */
+extern void pool_slot_opening(Pool *pool, PoolSlot *slot, usec_t now);
+/* Answers POOL_OPEN: not even an attempt could be made. */
+extern void pool_open_impossible(Pool *pool, usec_t now, PoolActions *out);
+/* The login is complete: the slot is idle, or granted. */
+extern void pool_slot_opened(PoolSlot *slot, usec_t now, PoolActions *out);
 /* OPENING failed.  fail_waiters: the server refused the login itself (the waiters are told now unless another
  * connection is there or coming), rather than being unreachable or starting up (they may wait).  The slot is
  * out of the pool on return. */
@@ -304,12 +302,14 @@ extern deadline_t pool_next_event(const Pool *pool, usec_t now);
 
 /* --- operations --- */
 extern void pool_set_limits(Pool *pool, const PoolLimits *limits, usec_t now, PoolActions *out);
-extern void pool_pause(Pool *pool, usec_t now,
-					   PoolActions *out); /* closes idle ones, and others as soon as they are idle */
+/* Closes idle slots, and others as soon as they are idle; waiters wait, and may run out of time. */
+extern void pool_pause(Pool *pool, usec_t now, PoolActions *out);
 extern void pool_resume(Pool *pool, usec_t now, PoolActions *out);
-extern void pool_reconnect(Pool *pool, usec_t now,
-						   PoolActions *out); /* close_needed for all, idle ones at once */
-extern void pool_retire(Pool *pool, usec_t now, PoolActions *out); /* as reconnect, and no new ones */
+/* Every slot is to be replaced: idle ones are closed now, the others (close_needed) when they are released.
+ */
+extern void pool_reconnect(Pool *pool, usec_t now, PoolActions *out);
+/* As reconnect, and no new ones. */
+extern void pool_retire(Pool *pool, usec_t now, PoolActions *out);
 static inline int
 pool_slots(const Pool *pool)
 {

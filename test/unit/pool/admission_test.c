@@ -63,7 +63,8 @@ smoothed_means_follow(void)
 	is_int(s.mean_us, 2000, "the eighth shows that a slow phase is over");
 	for (int i = 0; i < 200; i++)
 		smoothed_add(&s, i % 2 ? 1990 : 2010);
-	ok(s.mean_us >= 1995 && s.mean_us <= 2005, "small differences are not rounded to one side (%d us)", (int) s.mean_us);
+	ok(s.mean_us >= 1995 && s.mean_us <= 2005, "small differences are not rounded to one side (%d us)",
+	   (int) s.mean_us);
 }
 
 static void
@@ -77,7 +78,8 @@ classes_are_bounded(void)
 	held->_refs++;
 	for (uint64_t i = 2; i < 5000; i++)
 		(void) pool_classes_get(&classes, i);
-	is_int(classes.by_fingerprint.count, POOL_CLASSES_MAX, "the table of classes does not grow beyond its bound");
+	is_int(classes.by_fingerprint.count, POOL_CLASSES_MAX,
+		   "the table of classes does not grow beyond its bound");
 	ok(pool_classes_find(&classes, 1) == held, "a class in use is not thrown out");
 	ok(pool_classes_find(&classes, 4999) != NULL && pool_classes_find(&classes, 2) == NULL,
 	   "the least recently used ones are");
@@ -136,9 +138,11 @@ hopeless_request_is_refused_at_once(void)
 
 	begin_busy();
 	ask_of(&pool, 2, 15 * MSEC, 7);
-	ok(failed_with(2, POOL_FAIL_HOPELESS), "a request whose deadline is shorter than wait and run is refused");
+	ok(failed_with(2, POOL_FAIL_HOPELESS),
+	   "a request whose deadline is shorter than wait and run is refused");
 	is_int(clients[2].waited_us, 0, "... at once");
-	is_int(clients[2].expected_wait_us, 10 * MSEC, "... with the expected wait: half a run on one of two servers");
+	is_int(clients[2].expected_wait_us, 10 * MSEC,
+		   "... with the expected wait: half a run on one of two servers");
 	ok(clients[2].expected_run_us >= 20 * MSEC && clients[2].expected_run_us < 22 * MSEC, "... and run time");
 	is_int(pool.counters.refused_hopeless, 1, "... and is counted");
 	is_int(pool_classes_find(&pool.classes, 7)->refused, 1, "... also by class");
@@ -212,7 +216,8 @@ earlier_deadlines_do_not_wait_for_later_ones(void)
 	for (int i = 10; i < 60; i++)
 		ask_of(&pool, i, 10 * SEC, 7);
 	ask_of(&pool, 2, 60 * MSEC, 7);
-	ok(is_waiting(2), "those with later deadlines are not ahead: an urgent request is admitted behind fifty of them");
+	ok(is_waiting(2),
+	   "those with later deadlines are not ahead: an urgent request is admitted behind fifty of them");
 	finish();
 }
 
@@ -226,7 +231,8 @@ refused_class_is_probed(void)
 	begin_busy();
 	for (int i = 0; i < 20; i++)
 		pool_ran(&server_of(0)->slot, 2 * SEC, true, now);
-	/* class 7 runs 2 s now, it seems; the pool stays busy with class 8, and there is always somebody waiting */
+	/* class 7 runs 2 s now, it seems; the pool stays busy with class 8, and there is always somebody waiting
+	 */
 	pool_starts(&server_of(0)->slot, 7, now);
 	for (int i = 0; i < 20; i++)
 	{
@@ -260,7 +266,25 @@ refused_class_is_probed(void)
 		again = mean_of(7) < 50 * MSEC;
 	}
 	ok(again, "a class from which everybody is refused is let in now and then, and found quick again");
-	ok(now - begun <= SEC, "... within a second (%d ms, after %d probes)", (int) ((now - begun) / MSEC), admitted);
+	ok(now - begun <= SEC, "... within a second (%d ms, after %d probes)", (int) ((now - begun) / MSEC),
+	   admitted);
+	finish();
+}
+
+static void
+probes_are_rare(void)
+{
+	int admitted = 0;
+
+	begin_busy();
+	pool.estimate.probed_at = 0;
+	for (int i = 0; i < 100; i++)
+	{
+		ask_of(&pool, 2 + i, 15 * MSEC, 7);
+		admitted += is_waiting(2 + i);
+		pass(10 * MSEC);
+	}
+	ok(admitted >= 3 && admitted <= 4, "one class is probed four times a second at most (%d)", admitted);
 	finish();
 }
 
@@ -304,7 +328,29 @@ slow_class_has_a_share(void)
 	ok(has_server(12), "they do not wait behind slow ones that came before");
 	done(0);
 	ok(has_server(2), "a slow one takes the place of a slow one");
-	ok(pool_classes_find(&pool.classes, 2)->slow && !pool_classes_find(&pool.classes, 1)->slow, "SHOW can tell who is slow");
+	ok(pool_classes_find(&pool.classes, 2)->slow && !pool_classes_find(&pool.classes, 1)->slow,
+	   "SHOW can tell who is slow");
+	finish();
+}
+
+static void
+lanes_keep_the_order_of_arrival_between_them(void)
+{
+	begin_mixed();
+	for (int i = 0; i < 4; i++)
+		ask_of(&pool, i, 0, 1);
+	ask_of(&pool, 10, 0, 1);
+	pass(1);
+	ask_of(&pool, 11, 0, 2);
+	pass(1);
+	ask_of(&pool, 12, 0, 1);
+	done(0);
+	ok(has_server(10),
+	   "while its share is not used up, a slow request is served in its turn: not before who came first");
+	done(1);
+	ok(has_server(11), "... and not after who came later");
+	done(2);
+	ok(has_server(12), "... who is next");
 	finish();
 }
 
@@ -319,7 +365,8 @@ slow_class_may_use_a_quiet_pool(void)
 	pass(SEC - 2 * MSEC - 1);
 	ok(is_waiting(2), "until then it is kept");
 	pass(1);
-	ok(has_server(2) && has_server(3), "when nobody else has come for a second slow ones may take all servers");
+	ok(has_server(2) && has_server(3),
+	   "when nobody else has come for a second slow ones may take all servers");
 	ask_of(&pool, 10, 0, 1);
 	done(0);
 	ok(has_server(10), "... until somebody comes");
@@ -392,7 +439,9 @@ main(void)
 	lost_waiter_is_failed_at_the_head();
 	earlier_deadlines_do_not_wait_for_later_ones();
 	refused_class_is_probed();
+	probes_are_rare();
 	slow_class_has_a_share();
+	lanes_keep_the_order_of_arrival_between_them();
 	slow_class_may_use_a_quiet_pool();
 	one_server_at_least_for_the_slow();
 	class_that_hangs_becomes_slow_while_it_runs();

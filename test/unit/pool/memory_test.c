@@ -111,7 +111,8 @@ actions_keep_their_order(void)
 		if (i % 3 == 2 && pool_actions_next(&queue, &action))
 			in_order &= action.waiter == &waiters[next++];
 	}
-	ok(actions_take_waiter(&queue, &waiters[150], &action) && action.waiter == &waiters[150], "an action can be taken back");
+	ok(actions_take_waiter(&queue, &waiters[150], &action) && action.waiter == &waiters[150],
+	   "an action can be taken back");
 	ok(!actions_take_waiter(&queue, &waiters[150], &action), "... once");
 	while (pool_actions_next(&queue, &action))
 	{

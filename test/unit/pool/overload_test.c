@@ -36,12 +36,16 @@ show(const char *name, const SimLoad *load)
 
 /* --- one kind of statement, more and more of it --- */
 
-/* Pool 10, 20 ms, deadline 100 ms: the part of the capacity (500/s), and of the offered, that is answered in time. */
+/* Pool 10, 20 ms, deadline 100 ms: the part of the capacity (500/s), and of the offered, that is answered in
+ * time. */
 static void
 goodput(double factor, bool exponential, double *of_capacity, double *of_offered)
 {
 	Sim sim;
-	SimLoad load = {.per_second = 500 * factor, .mean_us = 20000, .budget_us = 100000, .fingerprint = 7,
+	SimLoad load = {.per_second = 500 * factor,
+					.mean_us = 20000,
+					.budget_us = 100000,
+					.fingerprint = 7,
 					.exponential = exponential};
 	PoolLimits limits = limits_of(10);
 	char name[60];
@@ -51,8 +55,8 @@ goodput(double factor, bool exponential, double *of_capacity, double *of_offered
 	sim_run(&sim, WARM_UP + SECONDS * USEC_PER_SEC);
 	*of_capacity = (double) load.good / (500.0 * SECONDS);
 	*of_offered = (double) load.good / (double) load.offered;
-	snprintf(name, sizeof(name), "%.1fx %s: %.2f %% of capacity", factor, exponential ? "exponential" : "constant",
-			 100 * *of_capacity);
+	snprintf(name, sizeof(name), "%.1fx %s: %.2f %% of capacity", factor,
+			 exponential ? "exponential" : "constant", 100 * *of_capacity);
 	show(name, &load);
 	is_int(load.good + load.late + load.refused + load.expired + load.other, load.offered,
 		   "every request has exactly one outcome at %.1fx", factor);
@@ -66,11 +70,13 @@ overload_keeps_goodput(void)
 	double of_capacity, of_offered;
 
 	goodput(0.9, false, &of_capacity, &of_offered);
-	ok(of_offered >= 0.99, "at 0.9x at least 99 %% of the offered are answered in time (%.2f %%)", 100 * of_offered);
+	ok(of_offered >= 0.99, "at 0.9x at least 99 %% of the offered are answered in time (%.2f %%)",
+	   100 * of_offered);
 	for (int i = 0; i < 3; i++)
 	{
 		goodput(factors[i], false, &of_capacity, &of_offered);
-		ok(of_capacity >= 0.95, "at %.1fx goodput is at least 95 %% of capacity (%.2f %%)", factors[i], 100 * of_capacity);
+		ok(of_capacity >= 0.95, "at %.1fx goodput is at least 95 %% of capacity (%.2f %%)", factors[i],
+		   100 * of_capacity);
 	}
 	for (int i = 0; i < 3; i++)
 	{
@@ -93,7 +99,8 @@ without_admission_goodput_collapses(void)
 	sim.count_from = WARM_UP;
 	sim_run(&sim, WARM_UP + SECONDS * USEC_PER_SEC);
 	show("3.0x without admission", &load);
-	ok((double) load.good < 0.5 * 500 * SECONDS, "without admission less than half of capacity is left at 3x");
+	ok((double) load.good < 0.5 * 500 * SECONDS,
+	   "without admission less than half of capacity is left at 3x");
 	sim_free(&sim);
 }
 
@@ -102,7 +109,8 @@ static void
 short_statements_in_masses(void)
 {
 	Sim sim;
-	SimLoad load = {.per_second = 200000, .mean_us = 200, .budget_us = 50000, .fingerprint = 7, .exponential = true};
+	SimLoad load = {
+		.per_second = 200000, .mean_us = 200, .budget_us = 50000, .fingerprint = 7, .exponential = true};
 	PoolLimits limits = limits_of(10);
 	double goodput;
 
@@ -111,7 +119,8 @@ short_statements_in_masses(void)
 	sim_run(&sim, USEC_PER_SEC + USEC_PER_SEC / 2);
 	show("200 us at 4x", &load);
 	goodput = (double) load.good / 50000;
-	ok(goodput >= 0.95, "of 200,000 requests/s of 200 us at least 95 %% of capacity are answered within 50 ms (%.2f %%)",
+	ok(goodput >= 0.95,
+	   "of 200,000 requests/s of 200 us at least 95 %% of capacity are answered within 50 ms (%.2f %%)",
 	   100 * goodput);
 	sim_free(&sim);
 }
@@ -131,7 +140,8 @@ neither_kind_starves_the_other(void)
 	sim_run(&sim, SECONDS * USEC_PER_SEC);
 	show("with a deadline", &loads[0]);
 	show("without", &loads[1]);
-	ok(loads[0].good_while_offered >= 0.45 * 500 * SECONDS, "requests with a deadline get their half (%.1f %% of capacity)",
+	ok(loads[0].good_while_offered >= 0.45 * 500 * SECONDS,
+	   "requests with a deadline get their half (%.1f %% of capacity)",
 	   (double) loads[0].good_while_offered / (5 * SECONDS));
 	ok(loads[1].good_while_offered >= 0.45 * 500 * SECONDS, "... and those without theirs (%.1f %%)",
 	   (double) loads[1].good_while_offered / (5 * SECONDS));
@@ -154,7 +164,8 @@ mixed(int lane_percent, uint64_t *slow)
 	limits.slow_lane_percent = lane_percent;
 	sim_init(&sim, &limits, SEED, loads, 2);
 	sim_run(&sim, 60 * USEC_PER_SEC);
-	diag("mix, slow lane %d %%: %" PRIu64 " long ones ended in 60 s", lane_percent, loads[1].good_while_offered);
+	diag("mix, slow lane %d %%: %" PRIu64 " long ones ended in 60 s", lane_percent,
+		 loads[1].good_while_offered);
 	show("2 ms", &loads[0]);
 	*slow = loads[1].good_while_offered;
 	sim_free(&sim);
@@ -168,7 +179,8 @@ slow_statements_do_not_starve_quick_ones(void)
 	double in_time = mixed(50, &slow);
 
 	ok(in_time >= 0.95, "at least 95 %% of the short ones are answered in time (%.2f %%)", 100 * in_time);
-	ok(slow >= 0.9 * 60 * 2.5, "the long ones still get their half of the pool (%.0f %% of it)", (double) slow / 1.5);
+	ok(slow >= 0.9 * 60 * 2.5, "the long ones still get their half of the pool (%.0f %% of it)",
+	   (double) slow / 1.5);
 	in_time = mixed(100, &slow);
 	ok(in_time < 0.5, "without the slow lane not even half of the short ones are (%.2f %%)", 100 * in_time);
 }
@@ -218,7 +230,8 @@ recovers_after(const char *what, double factor, bool stalled)
 	sim_free(&sim);
 }
 
-/* One class of two becomes slow for 3 s, while the other keeps the pool more than busy: nobody ever finds it idle. */
+/* One class of two becomes slow for 3 s, while the other keeps the pool more than busy: nobody ever finds it
+ * idle. */
 static void
 class_is_admitted_again(void)
 {
@@ -248,7 +261,8 @@ class_is_admitted_again(void)
 		after += good[900 + i];
 	}
 	diag("good in 2 s: %" PRIu64 " before, %" PRIu64 " from a second after the slow phase on", before, after);
-	ok(before >= 50 && after * 100 >= before * 80, "a class that was slow for 3 s is admitted again within a second");
+	ok(before >= 50 && after * 100 >= before * 80,
+	   "a class that was slow for 3 s is admitted again within a second");
 	sim_free(&sim);
 }
 

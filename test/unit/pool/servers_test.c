@@ -1,5 +1,6 @@
 /*
- * servers_test.c: what becomes of idle servers: timeouts, lifetimes, checks; and the operations on a whole pool.
+ * servers_test.c: what becomes of idle servers: timeouts, lifetimes, checks; and the operations on a whole
+ * pool.
  */
 #include "pool_test.h"
 
@@ -26,7 +27,8 @@ idle_server_is_closed(void)
 	pass(100 * SEC);
 	ask(0, 0);
 	done(0);
-	is_int(pool_next_event(&pool, now) - now, 500 * SEC, "the next event is the idle timeout of the one idle for longest");
+	is_int(pool_next_event(&pool, now) - now, 500 * SEC,
+		   "the next event is the idle timeout of the one idle for longest");
 	pass(500 * SEC - 1);
 	is_int(pool.idle.count, 3, "until then all stay");
 	pass(1);
@@ -120,7 +122,8 @@ stale_server_is_checked_before_use(void)
 	begin_idle(&limits, 1);
 	pass(30 * SEC - 1);
 	ask(0, 0);
-	ok(has_server(0) && checks == 0, "a server released less than server_check_delay ago is granted unchecked");
+	ok(has_server(0) && checks == 0,
+	   "a server released less than server_check_delay ago is granted unchecked");
 	server = clients[0].server;
 	done(0);
 	pass(30 * SEC);

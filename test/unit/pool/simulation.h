@@ -1,8 +1,10 @@
 /*
- * simulation.h: a pool in front of a server that exists only as numbers: a discrete event simulation around pool/.
+ * simulation.h: a pool in front of a server that exists only as numbers: a discrete event simulation around
+ * pool/.
  *
- * Requests arrive, are granted, run, end; time is invented.  A statement that still runs at its deadline is cancelled: the slot is
- * then cleaned for CANCEL_US.  While the server is stalled nothing that runs ends, and a cancel is not obeyed either.
+ * Requests arrive, are granted, run, end; time is invented.  A statement that still runs at its deadline is
+ * cancelled: the slot is then cleaned for CANCEL_US.  While the server is stalled nothing that runs ends, and
+ * a cancel is not obeyed either.
  */
 #ifndef SIMULATION_H
 #define SIMULATION_H
@@ -51,10 +53,10 @@ random_exponential(Random *r, double mean)
 typedef enum SimKind
 {
 	SIM_ARRIVAL, /* of a request of load `index` */
-	SIM_LOGIN,	 /* slot `index` is ready */
-	SIM_END,	 /* the statement on slot `index` ends by itself */
-	SIM_CANCEL,	 /* ... is cancelled */
-	SIM_CLEAN,	 /* slot `index` has been cleaned */
+	SIM_LOGIN,   /* slot `index` is ready */
+	SIM_END,     /* the statement on slot `index` ends by itself */
+	SIM_CANCEL,  /* ... is cancelled */
+	SIM_CLEAN,   /* slot `index` has been cleaned */
 } SimKind;
 
 typedef struct SimEvent
@@ -74,8 +76,8 @@ typedef struct SimLoad
 	usec_t budget_us; /* 0 = no deadline */
 	uint64_t fingerprint;
 	uint64_t offered, good, late, refused, expired, other; /* by outcome; late: cancelled while running */
-	uint64_t good_while_offered; /* ... before the arrivals ended */
-	usec_t longest_refusal_us; /* longest time until a refusal was told */
+	uint64_t good_while_offered;                           /* ... before the arrivals ended */
+	usec_t longest_refusal_us;                             /* longest time until a refusal was told */
 } SimLoad;
 
 typedef struct SimRequest
@@ -109,9 +111,9 @@ typedef struct Sim
 	int load_count;
 	SimRequest *free;
 	usec_t stall_from, stall_until; /* nothing ends */
-	usec_t slow_from, slow_until;	/* what begins takes slow_factor times as long */
-	int slow_factor, slow_load;		/* ... of this load only, -1 = of all */
-	usec_t count_from; /* requests that arrive earlier are not counted */
+	usec_t slow_from, slow_until;   /* what begins takes slow_factor times as long */
+	int slow_factor, slow_load;     /* ... of this load only, -1 = of all */
+	usec_t count_from;              /* requests that arrive earlier are not counted */
 	usec_t arrivals_until;
 	uint64_t *good_per_10ms; /* of load counted_load; optional */
 	int counted_load;
@@ -271,7 +273,8 @@ sim_arrive(Sim *sim, int index)
 	else
 		request = malloc(sizeof(SimRequest));
 	*request = (SimRequest){.load = index, .arrived = sim->now};
-	request->run_us = load->exponential ? random_exponential(&sim->random, load->mean_us) : (usec_t) load->mean_us;
+	request->run_us =
+		load->exponential ? random_exponential(&sim->random, load->mean_us) : (usec_t) load->mean_us;
 	request->waiter.deadline = deadline_after(sim->now, load->budget_us);
 	request->waiter.fingerprint = load->fingerprint;
 	if (sim->now >= sim->count_from)
@@ -336,7 +339,8 @@ sim_run(Sim *sim, usec_t until)
 {
 	sim->arrivals_until = until;
 	for (int i = 0; i < sim->load_count; i++)
-		sim_push(sim, sim->now + random_exponential(&sim->random, 1e6 / sim->loads[i].per_second), SIM_ARRIVAL, i, 0);
+		sim_push(sim, sim->now + random_exponential(&sim->random, 1e6 / sim->loads[i].per_second),
+				 SIM_ARRIVAL, i, 0);
 	for (;;)
 	{
 		deadline_t tick_at = pool_next_event(&sim->pool, sim->now);
