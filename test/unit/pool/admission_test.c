@@ -210,6 +210,41 @@ lost_waiter_is_failed_at_the_head(void)
 }
 
 static void
+lost_waiter_behind_another_is_told_when_it_is_first(void)
+{
+	begin_busy();
+	pool.limits.wait_timeout_us = 198 * MSEC;
+	ask_of(&pool, 2, 200 * MSEC, 99); /* of unknown cost: not lost before its deadline */
+	pass(1 * MSEC);
+	ask_of(&pool, 3, 209 * MSEC, 7);
+	pass(196 * MSEC);
+	ok(is_waiting(2) && is_waiting(3),
+	   "a waiter that cannot make it any more is not looked for behind others");
+	pass(1 * MSEC);
+	ok(failed_with(2, POOL_FAIL_WAIT_TIMEOUT) && failed_with(3, POOL_FAIL_HOPELESS),
+	   "... but told in the moment that it is first");
+	is_int(pool_next_event(&pool, now), DEADLINE_NONE, "... which leaves nothing due");
+	finish();
+}
+
+static void
+lost_waiters_are_not_granted(void)
+{
+	begin_busy();
+	ask_of(&pool, 2, 100 * MSEC, 99);
+	ask_of(&pool, 3, 101 * MSEC, 7);
+	pass(90 * MSEC);
+	ok(is_waiting(2) && is_waiting(3), "two wait, the second in vain");
+	pool_release(&server_of(0)->slot, true, now, &actions);
+	pool_release(&server_of(1)->slot, true, now, &actions);
+	carry_out();
+	ok(has_server(2), "the first is granted");
+	ok(failed_with(3, POOL_FAIL_HOPELESS), "... the second told");
+	is_int(pool.idle.count, 1, "... with a server idle");
+	finish();
+}
+
+static void
 earlier_deadlines_do_not_wait_for_later_ones(void)
 {
 	begin_busy();
@@ -437,6 +472,8 @@ main(void)
 	unknown_class_is_admitted();
 	idle_server_is_granted_whatever_is_expected();
 	lost_waiter_is_failed_at_the_head();
+	lost_waiter_behind_another_is_told_when_it_is_first();
+	lost_waiters_are_not_granted();
 	earlier_deadlines_do_not_wait_for_later_ones();
 	refused_class_is_probed();
 	probes_are_rare();
