@@ -224,6 +224,8 @@ group_done(Server *server)
 		link_release(client);
 		return true;
 	}
+	if (server_close_if_outdated(server))
+		return true;
 	if (client->hold && server->outstanding == 0 && server->cancels == 0)
 		client->hold = false;
 	client_rearm_timer(client);
