@@ -504,6 +504,8 @@ AS 'MODULE_PATHNAME', 'pgweir_whatif_cost';
 
 REVOKE ALL ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.whatif_cost(text, text[], regclass[]) IS
+	'planner cost of a statement if some indexes existed and others did not';
 
 -- Bytes the index of a CREATE INDEX statement would take.
 CREATE FUNCTION pgweir.whatif_size(ddl text)
@@ -513,6 +515,8 @@ AS 'MODULE_PATHNAME', 'pgweir_whatif_size';
 
 REVOKE ALL ON FUNCTION pgweir.whatif_size(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.whatif_size(text) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.whatif_size(text) IS
+	'bytes that the index of a CREATE INDEX statement would take';
 
 -- Suggestions for the statements observed in the current database.  Each statement is planned as the user who ran it;
 -- names in it are resolved with the search_path set for that role or the database, else the reader's.
@@ -526,6 +530,8 @@ AS 'MODULE_PATHNAME', 'pgweir_suggest_indexes';
 
 REVOKE ALL ON FUNCTION pgweir.suggest_indexes() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.suggest_indexes() TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.suggest_indexes() IS
+	'indexes to create or drop for the statements observed in this database; computed at each call';
 
 -- The same for one statement, as the caller would run it.
 CREATE FUNCTION pgweir.advise_statement(
@@ -539,6 +545,8 @@ AS 'MODULE_PATHNAME', 'pgweir_advise_statement';
 
 REVOKE ALL ON FUNCTION pgweir.advise_statement(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.advise_statement(text) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.advise_statement(text) IS
+	'indexes to create for one statement';
 
 -- What is suggested for an observed statement, or why nothing is.
 CREATE FUNCTION pgweir.explain_advice(queryid int8)
@@ -548,6 +556,8 @@ AS 'MODULE_PATHNAME', 'pgweir_explain_advice';
 
 REVOKE ALL ON FUNCTION pgweir.explain_advice(int8) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.explain_advice(int8) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.explain_advice(int8) IS
+	'what index is suggested for an observed statement, or why none is';
 
 CREATE VIEW pgweir.index_suggestions AS
 SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, s.gain_pct, s.cost_before,
@@ -555,6 +565,8 @@ SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, 
 FROM pgweir.suggest_indexes() AS s;
 
 GRANT SELECT ON pgweir.index_suggestions TO pg_read_all_stats;
+COMMENT ON VIEW pgweir.index_suggestions IS
+	'indexes to create or drop: what to run, why, which statements gain and how much';
 
 -- == end of index advisor ==
 
@@ -686,12 +698,13 @@ SELECT
 	b.*, h.*, bl.*, l.*, p.*, w.*, n.*,
 	s.queryid AS slow_queryid, s.query AS slow_query, s.recent_calls AS slow_calls, s.recent_ms AS slow_recent_ms,
 	s.mean_ms AS slow_mean_ms, s.p95_ms AS slow_p95_ms, s.share AS slow_share, s.blocks_per_call AS slow_blocks,
-	s.rows_per_call AS slow_rows, s.dbid AS slow_dbid,
+	s.rows_per_call AS slow_rows, d.datname AS slow_database,
 	e.errors_since, e.busy_since, e.gone_since, e.think_since
 FROM backends AS b CROSS JOIN times AS l CROSS JOIN pools AS p CROSS JOIN net AS n CROSS JOIN blocking AS bl
 CROSS JOIN since AS e
 LEFT JOIN holder AS h ON true
 LEFT JOIN slowest AS s ON true
+LEFT JOIN pg_database AS d ON d.oid = s.dbid
 LEFT JOIN worst_pool AS w ON true;
 COMMENT ON VIEW pgweir.signals IS
 'the figures that diagnosis is drawn from; counts and sums are of the last minute';
@@ -821,8 +834,15 @@ CROSS JOIN LATERAL (VALUES
 			WHEN e.statements = 0 AND e.active = 0 THEN 'No statement ended in the last minute.'
 			ELSE format('No class of statements that is slow takes a large part of the time (%s statements, %s connections'
 				|| ' busy on the average).', e.statements, round((e.busy_ms / e.seconds / 1000)::numeric, 2)) END,
-		CASE WHEN e.slow_class THEN format('SELECT ddl, reason, gain_pct FROM pgweir.index_suggestions WHERE %s = ANY'
-				|| ' (queryids);', e.slow_queryid)
+		CASE
+			WHEN e.slow_class AND e.slow_database <> current_database()
+				THEN format('In database %s: SELECT ddl, reason FROM pgweir.index_suggestions WHERE %s = ANY (queryids);',
+					e.slow_database, e.slow_queryid)
+			WHEN e.slow_class
+				THEN coalesce(
+					(SELECT string_agg(i.ddl, E'\n' ORDER BY i.gain_pct DESC) FROM pgweir.index_suggestions AS i
+						WHERE e.slow_queryid = ANY (i.queryids) AND i.action <> 'drop'),
+					format('No index is known to help. SELECT pgweir.explain_advice(%s);', e.slow_queryid))
 			ELSE 'SELECT * FROM pgweir.running_queries; SELECT pg_cancel_backend(pid) for what should not run.' END,
 		'An index lets a statement read the rows it wants instead of all; its connection is free that much sooner.',
 		e.busy_since),

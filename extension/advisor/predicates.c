@@ -60,6 +60,33 @@ own_expression(ScanContext *context, Node *node)
 	return node;
 }
 
+/* Whether the expression has parts that a definition of an index cannot have. */
+static bool
+has_foreign_part(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Var:
+			return ((Var *) node)->varattno <= 0 || ((Var *) node)->varlevelsup != 0;
+		case T_Param:
+		case T_PlaceHolderVar:
+		case T_SubLink:
+		case T_SubPlan:
+		case T_AlternativeSubPlan:
+		case T_Aggref:
+		case T_WindowFunc:
+		case T_GroupingFunc:
+		case T_CurrentOfExpr:
+		case T_SetToDefault:
+		case T_NextValueExpr:
+			return true;
+		default:
+			return expression_tree_walker(node, has_foreign_part, context);
+	}
+}
+
 /*
  * Makes the index column that the operand stands for.  False when it can be none: a system column, an expression that
  * is not immutable or does not only read this table.
@@ -82,15 +109,13 @@ match_operand(ScanContext *context, Node *operand, Oid collation, bool pattern, 
 			return false;
 		return pgweir_index_column_init(column, relid, var->varattno, NULL, BTREE_AM_OID, collation, pattern);
 	}
-	if (!is_own(context, node) || contain_subplans(node) || contain_agg_clause(node))
+	if (!is_own(context, node) || has_foreign_part(node, NULL) || expression_returns_set(node))
 		return false;
 	if (contain_mutable_functions(node))
 	{
 		context->scan->unstable = true;
 		return false;
 	}
-	if (IsA(node, PlaceHolderVar) || bms_num_members(pull_varnos(context->root, node)) != 1)
-		return false;
 	return pgweir_index_column_init(column, relid, 0, own_expression(context, node), BTREE_AM_OID, collation,
 									pattern);
 }

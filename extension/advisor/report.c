@@ -244,6 +244,8 @@ observed_action(void *arg)
 	pgweir_workload_prepare(workload);
 	run->suggestions = pgweir_suggestions_describe(workload, pgweir_select(workload));
 	run->suggestions = list_concat(run->suggestions, pgweir_redundant_indexes());
+	elog(DEBUG1, "advisor: %d statements, %d candidates, %llu plans", workload->count, workload->candidates.count,
+		 (unsigned long long) workload->plans);
 }
 
 static void

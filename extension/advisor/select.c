@@ -26,6 +26,8 @@
 #define BUDGET_FLOOR (64.0 * 1024 * 1024)
 /* Planner cost per execution below which a difference is not worth an index: a few pages. */
 #define MIN_COST_SAVED 10.0
+/* And the fraction of what the statement costs now. */
+#define MIN_SHARE_SAVED 0.01
 /* An index that holds so much of its table is a copy of it. */
 #define MAX_TABLE_SHARE 0.5
 /* Rounds of greedy search and tidying up. */
@@ -113,19 +115,21 @@ change_between(Search *search, const Bitmapset *from, const Bitmapset *to)
 		PgweirWork *work = &workload->item[i];
 		double		before;
 		double		after;
+		double		floor_cost;
 
 		if (!concerns(work, from, to))
 			continue;
 		before = pgweir_work_cost(workload, work, from, NULL);
 		after = pgweir_work_cost(workload, work, to, NULL);
+		floor_cost = Max(MIN_COST_SAVED, work->cost * MIN_SHARE_SAVED);
 		if (work->cost > 0)
 			change.saved_us += work->total_us * (before - after) / work->cost;
-		if (before - after >= MIN_COST_SAVED)
+		if (before - after >= floor_cost)
 		{
 			change.best = Max(change.best, (before - after) / before);
 			change.best_of_all = Max(change.best_of_all, (before - after) / work->cost);
 		}
-		if (after - before >= MIN_COST_SAVED)
+		if (after - before >= floor_cost)
 			change.worst = Max(change.worst, (after - before) / after);
 	}
 	for (id = -1; (id = bms_next_member(to, id)) >= 0;)

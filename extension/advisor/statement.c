@@ -11,6 +11,8 @@
 #include <ctype.h>
 #include <math.h>
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
@@ -18,6 +20,7 @@
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
+#include "utils/lsyscache.h"
 
 #include "advisor/compat_advisor.h"
 
@@ -168,15 +171,29 @@ analyse(RawStmt *raw, const char *text)
 	return query;
 }
 
-List *
-pgweir_statement_parse(const char *text, const char **reason)
+/* Lets the position of an error be one in our statement, not in the one that calls us. */
+static void
+error_callback(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery((const char *) arg);
+	}
+}
+
+/* The plannable queries of a repaired text. */
+static List *
+parse(const char *text, const char **reason)
 {
 	List	   *parsed;
 	RawStmt    *raw;
 	List	   *queries = NIL;
 	ListCell   *lc;
 
-	text = repair_text(text);
 	parsed = raw_parser(text, RAW_PARSE_DEFAULT);
 	*reason = NULL;
 	if (list_length(parsed) != 1)
@@ -201,6 +218,64 @@ pgweir_statement_parse(const char *text, const char **reason)
 	if (queries == NIL)
 		*reason = "nothing is left to plan after rules";
 	return queries;
+}
+
+List *
+pgweir_statement_parse(const char *text, const char **reason)
+{
+	ErrorContextCallback callback;
+	List	   *queries;
+
+	text = repair_text(text);
+	callback.callback = error_callback;
+	callback.arg = unconstify(char *, text);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	queries = parse(text, reason);
+	error_context_stack = callback.previous;
+	return queries;
+}
+
+static bool
+foreign_walker(Node *node, void *context)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		const RangeTblEntry *rte = (const RangeTblEntry *) node;
+
+		if (rte->rtekind != RTE_RELATION)
+			return false;
+		if (rte->relkind == RELKIND_FOREIGN_TABLE)
+			return true;
+		if (rte->relkind != RELKIND_PARTITIONED_TABLE)
+			return false;
+		foreach (lc, find_all_inheritors(rte->relid, NoLock, NULL))
+		{
+			if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+				return true;
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, foreign_walker, context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, foreign_walker, context);
+}
+
+bool
+pgweir_statement_is_foreign(List *queries)
+{
+	ListCell   *lc;
+
+	foreach (lc, queries)
+	{
+		if (foreign_walker((Node *) lfirst(lc), NULL))
+			return true;
+	}
+	return false;
 }
 
 static bool

@@ -349,7 +349,8 @@ pgweir_whatif_plan(const Query *query, const char *text, const PgweirWhatif *wha
 	}
 	PG_END_TRY();
 	planned.cost = stmt->planTree->total_cost;
-	planned.rows = stmt->planTree->plan_rows;
+	planned.rows = (IsA(stmt->planTree, ModifyTable) && outerPlan(stmt->planTree) ? outerPlan(stmt->planTree)
+					: stmt->planTree)->plan_rows;
 	note_indexes(&planned, whatif, stmt->planTree);
 	note_indexes_of_all(&planned, whatif, stmt->subplans);
 	return planned;

@@ -34,7 +34,7 @@ typedef struct PgweirWhatif
 typedef struct PgweirPlanned
 {
 	double		cost;
-	double		rows;			/* that the planner expects it to return */
+	double		rows;			/* that the planner expects it to return or to change */
 	Bitmapset  *used;			/* of the indexes shown: those in the plan */
 	List	   *used_oids;		/* of the real indexes: those in the plan */
 } PgweirPlanned;

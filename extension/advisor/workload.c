@@ -20,6 +20,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "advisor/assume.h"
 #include "advisor/isolate.h"
 #include "advisor/settings.h"
 #include "advisor/statement.h"
@@ -230,22 +231,40 @@ prepare_action(void *arg)
 	PgweirWhatif whatif = {0};
 	MemoryContext old = MemoryContextSwitchTo(workload->scratch);
 	List	   *queries;
+	List	   *variants = NIL;
 	ListCell   *lc;
+	ListCell   *query;
 	const char *reason;
 	double		cost = 0;
 
 	whatif.visit = pgweir_predicates_visit;
 	whatif.visit_arg = &preparation->scans;
 	queries = pgweir_statement_parse(work->text, &reason);
-	if (work->queryid != 0 && work->calls > 0)
-		pgweir_statement_assume_limit(queries, work->rows / work->calls);
-	foreach (lc, queries)
-		cost += pgweir_whatif_plan(lfirst_node(Query, lc), work->text, &whatif).cost;
-	workload->plans += list_length(queries);
+	if (pgweir_statement_is_foreign(queries))
+	{
+		queries = NIL;
+		reason = "it reads a foreign table";
+	}
+	if (queries)
+	{
+		double		rows = work->queryid != 0 && work->calls > 0 ? work->rows / work->calls : -1;
+
+		if (rows >= 0)
+			pgweir_statement_assume_limit(queries, rows);
+		variants = pgweir_assume_values(queries, work->text, rows);
+	}
+	foreach (lc, variants)
+	{
+		foreach (query, (List *) lfirst(lc))
+			cost += pgweir_whatif_plan(lfirst_node(Query, query), work->text, &whatif).cost;
+		workload->plans += list_length(queries);
+	}
 	MemoryContextSwitchTo(workload->context);
 	work->queries = copyObject(queries);
+	foreach (lc, variants)
+		work->variants = lappend(work->variants, copyObject((List *) lfirst(lc)));
 	work->skipped = reason;
-	work->cost = cost;
+	work->cost = cost / Max(list_length(variants), 1);
 	work->has_params = pgweir_statement_has_params(queries);
 	MemoryContextSwitchTo(old);
 }
@@ -384,8 +403,8 @@ cost_action(void *arg)
 	PgweirWhatif whatif = {0};
 	int			ids[MAX_RELEVANT];
 	ListCell   *lc;
+	ListCell   *query;
 	int			id = -1;
-	int			shown;
 
 	whatif.index = palloc(sizeof(PgweirIndex *) * MAX_RELEVANT);
 	while ((id = bms_next_member(costing->config, id)) >= 0 && whatif.nindexes < MAX_RELEVANT)
@@ -393,17 +412,20 @@ cost_action(void *arg)
 		ids[whatif.nindexes] = id;
 		whatif.index[whatif.nindexes++] = workload->candidates.item[id].index;
 	}
-	foreach (lc, costing->work->queries)
+	foreach (lc, costing->work->variants)
 	{
-		PgweirPlanned planned = pgweir_whatif_plan(lfirst_node(Query, lc), costing->work->text, &whatif);
+		foreach (query, (List *) lfirst(lc))
+		{
+			PgweirPlanned planned = pgweir_whatif_plan(lfirst_node(Query, query), costing->work->text, &whatif);
+			int			shown = -1;
 
-		workload->plans++;
-		costing->cost += planned.cost;
-		shown = -1;
-		MemoryContextSwitchTo(workload->context);
-		while ((shown = bms_next_member(planned.used, shown)) >= 0)
-			costing->used = bms_add_member(costing->used, ids[shown]);
-		MemoryContextSwitchTo(workload->scratch);
+			workload->plans++;
+			costing->cost += planned.cost / list_length(costing->work->variants);
+			MemoryContextSwitchTo(workload->context);
+			while ((shown = bms_next_member(planned.used, shown)) >= 0)
+				costing->used = bms_add_member(costing->used, ids[shown]);
+			MemoryContextSwitchTo(workload->scratch);
+		}
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -32,6 +32,7 @@ typedef struct PgweirWork
 	double		rows;			/* returned or changed, all calls together */
 	double		total_us;
 	List	   *queries;		/* analysed; NIL when skipped */
+	List	   *variants;		/* of lists of Query: them with values assumed for parameters; costs are their average */
 	const char *skipped;		/* why it is left out */
 	ErrorData  *error;			/* if that was an error */
 	bool		has_params;

@@ -72,11 +72,9 @@ plan_measured(Query *query, const char *text, int options, ParamListInfo params)
 {
 	PgweirSource source = {(int64) query->queryId, text, query->stmt_location, query->stmt_len, false};
 	PgweirMeter meter;
-	PgweirUsage usage;
 	PlannedStmt *result;
 	uint64		ns;
 
-	memset(&usage, 0, sizeof(usage));
 	pgweir_meter_start(&meter, &source, false);
 	pgweir_level++;
 	PG_TRY();
@@ -85,7 +83,10 @@ plan_measured(Query *query, const char *text, int options, ParamListInfo params)
 	}
 	PG_CATCH();
 	{
+		PgweirUsage usage;
+
 		pgweir_level--;
+		memset(&usage, 0, sizeof(usage));
 		pgweir_meter_fail(&meter, &usage);
 		pgweir_meter_end(&meter, 0);
 		PG_RE_THROW();
@@ -93,11 +94,9 @@ plan_measured(Query *query, const char *text, int options, ParamListInfo params)
 	PG_END_TRY();
 	pgweir_level--;
 
-	ns = pgweir_meter_read(&meter, &usage);
-	usage.counter[PGWEIR_PLANS] = 1;
-	usage.counter[PGWEIR_PLAN_NS] = ns;
+	ns = pgweir_clock_ns() - meter.start_ns;
 	if (meter.entry >= 0)
-		pgweir_delta_add_usage(meter.entry, &usage, GetCurrentStatementStartTimestamp());
+		pgweir_delta_add_plan(meter.entry, ns, GetCurrentStatementStartTimestamp());
 	pgweir_meter_end(&meter, meter.start_ns + ns);
 	return result;
 }

@@ -277,8 +277,14 @@ pgweir_delta_unpin(int entry)
 static inline void
 add_counters(PgweirTally *tally, const PgweirUsage *usage, TimestampTz seen)
 {
-	for (int i = 0; i < PGWEIR_NCOUNTERS; i++)
+	/* Failures come last, and seldom. */
+	for (int i = 0; i < PGWEIR_FAILED; i++)
 		tally->usage.counter[i] += usage->counter[i];
+	if (unlikely(usage->counter[PGWEIR_FAILED] > 0))
+	{
+		for (int i = PGWEIR_FAILED; i < PGWEIR_NCOUNTERS; i++)
+			tally->usage.counter[i] += usage->counter[i];
+	}
 	tally->last_seen = Max(seen, 1);
 }
 
@@ -298,10 +304,14 @@ pgweir_delta_add(int entry, const PgweirUsage *usage, uint64 ns, TimestampTz see
 }
 
 void
-pgweir_delta_add_usage(int entry, const PgweirUsage *usage, TimestampTz seen)
+pgweir_delta_add_plan(int entry, uint64 ns, TimestampTz seen)
 {
+	PgweirTally *tally = &own->entry[entry].tally;
+
 	begin_change();
-	add_counters(&own->entry[entry].tally, usage, seen);
+	tally->usage.counter[PGWEIR_PLANS]++;
+	tally->usage.counter[PGWEIR_PLAN_NS] += ns;
+	tally->last_seen = Max(seen, 1);
 	end_change();
 }
 

@@ -36,8 +36,8 @@ extern void pgweir_delta_unpin(int entry);
 /* Adds one execution, that took ns, to an entry. */
 extern void pgweir_delta_add(int entry, const PgweirUsage *usage, uint64 ns, TimestampTz seen);
 
-/* Adds to the sums only: planning, and what a statement uses after it was counted. */
-extern void pgweir_delta_add_usage(int entry, const PgweirUsage *usage, TimestampTz seen);
+/* Adds one planning that took ns. */
+extern void pgweir_delta_add_plan(int entry, uint64 ns, TimestampTz seen);
 
 /* An execution could not be counted. */
 extern void pgweir_delta_drop(void);

@@ -47,6 +47,7 @@ typedef enum PgweirCounter
 	PGWEIR_WAL_RECORDS,
 	PGWEIR_WAL_FPI,
 	PGWEIR_WAL_BYTES,
+	/* What follows is added to only when an execution failed. */
 	PGWEIR_FAILED,				/* executions that failed; each is in exactly one of the kinds below */
 	PGWEIR_FAILED_NS,
 	PGWEIR_CANCELLED,			/* by a cancel request or pg_cancel_backend() */

@@ -108,8 +108,16 @@ is_full(const PoolGroup *group)
 	return group != NULL && group->limit > 0 && group->used >= group->limit;
 }
 
+/* Does another pool of the group hold back waiters for want of room? */
+static inline bool
+others_hungry(const PoolGroup *group, const Pool *pool)
+{
+	return group != NULL && group->_hungry > (pool->_blocked == POOL_BLOCKED_WAITERS ? 1 : 0);
+}
+
+/* For `need`, which is not POOL_NOT_BLOCKED. */
 static MayOpen
-may_open(const Pool *pool, usec_t now)
+may_open(const Pool *pool, PoolBlocked need, usec_t now)
 {
 	int under_way = pool->opening.count + pool->pending_opens;
 	int slots = open_live(pool) + pool->closing.count;
@@ -124,7 +132,13 @@ may_open(const Pool *pool, usec_t now)
 	if (size > 0 && slots >= size &&
 		(slots >= size + open_reserve(pool) || under_way > 0 || reserve_at(pool) > now))
 		return OPEN_NO;
-	return is_full(pool->db_group) || is_full(pool->user_group) ? OPEN_GROUP_FULL : OPEN_YES;
+	if (is_full(pool->db_group) || is_full(pool->user_group))
+		return OPEN_GROUP_FULL;
+	/* room is for waiters first, also while they wait for more of it elsewhere */
+	if (need == POOL_BLOCKED_MINIMUM &&
+		(others_hungry(pool->db_group, pool) || others_hungry(pool->user_group, pool)))
+		return OPEN_GROUP_FULL;
+	return OPEN_YES;
 }
 
 /* --- groups --- */
@@ -151,21 +165,30 @@ has_blocked(const PoolGroup *group)
 }
 
 static void
-set_blocked(Pool *pool, bool blocked)
+count_blocked(PoolGroup *group, PoolBlocked blocked, int change)
 {
-	int change = (int) blocked - (int) pool->_blocked;
+	if (group == NULL || blocked == POOL_NOT_BLOCKED)
+		return;
+	group->_blocked += change;
+	group->_hungry += blocked == POOL_BLOCKED_WAITERS ? change : 0;
+}
 
+static void
+set_blocked(Pool *pool, PoolBlocked blocked)
+{
+	if (blocked == pool->_blocked)
+		return;
+	count_blocked(pool->db_group, pool->_blocked, -1);
+	count_blocked(pool->user_group, pool->_blocked, -1);
 	pool->_blocked = blocked;
-	if (pool->db_group != NULL)
-		pool->db_group->_blocked += change;
-	if (pool->user_group != NULL)
-		pool->user_group->_blocked += change;
+	count_blocked(pool->db_group, blocked, 1);
+	count_blocked(pool->user_group, blocked, 1);
 }
 
 void
 open_leave_groups(Pool *pool)
 {
-	set_blocked(pool, false);
+	set_blocked(pool, POOL_NOT_BLOCKED);
 	if (pool->db_group != NULL)
 		list_remove(&pool->db_group->pools, &pool->db_node);
 	if (pool->user_group != NULL)
@@ -231,10 +254,10 @@ group_claims(const PoolGroup *group, const Pool *owner, usec_t now)
 		const Pool *pool = member(group, node);
 		const PoolWaiter *oldest = queue_oldest(pool);
 
-		if (pool == owner || !pool->_blocked || oldest == NULL || now - oldest->since < OPEN_PATIENCE_US)
+		if (pool == owner || pool->_blocked != POOL_BLOCKED_WAITERS || oldest == NULL || now - oldest->since < OPEN_PATIENCE_US)
 			continue;
 		if ((open_live(pool) == 0 || open_live(pool) + 1 < open_live(owner)) &&
-			blocked_by_groups_of(pool, owner) && may_open(pool, now) == OPEN_GROUP_FULL)
+			blocked_by_groups_of(pool, owner) && may_open(pool, POOL_BLOCKED_WAITERS, now) == OPEN_GROUP_FULL)
 			return true;
 	}
 	return false;
@@ -335,18 +358,20 @@ void
 open_fill(Pool *pool, usec_t now, PoolActions *out)
 {
 	int wanted = unserved(pool, now);
-	bool blocked = false;
+	PoolBlocked blocked = POOL_NOT_BLOCKED;
+	bool was_hungry = pool->_blocked == POOL_BLOCKED_WAITERS;
 	bool opened = false;
 
 	if (wanted > 0)
 		wanted -= coming_back(pool, wanted, now);
 	while (wanted > 0 || open_live(pool) < open_minimum(pool))
 	{
-		MayOpen may = may_open(pool, now);
+		PoolBlocked need = wanted > 0 ? POOL_BLOCKED_WAITERS : POOL_BLOCKED_MINIMUM;
+		MayOpen may = may_open(pool, need, now);
 
 		if (may == OPEN_GROUP_FULL)
 		{
-			blocked = true;
+			blocked = need;
 			if (can_relieve(pool->db_group, pool) && can_relieve(pool->user_group, pool))
 			{
 				evict(pool->db_group, pool, openable(pool, wanted), now, out);
@@ -358,10 +383,10 @@ open_fill(Pool *pool, usec_t now, PoolActions *out)
 		opened = true;
 		wanted--;
 	}
-	if (blocked != pool->_blocked)
-		set_blocked(pool, blocked);
-	/* that may have been the room for which somebody else has evicted; unless we are called for their sake */
-	if (opened && !pool->_looked_at)
+	set_blocked(pool, blocked);
+	/* This may have been the room for which somebody else has evicted, or somebody may have stood back for us; unless we
+	 * are called for their sake. */
+	if ((opened || (was_hungry && blocked != POOL_BLOCKED_WAITERS)) && !pool->_looked_at)
 		open_serve_groups(pool, now, out);
 }
 
@@ -393,23 +418,29 @@ open_next_event(const Pool *pool, usec_t now)
 {
 	bool below = open_live(pool) < open_minimum(pool);
 	int wanted = unserved(pool, now);
+	PoolBlocked need = POOL_BLOCKED_WAITERS;
 	deadline_t at = now;
 
 	if ((wanted <= 0 && !below) || pool->paused || pool->retiring)
 		return DEADLINE_NONE;
-	if (!below && coming_back(pool, wanted, now) >= wanted)
-		at = hope_ends_at(pool, wanted);
+	if (coming_back(pool, wanted, now) >= wanted)
+	{
+		if (below)
+			need = POOL_BLOCKED_MINIMUM;
+		else
+			at = hope_ends_at(pool, wanted);
+	}
 	if (retry_at(pool) > at)
 		at = retry_at(pool);
-	switch (may_open(pool, at))
+	switch (may_open(pool, need, at))
 	{
 		case OPEN_YES: return at;
-		case OPEN_GROUP_FULL: return pool->_blocked ? more_wanted_at(pool, wanted, at) : at;
+		case OPEN_GROUP_FULL: return pool->_blocked >= need ? more_wanted_at(pool, wanted, at) : at;
 		case OPEN_NO: break;
 	}
 	/* the reserve is the only thing that comes with time alone */
 	if (reserve_at(pool) > at && reserve_at(pool) != DEADLINE_NONE &&
-		may_open(pool, reserve_at(pool)) != OPEN_NO)
+		may_open(pool, need, reserve_at(pool)) != OPEN_NO)
 		return reserve_at(pool);
 	return DEADLINE_NONE;
 }
@@ -418,8 +449,8 @@ void
 open_share(Pool *pool, usec_t now, PoolActions *out)
 {
 	/* one of many that want it, though the first to know */
-	if (!pool->_blocked && (has_blocked(pool->db_group) || has_blocked(pool->user_group)) && unserved(pool, now) > 0)
-		set_blocked(pool, true);
+	if (pool->_blocked != POOL_BLOCKED_WAITERS && (has_blocked(pool->db_group) || has_blocked(pool->user_group)) && unserved(pool, now) > 0)
+		set_blocked(pool, POOL_BLOCKED_WAITERS);
 	open_serve_groups(pool, now, out);
 	open_fill(pool, now, out);
 }

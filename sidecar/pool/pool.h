@@ -169,6 +169,7 @@ struct PoolGroup
 	int closing;  /* ... of these are on their way out */
 	int _idle;    /* idle slots of all member pools */
 	int _blocked; /* member pools that would open a slot if a group let them */
+	int _hungry;  /* ... of these for their waiters */
 	bool _of_user;
 	List pools;      /* members, by Pool.db_node or Pool.user_node */
 };
@@ -197,6 +198,14 @@ typedef struct PoolEstimate
 	usec_t probed_at;
 } PoolEstimate;
 
+/* What only its groups keep a pool from opening a slot for. */
+typedef enum PoolBlocked
+{
+	POOL_NOT_BLOCKED,
+	POOL_BLOCKED_MINIMUM, /* min_size */
+	POOL_BLOCKED_WAITERS,
+} PoolBlocked;
+
 struct Pool
 {
 	PoolLimits limits;
@@ -224,7 +233,7 @@ struct Pool
 	usec_t _aged_at;     /* when one was last closed for its age, 0 = never */
 	bool _login_refused; /* the last failed login was refused by the server */
 	bool _plain_turn;    /* the next grant goes to a waiter without a deadline */
-	bool _blocked;       /* counted in the groups' _blocked */
+	PoolBlocked _blocked; /* counted in the groups */
 	bool _looked_at;      /* in this round of open_serve_groups */
 	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
 	bool _starved;       /* an action could not be stored */

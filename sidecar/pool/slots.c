@@ -182,6 +182,8 @@ settle(PoolSlot *slot, bool used, usec_t now, PoolActions *out)
 	if (checked || !used)
 		grant_slot(slot, now, out);
 	grant_serve(pool, now, out);
+	if (pool->_blocked != POOL_NOT_BLOCKED)
+		open_fill(pool, now, out);
 	open_serve_groups(pool, now, out);
 }
 
@@ -237,11 +239,15 @@ pool_open_impossible(Pool *pool, usec_t now, PoolActions *out)
 void
 pool_release(PoolSlot *slot, bool clean, usec_t now, PoolActions *out)
 {
+	Pool *pool = slot->pool;
+
 	assert(slot->state == SLOT_ACTIVE);
 	if (!clean)
 	{
 		lane_ends(slot);
 		slot_set_state(slot, SLOT_CLEANING, now);
+		if (pool->_blocked != POOL_NOT_BLOCKED)
+			open_fill(pool, now, out);
 		return;
 	}
 	end_hold(slot, true, now);

@@ -145,7 +145,7 @@ group_complete(Client *client)
 typedef struct GroupInfo
 {
 	usec_t tag_us; /* tightest deadline comment, -1 = none */
-	Slice first_sql;
+	uint64_t fingerprint; /* class of the first statement, 0 = none seen */
 	bool whole;
 	bool extended;
 } GroupInfo;
@@ -154,6 +154,21 @@ static usec_t
 tighter(usec_t a, usec_t b)
 {
 	return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+/* A statement's class decides nothing when admission is off. */
+static uint64_t
+class_of(const Client *client, Slice sql)
+{
+	return client->worker->settings->admission ? sql_fingerprint(sql) : 0;
+}
+
+static uint64_t
+class_of_prepared(const Client *client, Statement *statement)
+{
+	if (statement->fingerprint == 0)
+		statement->fingerprint = class_of(client, statement_query(statement));
+	return statement->fingerprint;
 }
 
 static void
@@ -169,15 +184,15 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 			if (!wire_read_query(message->payload, &sql))
 				sql = message->payload; /* the beginning of a large one */
 			info->tag_us = tighter(info->tag_us, deadline_from_comment(client, sql));
-			if (info->first_sql.ptr == NULL)
-				info->first_sql = sql;
+			if (info->fingerprint == 0)
+				info->fingerprint = class_of(client, sql);
 			break;
 		case FE_PARSE:
 			if (wire_read_parse(message->payload, &parse))
 			{
 				info->tag_us = tighter(info->tag_us, deadline_from_comment(client, parse.query));
-				if (info->first_sql.ptr == NULL)
-					info->first_sql = parse.query;
+				if (info->fingerprint == 0)
+					info->fingerprint = class_of(client, parse.query);
 			}
 			break;
 		case FE_BIND:
@@ -188,8 +203,8 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 				if (statement != NULL)
 				{
 					info->tag_us = tighter(info->tag_us, statement->deadline_us);
-					if (info->first_sql.ptr == NULL)
-						info->first_sql = statement_query(statement);
+					if (info->fingerprint == 0)
+						info->fingerprint = class_of_prepared(client, statement);
 				}
 			}
 			break;
@@ -253,17 +268,7 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 	client->expired = false;
 	client->wait_notified = false;
 	client->request_time = now;
-	client->fingerprint = 0;
-}
-
-/* Is the class of this statement worth computing?  Only where it decides something: under pressure, or with a deadline. */
-static bool
-wants_fingerprint(const Client *client)
-{
-	const Pool *policy = &client->pool->policy;
-
-	return client->worker->settings->admission &&
-		   (client->budget_us > 0 || policy->idle.count == 0 || policy->waiters.count > 0);
+	client->fingerprint = info->fingerprint;
 }
 
 /* A group begins and no server is linked.  True when one is now; else the group waits, was rejected, or the client is gone. */
@@ -276,8 +281,6 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 
 	peek_group(client, data, len, &info);
 	begin_group(client, &info, now);
-	if (wants_fingerprint(client) && info.first_sql.ptr != NULL)
-		client->fingerprint = sql_fingerprint(info.first_sql);
 	client->tx_since = now;
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
@@ -325,11 +328,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	client->granted_at = now;
 	if (server->outstanding == 0)
 		server->query_since = now;
-	if (wants_fingerprint(client) && info.first_sql.ptr != NULL)
-	{
-		client->fingerprint = sql_fingerprint(info.first_sql);
-		pool_starts(&server->slot, client->fingerprint, now);
-	}
+	pool_starts(&server->slot, client->fingerprint, now);
 	return true;
 }
 

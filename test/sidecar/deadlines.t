@@ -19,7 +19,7 @@ sub expired
 	like($a->{error}{D}, $o{detail} // qr/^Deadline \d+ ms: waited \d+ ms for a server connection, ran \d+ ms\.$/, "$what: tells wait and run");
 	is($a->{status}, $o{status} // 'I', "$what: transaction status");
 	cmp_ok($a->{ms}, '>=', $o{least}, "$what: not before its time") if $o{least};
-	cmp_ok($a->{ms}, '<', 8000, "$what: long before the statement would have ended");
+	cmp_ok($a->{ms}, '<', 20_000, "$what: long before the statement would have ended");
 	return;
 }
 
@@ -74,12 +74,12 @@ subtest 'a bad value is told once and ignored' => sub {
 subtest 'waiting for a server counts' => sub {
 	my @busy = map { $w->wire } 1 .. 2;
 
-	$_->send(PgWire::query('select pg_sleep(1.2)')) for @busy;
-	eventually { $pg->sql("select count(*) from pg_stat_activity where query like 'select pg_sleep(1.2)%' and state = 'active'") == 2 } 'busy servers';
+	$_->send(PgWire::query('select pg_sleep(4)')) for @busy;
+	eventually { $pg->sql("select count(*) from pg_stat_activity where query like 'select pg_sleep(4)%' and state = 'active'") == 2 } 'busy servers';
 	expired(timed(sub { $c->ask("/* pgweir_deadline='150ms' */ select 1") }), 'queued', least => 150, detail => qr/^Deadline 150 ms: waited 15\d ms for a server connection, ran 0 ms/);
-	expired(timed(sub { $c->ask("/* pgweir_deadline='1500ms' */ select pg_sleep(30)") }), 'wait and run together', least => 1500, detail => qr/waited [1-9]\d+ ms for a server connection, ran [1-9]\d+ ms/);
+	expired(timed(sub { $c->ask("/* pgweir_deadline='5s' */ select pg_sleep(30)") }), 'wait and run together', least => 5000, detail => qr/waited [1-9]\d+ ms for a server connection, ran [1-9]\d+ ms/);
 	$c->send(PgWire::parse('', "/* pgweir_deadline='100ms' */ select 1"), PgWire::bind_message('', ''), PgWire::execute(), PgWire::sync(), PgWire::query('select 12'));
-	is($c->until_ready->{error} ? 1 : 0, 0, 'a free server answers') for 1;
+	is($c->until_ready->{error}, undef, 'a free server answers');
 	is($c->until_ready->{rows}[0][0], 12, 'and the next group of the pipeline too');
 	$_->until_ready for @busy;
 };

@@ -47,9 +47,13 @@ sub set_auth
 	my ($self, %auth) = @_;
 
 	$auth{admin} //= '';
+	$self->{auth} = {%auth};
 	PgweirTest::write_file($self->{auth_file}, join('', map { qq{"$_" "$auth{$_}"\n} } sort keys %auth), 0600);
 	return;
 }
+
+# One more user (or another secret for one), at once.
+sub add_user { my ($self, $user, $secret) = @_; $self->set_auth(%{$self->{auth}}, $user => $secret // ''); return $self->reload; }
 
 sub database_line
 {

@@ -1,0 +1,493 @@
+/*
+ * reporter.c: the connection that reports go over, as a state machine on the loop.
+ *
+ * libpq is used in its asynchronous form only.  Names are resolved by the resolver before libpq sees them, so that it never does.
+ * Every failure ends in fail(), which closes the connection and arms the timer for the next attempt.
+ */
+#include "admin/reporter.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "admin/payload.h"
+
+#define ANSWER_LIMIT_US (10 * USEC_PER_SEC) /* for connecting, and for taking in a report */
+#define RETRY_FIRST_US (1 * USEC_PER_SEC)
+#define RETRY_LONGEST_US (30 * USEC_PER_SEC)
+
+typedef enum ReporterState
+{
+	REPORTER_OFF,		 /* the settings do not ask for reports; no connection, no timer */
+	REPORTER_RETRY,		 /* no connection; the timer is armed for the next attempt */
+	REPORTER_RESOLVING,	 /* waits for DNS; the timer limits it */
+	REPORTER_CONNECTING, /* PQconnectPoll goes on; the timer limits it */
+	REPORTER_READY,		 /* connected; the timer is armed for the next report */
+	REPORTER_SENDING,	 /* a report is on its way; the timer limits it */
+} ReporterState;
+
+/* Where to report. */
+typedef struct ReportTarget
+{
+	char host[256]; /* one name, address, or directory of a Unix socket */
+	int port;
+	char dbname[128];
+	char user[128];
+} ReportTarget;
+
+struct Reporter
+{
+	Worker *worker; /* borrowed */
+	ReporterState state;
+	ReportTarget target;
+	Payload *payload; /* owned */
+	PGconn *conn;	  /* owned; NULL without connection */
+	NetWatch watch;	  /* of conn's socket */
+	bool watching;
+	ResolverQuery *dns; /* while RESOLVING */
+	Timer timer;
+	usec_t sent_at;
+	bool accepted;		/* SENDING: the server has said that it took the report */
+	char refused[300];	/* SENDING: its error message */
+	int failures;	/* since the last success */
+	int attempts;	/* picks the host of a list */
+	bool complained; /* the log says that it does not work */
+	bool praised;	 /* ... or that it does */
+};
+
+static void on_ready(NetWatch *watch, bool readable, bool writable);
+
+/* --- the target --- */
+
+/* The host whose turn it is, of a list. */
+static void
+pick_host(const Settings *settings, const DatabaseSpec *spec, int turn, char *out, size_t size)
+{
+	const char *hosts = spec->host;
+	int count = 1;
+
+	if (hosts == NULL || hosts[0] == '\0')
+	{
+		const char *dir = settings->unix_socket_dir;
+
+		snprintf(out, size, "%s", dir != NULL && dir[0] != '\0' ? dir : "/tmp");
+		return;
+	}
+	for (const char *p = hosts; *p != '\0'; p++)
+		count += *p == ',';
+	for (int i = turn % count; i > 0; i--)
+		hosts = strchr(hosts, ',') + 1;
+	hosts += strspn(hosts, " ");
+	snprintf(out, size, "%.*s", (int) strcspn(hosts, ", "), hosts);
+}
+
+/* False when the settings ask for no reports. */
+static bool
+find_target(const Settings *settings, int turn, ReportTarget *out)
+{
+	const DatabaseSpec *spec = NULL;
+	const char *dbname = NULL;
+
+	if (settings->report_interval_us <= 0 || settings->report_user == NULL || settings->report_user[0] == '\0')
+		return false;
+	if (settings->report_database != NULL && settings->report_database[0] != '\0')
+	{
+		dbname = settings->report_database;
+		spec = settings_find_database(settings, dbname);
+		if (spec == NULL)
+			spec = settings->database_template;
+	}
+	else if (settings->database_count > 0)
+		spec = &settings->databases[0];
+	if (spec == NULL)
+		return false;
+	if (spec->dbname != NULL && strcmp(spec->dbname, "*") != 0)
+		dbname = spec->dbname;
+	*out = (ReportTarget){.port = spec->port};
+	pick_host(settings, spec, turn, out->host, sizeof(out->host));
+	snprintf(out->dbname, sizeof(out->dbname), "%s", dbname != NULL ? dbname : "");
+	snprintf(out->user, sizeof(out->user), "%s", settings->report_user);
+	return true;
+}
+
+static bool
+is_directory(const char *host)
+{
+	return host[0] == '/' || host[0] == '@';
+}
+
+/* --- state --- */
+
+static void
+arm(Reporter *reporter, deadline_t at)
+{
+	timer_arm(net_timers(reporter->worker->loop), &reporter->timer, at);
+}
+
+static void
+limit_answer(Reporter *reporter)
+{
+	arm(reporter, worker_now(reporter->worker) + ANSWER_LIMIT_US);
+}
+
+static void
+unwatch(Reporter *reporter)
+{
+	if (reporter->watching)
+		net_unwatch(&reporter->watch);
+	reporter->watching = false;
+}
+
+/* Watch the connection's socket.  False: it cannot be watched. */
+static bool
+watch(Reporter *reporter, bool readable, bool writable)
+{
+	if (reporter->watching)
+		return net_watch_change(&reporter->watch, readable, writable);
+	reporter->watch = (NetWatch){.on_ready = on_ready, .owner = reporter};
+	reporter->watching = net_watch(reporter->worker->loop, &reporter->watch, PQsocket(reporter->conn), readable, writable);
+	return reporter->watching;
+}
+
+static void
+disconnect(Reporter *reporter)
+{
+	unwatch(reporter);
+	if (reporter->dns != NULL)
+		resolver_cancel(reporter->dns);
+	reporter->dns = NULL;
+	PQfinish(reporter->conn);
+	reporter->conn = NULL;
+}
+
+static usec_t
+retry_pause(const Reporter *reporter)
+{
+	usec_t pause_us = RETRY_FIRST_US;
+
+	for (int i = 1; i < reporter->failures && pause_us < RETRY_LONGEST_US; i++)
+		pause_us *= 2;
+	return pause_us < RETRY_LONGEST_US ? pause_us : RETRY_LONGEST_US;
+}
+
+/* It did not work: say so once, and try again later. */
+static void
+fail(Reporter *reporter, const char *reason)
+{
+	const ReportTarget *target = &reporter->target;
+
+	reporter->failures++;
+	log_write(reporter->worker->log, reporter->complained ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+			  "reporting to the extension does not work (%s:%d, database \"%s\", user \"%s\"): %.*s; it will be tried again",
+			  target->host, target->port, target->dbname, target->user, (int) strcspn(reason, "\n"), reason);
+	reporter->complained = true;
+	reporter->praised = false;
+	disconnect(reporter);
+	reporter->state = REPORTER_RETRY;
+	arm(reporter, worker_now(reporter->worker) + retry_pause(reporter));
+}
+
+static void
+succeed(Reporter *reporter)
+{
+	const ReportTarget *target = &reporter->target;
+	usec_t now = worker_now(reporter->worker);
+	deadline_t next = reporter->sent_at + reporter->worker->settings->report_interval_us;
+
+	payload_taken(reporter->payload);
+	reporter->failures = 0;
+	reporter->complained = false;
+	if (!reporter->praised)
+		log_write(reporter->worker->log, LOG_LEVEL_LOG, "reporting to the extension works (%s:%d, database \"%s\", user \"%s\")",
+				  target->host, target->port, target->dbname, target->user);
+	reporter->praised = true;
+	reporter->state = REPORTER_READY;
+	if (!watch(reporter, true, false))
+		fail(reporter, "could not watch the connection");
+	else
+		arm(reporter, next > now ? next : now);
+}
+
+/* --- connecting --- */
+
+static void
+ignore_notice(void *arg, const char *message)
+{
+	(void) arg;
+	(void) message;
+}
+
+/* The password, when it is one and not a hash. */
+static const char *
+find_password(const Settings *settings, const char *user)
+{
+	const UserSpec *spec = settings_find_user(settings, user);
+	const char *secret = spec != NULL ? spec->secret : NULL;
+
+	if (secret == NULL || secret[0] == '\0' || strncmp(secret, "SCRAM-SHA-256$", 14) == 0 ||
+		(strncmp(secret, "md5", 3) == 0 && strlen(secret) == 35))
+		return NULL;
+	return secret;
+}
+
+/* libpq may change sockets between two polls, also into one with the same number. */
+static void
+connect_poll(Reporter *reporter)
+{
+	PostgresPollingStatusType status;
+
+	unwatch(reporter);
+	status = PQconnectPoll(reporter->conn);
+	switch (status)
+	{
+		case PGRES_POLLING_READING:
+		case PGRES_POLLING_WRITING:
+			if (!watch(reporter, status == PGRES_POLLING_READING, status == PGRES_POLLING_WRITING))
+				fail(reporter, "could not watch the connection");
+			break;
+		case PGRES_POLLING_OK:
+			if (PQsetnonblocking(reporter->conn, 1) != 0)
+			{
+				fail(reporter, PQerrorMessage(reporter->conn));
+				break;
+			}
+			reporter->state = REPORTER_READY;
+			arm(reporter, worker_now(reporter->worker));
+			break;
+		default:
+			fail(reporter, PQerrorMessage(reporter->conn));
+			break;
+	}
+}
+
+/* hostaddr is NULL for a Unix socket. */
+static void
+connect_to(Reporter *reporter, const char *hostaddr)
+{
+	const ReportTarget *target = &reporter->target;
+	char port[16];
+	const char *keys[] = {"host", "hostaddr", "port", "dbname", "user", "password", "application_name", "client_encoding", "gssencmode", NULL};
+	const char *values[] = {target->host, hostaddr, port, target->dbname, target->user,
+							find_password(reporter->worker->settings, target->user), "pgweir", "UTF8", "disable", NULL};
+
+	snprintf(port, sizeof(port), "%d", target->port);
+	reporter->state = REPORTER_CONNECTING;
+	reporter->conn = PQconnectStartParams(keys, values, 0);
+	if (reporter->conn == NULL)
+		fail(reporter, "out of memory");
+	else if (PQstatus(reporter->conn) == CONNECTION_BAD)
+		fail(reporter, PQerrorMessage(reporter->conn));
+	else
+	{
+		PQsetNoticeProcessor(reporter->conn, ignore_notice, NULL);
+		/* as after a poll that wants to write, so the manual */
+		if (!watch(reporter, false, true))
+			fail(reporter, "could not watch the connection");
+	}
+}
+
+static void
+on_resolved(void *arg, const NetAddress *addresses, int count, const char *error)
+{
+	Reporter *reporter = arg;
+	NetPeer peer;
+	char ip[64];
+	char reason[300];
+
+	reporter->dns = NULL;
+	if (count == 0)
+	{
+		snprintf(reason, sizeof(reason), "DNS lookup failed: %s", error);
+		fail(reporter, reason);
+		return;
+	}
+	net_peer_from(&addresses[reporter->attempts % count].addr, &peer);
+	connect_to(reporter, net_peer_ip(&peer, ip, sizeof(ip)));
+}
+
+static void
+connect_start(Reporter *reporter)
+{
+	Worker *worker = reporter->worker;
+	const ReportTarget *target = &reporter->target;
+	NetAddress numeric;
+
+	if (!find_target(worker->settings, reporter->attempts++, &reporter->target))
+	{
+		reporter->state = REPORTER_OFF;
+		return;
+	}
+	limit_answer(reporter);
+	if (is_directory(target->host))
+		connect_to(reporter, NULL);
+	else if (net_address_parse(target->host, target->port, &numeric))
+		connect_to(reporter, target->host);
+	else
+	{
+		reporter->state = REPORTER_RESOLVING;
+		reporter->dns = resolver_ask(worker->resolver, target->host, target->port, on_resolved, reporter);
+		if (reporter->dns == NULL)
+			fail(reporter, "out of memory");
+	}
+}
+
+/* --- a report --- */
+
+static void
+flush_and_watch(Reporter *reporter)
+{
+	int left = PQflush(reporter->conn);
+
+	if (left < 0)
+		fail(reporter, PQerrorMessage(reporter->conn));
+	else if (!watch(reporter, true, left > 0))
+		fail(reporter, "could not watch the connection");
+}
+
+static void
+send_report(Reporter *reporter)
+{
+	Worker *worker = reporter->worker;
+	char *json = payload_build(reporter->payload);
+	char version[16];
+	const char *values[] = {worker->settings->reporter_name, version, json};
+
+	snprintf(version, sizeof(version), "%d", PAYLOAD_VERSION);
+	reporter->sent_at = worker_now(worker);
+	if (json == NULL)
+		fail(reporter, "out of memory");
+	else if (PQsendQueryParams(reporter->conn, "SELECT pgweir.report($1::text, $2::int, $3::jsonb)", 3, NULL, values, NULL,
+							   NULL, 0) != 1)
+		fail(reporter, PQerrorMessage(reporter->conn));
+	else
+	{
+		reporter->state = REPORTER_SENDING;
+		reporter->accepted = false;
+		snprintf(reporter->refused, sizeof(reporter->refused), "no answer");
+		limit_answer(reporter);
+		flush_and_watch(reporter);
+	}
+	free(json);
+}
+
+/* Take what has arrived of the answer; PQgetResult() would block if the rest were still to come. */
+static void
+take_answer(Reporter *reporter)
+{
+	while (!PQisBusy(reporter->conn))
+	{
+		PGresult *result = PQgetResult(reporter->conn);
+
+		if (result == NULL)
+		{
+			if (reporter->accepted)
+				succeed(reporter);
+			else
+				fail(reporter, reporter->refused);
+			return;
+		}
+		reporter->accepted = PQresultStatus(result) == PGRES_TUPLES_OK;
+		if (!reporter->accepted)
+			snprintf(reporter->refused, sizeof(reporter->refused), "%s", PQresultErrorMessage(result));
+		PQclear(result);
+	}
+}
+
+static void
+on_ready(NetWatch *item, bool readable, bool writable)
+{
+	Reporter *reporter = item->owner;
+
+	if (reporter->state == REPORTER_CONNECTING)
+	{
+		connect_poll(reporter);
+		return;
+	}
+	if (readable && PQconsumeInput(reporter->conn) != 1)
+	{
+		fail(reporter, PQerrorMessage(reporter->conn));
+		return;
+	}
+	if (reporter->state != REPORTER_SENDING)
+		return;
+	if (writable)
+		flush_and_watch(reporter);
+	if (reporter->state == REPORTER_SENDING)
+		take_answer(reporter);
+}
+
+static void
+on_timer(Timer *timer, usec_t now)
+{
+	Reporter *reporter = CONTAINER_OF(timer, Reporter, timer);
+
+	(void) now;
+	switch (reporter->state)
+	{
+		case REPORTER_OFF: break;
+		case REPORTER_RETRY: connect_start(reporter); break;
+		case REPORTER_RESOLVING: fail(reporter, "no answer from DNS in time"); break;
+		case REPORTER_CONNECTING: fail(reporter, "could not connect in time"); break;
+		case REPORTER_READY: send_report(reporter); break;
+		case REPORTER_SENDING: fail(reporter, "no answer in time"); break;
+	}
+}
+
+/* --- life --- */
+
+static bool
+same_target(const ReportTarget *a, const ReportTarget *b)
+{
+	return strcmp(a->host, b->host) == 0 && a->port == b->port && strcmp(a->dbname, b->dbname) == 0 &&
+		   strcmp(a->user, b->user) == 0;
+}
+
+void
+reporter_settings_changed(Reporter *reporter)
+{
+	Worker *worker = reporter->worker;
+	ReportTarget wanted;
+	bool on = find_target(worker->settings, reporter->attempts > 0 ? reporter->attempts - 1 : 0, &wanted);
+
+	if (on && reporter->state != REPORTER_OFF && same_target(&wanted, &reporter->target))
+	{
+		if (reporter->state == REPORTER_READY || reporter->state == REPORTER_RETRY)
+			arm(reporter, worker_now(worker)); /* the interval or the password may be another one */
+		return;
+	}
+	disconnect(reporter);
+	timer_disarm(net_timers(worker->loop), &reporter->timer);
+	reporter->failures = 0;
+	reporter->complained = reporter->praised = false;
+	reporter->state = on ? REPORTER_RETRY : REPORTER_OFF;
+	if (on)
+		arm(reporter, worker_now(worker));
+}
+
+Reporter *
+reporter_create(Worker *worker)
+{
+	Reporter *reporter = calloc(1, sizeof(Reporter));
+
+	if (reporter == NULL || (reporter->payload = payload_create(worker)) == NULL)
+	{
+		free(reporter);
+		return NULL;
+	}
+	reporter->worker = worker;
+	reporter->timer.fire = on_timer;
+	reporter->state = REPORTER_OFF;
+	reporter_settings_changed(reporter);
+	return reporter;
+}
+
+void
+reporter_free(Reporter *reporter)
+{
+	if (reporter == NULL)
+		return;
+	timer_disarm(net_timers(reporter->worker->loop), &reporter->timer);
+	disconnect(reporter);
+	payload_free(reporter->payload);
+	free(reporter);
+}
