@@ -174,7 +174,10 @@ struct Server
 	size_t stream_left; /* bytes of the current message still to be forwarded */
 	bool stream_drop;
 	Buf expected;		/* one byte per answer still to come: expect.h */
-	Buf parses;			/* Statement pointers of the Parse answers still to come */
+	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
+	Buf replay;			/* the running group, where it can be run again: replay.h */
+	Statement *replay_statement; /* borrowed from `parses` while that group runs */
+	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
 	const ParamSet *params; /* counted reference; NULL before login */
 	Timer timer;
