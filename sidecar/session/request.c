@@ -289,6 +289,8 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	pool_request(&client->pool->policy, &client->waiter, now, &worker->actions);
 	worker_run_actions(worker);
 	session_pool_rearm(client->pool);
+	if (client->state == CLIENT_WAITING)
+		client_rearm_timer(client); /* query_timeout and the notice count in the queue too */
 	return client->state == CLIENT_ACTIVE;
 }
 

@@ -274,6 +274,8 @@ server_open(SessionPool *pool)
 	choose_host(server, pool->database);
 	list_append(&worker->servers, &server->node);
 	pool_slot_opening(&pool->policy, &server->slot, now);
+	if (server->slot.reserve)
+		server_log(server, LOG_LEVEL_LOG, "taking connection from reserve_pool");
 	timer_arm(net_timers(worker->loop), &server->timer,
 			  deadline_after(now, worker->settings->server_connect_timeout_us));
 	find_address(server);
