@@ -39,8 +39,8 @@
 #define MARGIN_SUCCESS (MARGIN_MISS / 64)
 #define MARGIN_MAX (MARGIN_ONE / 4)
 /* The guard: this part of the budget, and no more than so much. */
-#define GUARD_PART 32
-#define GUARD_MAX_US (5 * USEC_PER_MSEC)
+#define GUARD_PART 16
+#define GUARD_MAX_US (10 * USEC_PER_MSEC)
 
 static inline usec_t
 smaller(usec_t a, usec_t b)
