@@ -698,12 +698,13 @@ SELECT
 	b.*, h.*, bl.*, l.*, p.*, w.*, n.*,
 	s.queryid AS slow_queryid, s.query AS slow_query, s.recent_calls AS slow_calls, s.recent_ms AS slow_recent_ms,
 	s.mean_ms AS slow_mean_ms, s.p95_ms AS slow_p95_ms, s.share AS slow_share, s.blocks_per_call AS slow_blocks,
-	s.rows_per_call AS slow_rows, s.dbid AS slow_dbid,
+	s.rows_per_call AS slow_rows, d.datname AS slow_database,
 	e.errors_since, e.busy_since, e.gone_since, e.think_since
 FROM backends AS b CROSS JOIN times AS l CROSS JOIN pools AS p CROSS JOIN net AS n CROSS JOIN blocking AS bl
 CROSS JOIN since AS e
 LEFT JOIN holder AS h ON true
 LEFT JOIN slowest AS s ON true
+LEFT JOIN pg_database AS d ON d.oid = s.dbid
 LEFT JOIN worst_pool AS w ON true;
 COMMENT ON VIEW pgweir.signals IS
 'the figures that diagnosis is drawn from; counts and sums are of the last minute';
@@ -833,8 +834,15 @@ CROSS JOIN LATERAL (VALUES
 			WHEN e.statements = 0 AND e.active = 0 THEN 'No statement ended in the last minute.'
 			ELSE format('No class of statements that is slow takes a large part of the time (%s statements, %s connections'
 				|| ' busy on the average).', e.statements, round((e.busy_ms / e.seconds / 1000)::numeric, 2)) END,
-		CASE WHEN e.slow_class THEN format('SELECT ddl, reason, gain_pct FROM pgweir.index_suggestions WHERE %s = ANY'
-				|| ' (queryids);', e.slow_queryid)
+		CASE
+			WHEN e.slow_class AND e.slow_database <> current_database()
+				THEN format('In database %s: SELECT ddl, reason FROM pgweir.index_suggestions WHERE %s = ANY (queryids);',
+					e.slow_database, e.slow_queryid)
+			WHEN e.slow_class
+				THEN coalesce(
+					(SELECT string_agg(i.ddl, E'\n' ORDER BY i.gain_pct DESC) FROM pgweir.index_suggestions AS i
+						WHERE e.slow_queryid = ANY (i.queryids) AND i.action <> 'drop'),
+					format('No index is known to help. SELECT pgweir.explain_advice(%s);', e.slow_queryid))
 			ELSE 'SELECT * FROM pgweir.running_queries; SELECT pg_cancel_backend(pid) for what should not run.' END,
 		'An index lets a statement read the rows it wants instead of all; its connection is free that much sooner.',
 		e.busy_since),

@@ -11,6 +11,8 @@
 #include <ctype.h>
 #include <math.h>
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
@@ -18,6 +20,7 @@
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
+#include "utils/lsyscache.h"
 
 #include "advisor/compat_advisor.h"
 
@@ -231,6 +234,48 @@ pgweir_statement_parse(const char *text, const char **reason)
 	queries = parse(text, reason);
 	error_context_stack = callback.previous;
 	return queries;
+}
+
+static bool
+foreign_walker(Node *node, void *context)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		const RangeTblEntry *rte = (const RangeTblEntry *) node;
+
+		if (rte->rtekind != RTE_RELATION)
+			return false;
+		if (rte->relkind == RELKIND_FOREIGN_TABLE)
+			return true;
+		if (rte->relkind != RELKIND_PARTITIONED_TABLE)
+			return false;
+		foreach (lc, find_all_inheritors(rte->relid, NoLock, NULL))
+		{
+			if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+				return true;
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, foreign_walker, context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, foreign_walker, context);
+}
+
+bool
+pgweir_statement_is_foreign(List *queries)
+{
+	ListCell   *lc;
+
+	foreach (lc, queries)
+	{
+		if (foreign_walker((Node *) lfirst(lc), NULL))
+			return true;
+	}
+	return false;
 }
 
 static bool

@@ -21,6 +21,9 @@ extern List *pgweir_statement_parse(const char *text, const char **reason);
 /* Lets a LIMIT whose value is a parameter be for so many rows: what executions returned on average. */
 extern void pgweir_statement_assume_limit(List *queries, double rows);
 
+/* Whether the statement reads a foreign table, which may have to be asked over the network when planning. */
+extern bool pgweir_statement_is_foreign(List *queries);
+
 /* Whether some value is a parameter, so that the planner has to guess what it selects. */
 extern bool pgweir_statement_has_params(List *queries);
 

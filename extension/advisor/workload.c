@@ -240,6 +240,11 @@ prepare_action(void *arg)
 	whatif.visit = pgweir_predicates_visit;
 	whatif.visit_arg = &preparation->scans;
 	queries = pgweir_statement_parse(work->text, &reason);
+	if (pgweir_statement_is_foreign(queries))
+	{
+		queries = NIL;
+		reason = "it reads a foreign table";
+	}
 	if (queries)
 	{
 		double		rows = work->queryid != 0 && work->calls > 0 ? work->rows / work->calls : -1;

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "stores/deltas.h"
 #include "stores/statements_slots.h"
@@ -143,6 +144,49 @@ start_reading(Reading *reading, MemoryContext context)
 	reading->step = pgweir_recent_step(GetCurrentTimestamp()) - PGWEIR_RECENTS + 1;
 }
 
+/*
+ * The text of another database in the encoding of this one, as far as it can be expressed in it: a view must not fail
+ * over one statement's one character.
+ */
+static void
+convert_text(Row *row)
+{
+	PgweirStatement *sum = &row->sum;
+	Oid			conversion = FindDefaultConversionProc(row->encoding, GetDatabaseEncoding());
+	int			size = sum->text_len * MAX_CONVERSION_GROWTH + 1;
+	unsigned char *converted = palloc0(size);
+	int			done = 0;
+
+	if (OidIsValid(conversion))
+		done = pg_do_encoding_conversion_buf(conversion, row->encoding, GetDatabaseEncoding(),
+											 (unsigned char *) unconstify(char *, sum->text), sum->text_len,
+											 converted, size, true);
+	sum->text = (char *) converted;
+	sum->text_truncated = sum->text_truncated || done < sum->text_len;
+	sum->text_len = strlen(sum->text);
+}
+
+/* Bytes of no declared encoding: kept as far as they are text here. */
+static void
+cut_invalid_text(PgweirStatement *sum)
+{
+	int			valid = pg_encoding_verifymbstr(GetDatabaseEncoding(), sum->text, sum->text_len);
+
+	if (valid < sum->text_len)
+	{
+		sum->text = pnstrdup(sum->text, valid);
+		sum->text_len = valid;
+		sum->text_truncated = true;
+	}
+}
+
+static bool
+needs_conversion(const Row *row)
+{
+	return row->encoding != GetDatabaseEncoding() && row->encoding != PG_SQL_ASCII &&
+		GetDatabaseEncoding() != PG_SQL_ASCII && row->sum.text_len > 0;
+}
+
 static void
 visit_row(Row *row, PgweirStatementVisitor visit, void *arg)
 {
@@ -159,11 +203,10 @@ visit_row(Row *row, PgweirStatementVisitor visit, void *arg)
 	sum->recent_us = row->recent_ns / 1000;
 	sum->min_us = sum->calls > 0 ? row->min_ns / 1000 : 0;
 	sum->max_us = row->max_ns / 1000;
-	if (row->encoding != GetDatabaseEncoding())
-	{
-		sum->text = pg_any_to_server(sum->text, sum->text_len, row->encoding);
-		sum->text_len = strlen(sum->text);
-	}
+	if (needs_conversion(row))
+		convert_text(row);
+	else if (row->encoding != GetDatabaseEncoding())
+		cut_invalid_text(sum);
 	visit(sum, arg);
 }
 

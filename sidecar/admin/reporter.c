@@ -47,6 +47,8 @@ struct Reporter
 	ResolverQuery *dns; /* while RESOLVING */
 	Timer timer;
 	usec_t sent_at;
+	bool accepted;		/* SENDING: the server has said that it took the report */
+	char refused[300];	/* SENDING: its error message */
 	int failures;	/* since the last success */
 	int attempts;	/* picks the host of a list */
 	bool complained; /* the log says that it does not work */
@@ -54,7 +56,6 @@ struct Reporter
 };
 
 static void on_ready(NetWatch *watch, bool readable, bool writable);
-static void connect_start(Reporter *reporter);
 
 /* --- the target --- */
 
@@ -361,31 +362,35 @@ send_report(Reporter *reporter)
 	else
 	{
 		reporter->state = REPORTER_SENDING;
+		reporter->accepted = false;
+		snprintf(reporter->refused, sizeof(reporter->refused), "no answer");
 		limit_answer(reporter);
 		flush_and_watch(reporter);
 	}
 	free(json);
 }
 
-/* The whole answer is there. */
+/* Take what has arrived of the answer; PQgetResult() would block if the rest were still to come. */
 static void
 take_answer(Reporter *reporter)
 {
-	char reason[300] = "";
-	bool ok = false;
-	PGresult *result;
-
-	while ((result = PQgetResult(reporter->conn)) != NULL)
+	while (!PQisBusy(reporter->conn))
 	{
-		ok = PQresultStatus(result) == PGRES_TUPLES_OK;
-		if (!ok && reason[0] == '\0')
-			snprintf(reason, sizeof(reason), "%s", PQresultErrorMessage(result));
+		PGresult *result = PQgetResult(reporter->conn);
+
+		if (result == NULL)
+		{
+			if (reporter->accepted)
+				succeed(reporter);
+			else
+				fail(reporter, reporter->refused);
+			return;
+		}
+		reporter->accepted = PQresultStatus(result) == PGRES_TUPLES_OK;
+		if (!reporter->accepted)
+			snprintf(reporter->refused, sizeof(reporter->refused), "%s", PQresultErrorMessage(result));
 		PQclear(result);
 	}
-	if (ok && reason[0] == '\0')
-		succeed(reporter);
-	else
-		fail(reporter, reason[0] != '\0' ? reason : "no result");
 }
 
 static void
@@ -407,7 +412,7 @@ on_ready(NetWatch *item, bool readable, bool writable)
 		return;
 	if (writable)
 		flush_and_watch(reporter);
-	while (reporter->state == REPORTER_SENDING && !PQisBusy(reporter->conn))
+	if (reporter->state == REPORTER_SENDING)
 		take_answer(reporter);
 }
 

@@ -237,16 +237,12 @@ grant_eligible(const Pool *pool, usec_t now)
 	return pool->_queue[LANE_NORMAL].count + (slow < room ? slow : room);
 }
 
-void
-grant_serve(Pool *pool, usec_t now, PoolActions *out)
+static void
+serve(Pool *pool, usec_t now, PoolActions *out)
 {
 	PoolSlot *slot;
 	PoolWaiter *waiter;
 
-	pool->_lanes_moved = false;
-	if (list_empty(&pool->waiters) || pool->paused || pool->retiring)
-		return;
-	grant_expire(pool, now, out);
 	while ((slot = next_idle(pool)) != NULL && actions_room(pool, out))
 	{
 		if (needs_check(pool, slot, now))
@@ -261,6 +257,17 @@ grant_serve(Pool *pool, usec_t now, PoolActions *out)
 			return;
 		grant(slot, waiter, now, out);
 	}
+}
+
+void
+grant_serve(Pool *pool, usec_t now, PoolActions *out)
+{
+	if (!list_empty(&pool->waiters) && !pool->paused && !pool->retiring)
+	{
+		grant_expire(pool, now, out);
+		serve(pool, now, out);
+	}
+	pool->_lanes_moved = false;
 }
 
 bool

@@ -237,6 +237,7 @@ struct Pool
 	bool _login_refused; /* the last failed login was refused by the server */
 	bool _plain_turn;    /* the next grant goes to a waiter without a deadline */
 	PoolBlocked _blocked; /* counted in the groups */
+	bool _claims;         /* another pool of a group gave up a slot for this one */
 	bool _looked_at;      /* in this round of open_serve_groups */
 	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
 	bool _starved;       /* an action could not be stored */

@@ -383,6 +383,8 @@ on_end(NetConn *conn, NetEnd why, int error)
 	Worker *worker = client->worker;
 
 	(void) error;
+	if (net_tls_error(conn)[0] != '\0')
+		client_log(client, LOG_LEVEL_LOG, "TLS failed: %s", net_tls_error(conn));
 	client_close(client, why == NET_END_EOF ? "client unexpected eof" : "client connection lost", NULL);
 	worker_run_actions(worker);
 }

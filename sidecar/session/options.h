@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/map.h"
-#include "net/net.h"
+#include "net/tls.h"
 
 typedef enum PoolMode
 {
@@ -98,11 +98,14 @@ struct Settings
 	/* sockets */
 	NetSocketOptions socket_options;
 	const char *unix_socket_dir;
+	/* TLS; the contexts are NULL where the mode is disable, and owned by who owns the Settings */
+	NetTlsOptions client_tls, server_tls;
+	NetTlsContext *client_tls_context, *server_tls_context;
 	/* logs */
 	bool log_connections, log_disconnections, log_pooler_errors, log_stats;
 	/* report to the extension */
 	usec_t report_interval_us;		/* 0 = off */
-	const char *report_database;	/* a [databases] entry; "" = each database of the file that answers, once per server */
+	const char *report_database;	/* a [databases] entry; "" = the first by name */
 	const char *report_user;		/* role that reports; "" = off */
 	const char *reporter_name;
 	/* tables */

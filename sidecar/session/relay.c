@@ -213,12 +213,6 @@ group_done(Server *server)
 	client->budget_us = 0;
 	client->idle_since = now;
 	server->query_since = now;
-	if (server->pool->mode == POOL_MODE_STATEMENT && server->tx_status != 'I')
-	{
-		client_close(client, "transaction blocks not allowed in statement pooling mode",
-					 "transaction blocks not allowed in statement pooling mode");
-		return true;
-	}
 	if (between && server->tx_status == 'I' && server->pool->mode != POOL_MODE_SESSION)
 	{
 		link_release(client);
@@ -291,6 +285,17 @@ typedef enum RelayStep
 	RELAY_STOP, /* the server changed hands: the rest is read by the next call */
 } RelayStep;
 
+/* Statement mode: the client has begun a transaction, which it may not. */
+static RelayStep
+refuse_transaction(Server *server, Plan *plan)
+{
+	static const char why[] = "transaction blocks not allowed in statement pooling mode";
+
+	plan_flush(plan);
+	client_close(server->client, why, why);
+	return RELAY_STOP;
+}
+
 static RelayStep
 relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t type)
 {
@@ -306,6 +311,8 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 			return RELAY_ON;
 		case BE_READY_FOR_QUERY:
 			ready_for_query(server, payload);
+			if (server->pool->mode == POOL_MODE_STATEMENT && server->tx_status != 'I')
+				return refuse_transaction(server, plan);
 			plan_add(plan, data, total);
 			plan_flush(plan);
 			return group_done(server) ? RELAY_STOP : RELAY_ON;

@@ -24,6 +24,7 @@
 #include "base/map.h"
 #include "net/net.h"
 #include "net/resolver.h"
+#include "net/tls.h"
 #include "pool/pool.h"
 #include "session/options.h"
 #include "session/params.h"
@@ -394,6 +395,12 @@ extern void server_log(const Server *server, LogLevel level, const char *format,
 extern void server_count_error(Server *server, Slice code);
 
 /* --- server_login.c --- */
+/* Is an SSLRequest due on a connection to this address?  Not on Unix sockets. */
+static inline bool
+server_wants_tls(const Settings *settings, const NetAddress *address)
+{
+	return settings->server_tls_context != NULL && address->addr.ss_family != AF_UNIX;
+}
 extern void server_login_start(Server *server);
 extern size_t server_login_input(Server *server, uint8_t *data, size_t len);
 /* The pool learns from this login what its sessions look like, unless it knows already. */

@@ -33,8 +33,8 @@
 #define OPEN_ORDERS_SQL \
 	"SELECT order_id, product_id, total_cents, created_at FROM orders WHERE customer_id = $1 AND status = 'open' " \
 	"ORDER BY created_at DESC LIMIT 20"
-#define BUCKETS 256
-#define BUCKETS_PER_OCTAVE 8
+#define BUCKETS 512
+#define BUCKETS_PER_OCTAVE 16
 
 typedef enum OperationId
 {
@@ -77,7 +77,7 @@ static const struct
 	{"order", "INSERT INTO orders (customer_id, product_id, status, quantity, total_cents) VALUES ($1, $2, 'open', 1, 999)"},
 	{"open_orders", OPEN_ORDERS_SQL},
 };
-static const int shares[OPERATIONS] = {500, 150, 200, 120, 30, 0};
+static const int shares[OPERATIONS] = {480, 150, 200, 120, 50, 0};
 static const long think_us = 30000, impatient_think_us = 200000;
 
 static const char *conninfo;

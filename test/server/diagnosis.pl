@@ -77,7 +77,7 @@ report(sv_active => 10, sv_idle => 0, cl_waiting => 15, maxwait_us => 400000, wa
 $v = verdicts();
 is($v->{4}{verdict}, 'culprit', 'cause 4: a slow statement class is the culprit') or diag explain $v;
 like($v->{4}{evidence}, qr/count\(\*\) from item where sku = \$1/, 'it is named');
-like($v->{4}{remedy}, qr/index_suggestions|CREATE INDEX/, 'with what to do');
+like($v->{4}{remedy}, qr/CREATE INDEX CONCURRENTLY \S+ ON \S*item \(sku\)/, 'with the index to create');
 is($v->{1}{verdict}, 'suspect', 'the full pool is a suspect only');
 like($v->{1}{evidence}, qr/effect of cause 4/, 'and said to be its effect');
 is($v->{6}{verdict}, 'suspect', 'so are the missed deadlines');

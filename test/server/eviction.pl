@@ -38,6 +38,15 @@ $wire->send(PgWire::bind_message('', 'kept', 'y'), PgWire::execute(), PgWire::sy
 $wire->until_ready;
 like($pg->sql(q{select query from pgweir.slow_queries where query ~ 'of_prepared'}), qr/^select \$\d+ \|\| \$1 as of_prepared$/, 'it comes back with its text, the constant hidden');
 
+# Texts of a database with another encoding are shown as far as they can be
+$pg->sql(q{create database latin encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0});
+$pg->sql('create extension pgweir', dbname => 'latin');
+$pg->sql("select 1 as \"\xc3\xa9t\xc3\xa9\", 2, 3, 4, 5, 6 as \"\xe2\x82\xac rest\"");
+my $env = {dbname => 'latin', options => '-c client_encoding=UTF8'};
+is($pg->sql(q{select query || ' ' || query_truncated from pgweir.slow_queries where query like 'select $1 as "%'}, %$env),
+	"select \$1 as \"\xc3\xa9t\xc3\xa9\", \$2, \$3, \$4, \$5, \$6 as \" true", 'a text with a character that is not in this encoding');
+cmp_ok($pg->sql('select count(*) from pgweir.slow_queries', %$env), '>', 1, 'does not keep the others from being shown');
+
 # Churn from several sessions at once
 my @pids;
 for my $n (1 .. 4)

@@ -28,6 +28,18 @@ eventually {
 } 'the pool to go', 10;
 pass('a pool that is no longer reported goes');
 
+# several sidecars report while others read
+PgweirTest::write_file("$ENV{PGWEIR_TMP}/report.sql", <<'SQL');
+select pgweir.report('three', 1, jsonb_build_object('pools', (select jsonb_agg(jsonb_build_object('db', 'db' || i, 'user', 'app', 'queries', 1)) from generate_series(1, 20) i)));
+select pgweir.report('four', 1, '{"pools": [{"db": "one", "user": "app", "queries": 1}], "servers": [{"pid": 1}, {"pid": 2}]}');
+select count(*) from pgweir.pool_pressure, pgweir.linked();
+SQL
+$pg->sql('select pgweir.reset()');
+my ($status, undef, $err) = $pg->pgbench('-n', '-c', 4, '-j', 2, '-t', 100, '-f', "$ENV{PGWEIR_TMP}/report.sql");
+is($status, 0, 'reports and readings at the same time') or diag $err;
+is($pg->sql(q{select string_agg(distinct total_queries::text, ' ') || ' in ' || count(*) from pgweir.pools()}), '400 in 21', 'every report was added up');
+is($pg->sql(q{select count(*) from pgweir.linked()}), 2, 'linked connections are replaced, not added');
+
 # pgweir.deadline reaches a client by itself
 my $wire = $pg->wire(user => 'app', params => {options => '-c pgweir.deadline=300ms'});
 is($wire->{params}{'pgweir.deadline'}, '300ms', 'the deadline is reported at login');

@@ -83,6 +83,58 @@ SELECT pgweir.report('one', 1, jsonb_build_object('pools',
 SELECT left_out > 0 AS left_out FROM pgweir.reporters() WHERE reporter = 'one';
 SELECT count(*) = current_setting('pgweir.max_pools')::integer AS full FROM pgweir.pools();
 
+-- whatever is sent, it is taken or refused for a reason that names the key
+CREATE FUNCTION something(depth integer) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	keys text[] := '{v,pid,version,listen,clients,pools,db,user,mode,size,queries,wait_hist,errors,servers,net,deadline_left_us}';
+	value jsonb;
+BEGIN
+	CASE floor(random() * CASE WHEN depth > 3 THEN 5 ELSE 10 END)
+		WHEN 0 THEN RETURN 'null';
+		WHEN 1 THEN RETURN to_jsonb(round((random() * 10 ^ (random() * 30) - 100)::numeric, 2));
+		WHEN 2 THEN RETURN to_jsonb(random() < 0.5);
+		WHEN 3 THEN RETURN to_jsonb(repeat('é', (random() * 100)::integer));
+		WHEN 4 THEN RETURN to_jsonb((random() * 100)::integer);
+		WHEN 5 THEN
+			SELECT jsonb_agg(something(depth + 1)) INTO value FROM generate_series(1, (random() * 3)::integer);
+			RETURN coalesce(value, '[]');
+		WHEN 6 THEN
+			RETURN jsonb_build_array(jsonb_build_array((random() * 127)::integer, (random() * 9)::integer));
+		WHEN 7 THEN
+			RETURN jsonb_build_object('23505', 1, '57014', (random() * 9)::integer);
+		ELSE
+			SELECT jsonb_object_agg(keys[1 + (random() * 15)::integer], something(depth + 1)) INTO value
+			FROM generate_series(1, 1 + (random() * 5)::integer);
+			RETURN value;
+	END CASE;
+END $$;
+DO $$
+DECLARE
+	taken integer := 0;
+	refused integer := 0;
+	keys text[] := '{size,db,user,mode,queries,wait_hist,run_hist,gone_hist,errors,cl_waiting,refused,new,maxwait_us,sv_idle,think_us,v}';
+BEGIN
+	PERFORM setseed(0.5);
+	FOR i IN 1 .. 4000 LOOP
+		BEGIN
+			-- a good pool with one key spoilt, or nothing good at all
+			PERFORM pgweir.report('fuzz', 1, jsonb_build_object('pid', (random() * 9)::integer,
+				'pools', jsonb_build_array(jsonb_build_object('db', 'db' || i % 90, 'user', 'app', 'size', 3,
+					'wait_hist', '[[3, 4], [127, 1]]'::jsonb, 'errors', '{"23505": 1}'::jsonb)
+					|| jsonb_build_object(keys[1 + (random() * 15)::integer], something(3))))
+				|| CASE WHEN i % 3 = 0 THEN jsonb_build_object('servers', something(2), 'net', something(2)) ELSE '{}' END
+				|| CASE WHEN i % 9 = 0 THEN something(0) ELSE '{}' END);
+			taken := taken + 1;
+		EXCEPTION WHEN invalid_parameter_value THEN
+			IF SQLERRM !~ '^invalid report: "' THEN RAISE; END IF;
+			refused := refused + 1;
+		END;
+	END LOOP;
+	RAISE NOTICE 'some taken: %, some refused: %', taken > 100, refused > 100;
+END $$;
+SELECT count(*) >= 0 AS readable FROM pgweir.pools() AS p, pgweir.linked() AS l, pgweir.peers() AS n, pgweir.pool_errors() AS e;
+SELECT count(*) AS causes FROM pgweir.diagnosis;
+
 SELECT pgweir.reset();
 SELECT count(*) FROM pgweir.reporters();
-DROP FUNCTION send;
+DROP FUNCTION send, something;
