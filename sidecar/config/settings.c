@@ -311,6 +311,10 @@ static const ConfigRow main_rows[] = {
 			.max = INT_MAX),
 	SETTING(slow_lane_share, PERCENT, slow_lane_percent, "50", YES,
 			"Percentage of a pool that slow statements may hold while others wait; 100 = no limit.", OURS),
+	SETTING(transaction_deadline, DURATION, transaction_deadline_us, "0", YES,
+			"Time a transaction has, waiting and idle time included, before it is rolled back and gets an error; the "
+			"session lives on; 0 = no limit.",
+			OURS),
 	{.name = NULL},
 };
 
@@ -369,6 +373,8 @@ static const ConfigRow database_rows[] = {
 			 "As the setting, for this database; 0 = no deadline.", OURS),
 	DATABASE(max_query_deadline, DURATION, max_query_deadline_us, NULL,
 			 "As the setting, for this database; 0 = no limit.", OURS),
+	DATABASE(transaction_deadline, DURATION, transaction_deadline_us, NULL,
+			 "As the setting, for this database; 0 = no limit.", OURS),
 	{.name = NULL},
 };
 
@@ -395,6 +401,8 @@ static const ConfigRow user_rows[] = {
 	USER(query_deadline, DURATION, query_deadline_us,
 		 "As the setting, for this user; 0 = no deadline; beats the database's.", OURS),
 	USER(max_query_deadline, DURATION, max_query_deadline_us,
+		 "As the setting, for this user; 0 = no limit; beats the database's.", OURS),
+	USER(transaction_deadline, DURATION, transaction_deadline_us,
 		 "As the setting, for this user; 0 = no limit; beats the database's.", OURS),
 	{.name = NULL},
 };

@@ -43,7 +43,11 @@ grant_fail(Pool *pool, PoolWaiter *waiter, const PoolAction *why, usec_t now, Po
 	count_failure(pool, waiter, action.fail);
 	histogram_add(&pool->counters.wait_hist, action.waited_us);
 	if (pool_is_waiting(waiter))
+	{
+		if ((action.fail == POOL_FAIL_DEADLINE || action.fail == POOL_FAIL_HOPELESS) && !waiter->_probe)
+			admission_learn_miss(pool);
 		queue_remove(pool, waiter);
+	}
 	actions_add(out, &action);
 }
 
@@ -163,6 +167,7 @@ grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	slot_set_state(slot, SLOT_ACTIVE, now);
 	slot->_granted_at = now;
 	slot->_probe = waiter->_probe;
+	admission_granted(slot, waiter, now);
 	slot->_held_for = waiter->_class;
 	if (waiter->_class != NULL)
 		waiter->_class->_refs++;

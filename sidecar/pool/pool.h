@@ -89,6 +89,7 @@ struct PoolSlot
 	usec_t _granted_at;   /* 0 = no grant to learn from */
 	bool _probe;          /* the running request measures its class anew */
 	bool _checking;       /* CLEANING because of POOL_CHECK */
+	deadline_t _goal;     /* ACTIVE: when the answer to who waited for it should be there, or DEADLINE_NONE */
 };
 
 struct PoolWaiter
@@ -196,6 +197,8 @@ typedef struct PoolEstimate
 	usec_t median_us;          /* of hold times */
 	int samples;               /* ... seen, up to where it can be trusted */
 	usec_t probed_at;
+	usec_t ran_at;             /* when a statement last ended, 0 = never */
+	int margin;                /* by how much waits turn out longer than expected, in parts of 2^16 */
 } PoolEstimate;
 
 /* What only its groups keep a pool from opening a slot for. */

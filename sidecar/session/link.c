@@ -166,9 +166,8 @@ link_fail(Client *client, const PoolAction *action)
 	switch (action->fail)
 	{
 		case POOL_FAIL_DEADLINE:
-			snprintf(detail, sizeof(detail), "Deadline %.0f ms: waited %.0f ms for a server connection, ran 0 ms.",
-					 (double) client->budget_us / 1000.0, (double) action->waited_us / 1000.0);
-			request_reject(client, &(RequestError){"57014", "canceling statement due to query deadline", detail, NULL});
+			deadline_detail(client, worker_now(client->worker), detail, sizeof(detail));
+			request_reject(client, &(RequestError){"57014", deadline_message(client), detail, NULL});
 			break;
 		case POOL_FAIL_HOPELESS:
 			fail_hopeless(client, action);
