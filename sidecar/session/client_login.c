@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -35,6 +36,8 @@ struct ClientLogin
 	int step; /* SCRAM: 0 = client-first is next, 1 = client-final is next */
 	ScramVerifier verifier;
 	ScramServer scram;
+	uint8_t binding[NET_TLS_BINDING_MAX]; /* of our certificate, where PLUS was offered */
+	size_t binding_len;
 	const ParamSet *wanted; /* counted: parameters of the startup packet */
 	ParamRegistry *registry;
 	usec_t deadline_us;
@@ -448,7 +451,7 @@ user_secret(const Client *client, const UserSpec **spec)
 static bool
 start_scram(Client *client, const char *stored)
 {
-	static const char *const mechanisms[] = {SCRAM_MECHANISM};
+	static const char *const mechanisms[] = {SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM};
 	ClientLogin *login = client->login;
 	uint32_t iterations = (uint32_t) client->worker->settings->scram_iterations;
 	Role *role = stored != NULL ? worker_role(client->worker, login->user) : NULL;
@@ -468,7 +471,9 @@ start_scram(Client *client, const char *stored)
 		ok = scram_verifier_mock(slice_str(login->user), client->worker->mock_secret, iterations, &login->verifier);
 	}
 	login->method = AUTH_TYPE_SCRAM_SHA_256;
-	ok = ok && wire_write_auth_sasl(&out, mechanisms, 1);
+	login->binding_len = net_tls_binding(&client->conn, login->binding);
+	ok = ok && (login->binding_len > 0 ? wire_write_auth_sasl(&out, mechanisms, 2)
+									   : wire_write_auth_sasl(&out, mechanisms + 1, 1));
 	send_or_die(client, &out, ok);
 	return ok;
 }
@@ -482,6 +487,86 @@ start_md5(Client *client)
 	send_or_die(client, &out, ok);
 }
 
+/* The name in the client's certificate, if that was verified, is this user's. */
+static bool
+certificate_fits(const Client *client, const char *map)
+{
+	char name[256];
+
+	return net_tls_peer_name(&client->conn, name, sizeof(name)) &&
+		   hba_ident_allows(client->worker->settings->hba, map, name, client->login->user);
+}
+
+/* The system's name of who is at the other end of the Unix socket is this user's. */
+static bool
+peer_fits(const Client *client, const char *map)
+{
+	struct passwd entry;
+	struct passwd *found = NULL;
+	char buf[2048];
+
+	return client->peer.family == AF_UNIX && getpwuid_r(client->peer.uid, &entry, buf, sizeof(buf), &found) == 0 &&
+		   found != NULL && hba_ident_allows(client->worker->settings->hba, map, found->pw_name, client->login->user);
+}
+
+/* What the client's certificate must be before anything else is asked. */
+static bool
+client_cert_fits(const Client *client, HbaClientCert wanted)
+{
+	char name[256];
+
+	switch (wanted)
+	{
+		case HBA_CLIENTCERT_NONE: return true;
+		case HBA_CLIENTCERT_VERIFY_CA: return net_tls_peer_name(&client->conn, name, sizeof(name));
+		case HBA_CLIENTCERT_VERIFY_FULL: return certificate_fits(client, NULL);
+	}
+	return false;
+}
+
+/* The method of the rule that fits; the map goes to *map. */
+static AuthType
+method_by_rule(const Client *client, const char **map)
+{
+	HbaQuery query = {.peer = &client->peer, .tls = net_is_tls(&client->conn), .replication = client->login->replication,
+					  .database = client->login->database, .user = client->login->user};
+	const HbaRule *rule = hba_match(client->worker->settings->hba, &query);
+
+	if (rule == NULL)
+	{
+		client_log(client, LOG_LEVEL_WARNING, "no rule of auth_hba_file fits: db=%s user=%s tls=%s", query.database, query.user,
+				   query.tls ? "yes" : "no");
+		return AUTH_TYPE_REJECT;
+	}
+	client_log(client, LOG_LEVEL_DEBUG, "rule %s:%d", rule->file, rule->line);
+	if (!client_cert_fits(client, rule->client_cert))
+		return AUTH_TYPE_REJECT;
+	*map = rule->map;
+	switch (rule->method)
+	{
+		case HBA_REJECT: return AUTH_TYPE_REJECT;
+		case HBA_TRUST: return AUTH_TYPE_TRUST;
+		case HBA_PASSWORD: return AUTH_TYPE_PLAIN;
+		case HBA_MD5: return AUTH_TYPE_MD5;
+		case HBA_SCRAM: return AUTH_TYPE_SCRAM_SHA_256;
+		case HBA_PEER: return AUTH_TYPE_PEER;
+		case HBA_CERT: return AUTH_TYPE_CERT;
+	}
+	return AUTH_TYPE_REJECT;
+}
+
+/* The client needs no password if `fits`; it must be a known user all the same. */
+static void
+admit_if(Client *client, bool fits, const char *text)
+{
+	const UserSpec *spec;
+
+	if (!fits || user_secret(client, &spec) == NULL)
+		client_close(client, fits ? "no such user" : text, text);
+	else
+		login_authenticated(client);
+}
+
 /* The dialogue begins, for known and unknown users alike. */
 static void
 start_authentication(Client *client)
@@ -489,10 +574,13 @@ start_authentication(Client *client)
 	ClientLogin *login = client->login;
 	const UserSpec *spec;
 	const char *stored = user_secret(client, &spec);
+	const char *map = NULL;
 	Buf out = {0};
 	bool ok;
 
 	login->method = client->worker->settings->auth_type;
+	if (login->method == AUTH_TYPE_HBA)
+		login->method = method_by_rule(client, &map);
 	if (is_console(login->database) && is_own_uid(client))
 		login->method = AUTH_TYPE_ANY;
 	client_set_state(client, CLIENT_AUTH);
@@ -519,6 +607,16 @@ start_authentication(Client *client)
 			return;
 		case AUTH_TYPE_SCRAM_SHA_256:
 			(void) start_scram(client, stored);
+			return;
+		case AUTH_TYPE_CERT:
+			admit_if(client, certificate_fits(client, map), "certificate authentication failed");
+			return;
+		case AUTH_TYPE_PEER:
+			admit_if(client, peer_fits(client, map), "unix socket login rejected");
+			return;
+		case AUTH_TYPE_HBA:
+		case AUTH_TYPE_REJECT:
+			client_close(client, "login rejected", "login rejected");
 			return;
 	}
 }
@@ -581,12 +679,21 @@ take_scram_first(Client *client, Slice payload)
 	ClientLogin *login = client->login;
 	WireSaslInitial initial;
 	ScramMessage reply;
+	ScramStatus status = SCRAM_MALFORMED;
 	Buf out = {0};
 	bool ok;
 
-	if (!wire_read_sasl_initial(payload, &initial) || !slice_is(initial.mechanism, SCRAM_MECHANISM) ||
-		scram_server_first(&login->scram, initial.data, &login->verifier, (Slice){NULL, 0}, false, &reply) != SCRAM_OK)
+	if (wire_read_sasl_initial(payload, &initial))
 	{
+		bool plus = slice_is(initial.mechanism, SCRAM_MECHANISM_PLUS) && login->binding_len > 0;
+
+		if (plus || slice_is(initial.mechanism, SCRAM_MECHANISM))
+			status = scram_server_first(&login->scram, initial.data, &login->verifier,
+										slice_make(login->binding, login->binding_len), plus, &reply);
+	}
+	if (status != SCRAM_OK)
+	{
+		client_log(client, LOG_LEVEL_LOG, "SCRAM: %s", scram_status_text(status));
 		auth_failed(client);
 		return;
 	}
@@ -602,11 +709,14 @@ take_scram_final(Client *client, Slice payload)
 	ScramMessage reply;
 	uint8_t client_key[SCRAM_KEY_SIZE];
 	Buf out = {0};
+	ScramStatus status = scram_server_final(&login->scram, payload, &reply, client_key);
 	Role *role;
 	bool ok;
 
-	if (scram_server_final(&login->scram, payload, &reply, client_key) != SCRAM_OK || login->unknown_user)
+	if (status != SCRAM_OK || login->unknown_user)
 	{
+		if (status == SCRAM_BINDING_MISMATCH)
+			client_log(client, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
 		auth_failed(client);
 		return;
 	}

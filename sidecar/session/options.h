@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "net/tls.h"
+#include "session/hba.h"
 
 typedef enum PoolMode
 {
@@ -25,7 +26,11 @@ typedef enum AuthType
 	AUTH_TYPE_TRUST,
 	AUTH_TYPE_PLAIN,
 	AUTH_TYPE_MD5,
-	AUTH_TYPE_SCRAM_SHA_256
+	AUTH_TYPE_SCRAM_SHA_256,
+	AUTH_TYPE_CERT,
+	AUTH_TYPE_HBA,	 /* as the rule that fits says */
+	AUTH_TYPE_PEER,	 /* only by a rule */
+	AUTH_TYPE_REJECT /* likewise */
 } AuthType;
 
 #define OPTION_INHERIT (-1) /* int and usec_t fields of DatabaseSpec and UserSpec: not set here */
@@ -68,6 +73,7 @@ struct Settings
 {
 	/* who and how */
 	AuthType auth_type;
+	const HbaRules *hba;				   /* with auth_type hba; borrowed: lives as long as the Settings */
 	const char *admin_users, *stats_users; /* comma-separated */
 	const char *ignore_startup_parameters; /* comma-separated */
 	const char *track_extra_parameters;	   /* comma-separated */

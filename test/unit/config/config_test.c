@@ -188,8 +188,11 @@ each_mistake_has_its_text(void)
 		 "weir.ini:2: query_deadline = 5h: unknown unit: expected us, ms, s (the default) or min"},
 		{"[pgbouncer]\npool_mode = query\n",
 		 "weir.ini:2: pool_mode = query: must be session, transaction or statement"},
-		{"[pgbouncer]\nauth_type = hba\n", "weir.ini:2: auth_type = hba: not supported by this version; use "
-										   "any, trust, plain, md5 or scram-sha-256"},
+		{"[pgbouncer]\nauth_type = ldap\n", "weir.ini:2: auth_type = ldap: not supported by this version; use "
+											"any, trust, plain, md5, scram-sha-256, cert or hba"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = hba\n", "weir.ini: auth_type = hba needs auth_hba_file"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = cert\n",
+		 "weir.ini: auth_type = cert needs client_tls_sslmode = verify-full or verify-ca"},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nclient_tls_sslmode = require\n", "client_tls_cert_file: not set"},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nclient_tls_sslmode = on\n",
 		 "weir.ini:3: client_tls_sslmode = on: must be disable, allow, prefer, require, verify-ca or verify-full"},
@@ -203,8 +206,8 @@ each_mistake_has_its_text(void)
 		 "weir.ini:2: auth_user: not supported by this version; remove the line"},
 		{"[pgbouncer]\nauth_query = select secret\n",
 		 "weir.ini:2: auth_query: not supported by this version; remove the line"},
-		{"[pgbouncer]\nauth_hba_file = /x\n", "weir.ini:2: auth_hba_file: not supported by this version; "
-											  "remove the line or set it to its default \"\""},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = hba\nauth_hba_file = nowhere\n",
+		 "nowhere: could not read the file: No such file or directory"},
 		{"[pgbouncer]\npeer_id = 1\n", "weir.ini:2: peer_id = 1: not supported by this version; remove the "
 									   "line or set it to its default \"0\""},
 		{"[pgbouncer]\n[peers]\n1 = host=x\n",
