@@ -164,6 +164,8 @@ check_databases(const Config *config, const FilePlace *place, ConfigProblems *pr
 	if (settings->database_count == 0 && settings->database_template == NULL)
 		problems_add(problems, PROBLEM_WARNING, place,
 					 "the section [databases] has no entry: only the console can be reached");
+	if (is_set(settings->auth_dbname) && strcmp(settings->auth_dbname, "pgbouncer") == 0)
+		problems_add(problems, PROBLEM_ERROR, place, "auth_dbname: the console has no users to ask for");
 	if (is_set(name) && settings_find_database(settings, name) == NULL && settings->database_template == NULL)
 		problems_add(problems, PROBLEM_ERROR, place,
 					 "report_database: there is no entry \"%s\" in [databases]", name);

@@ -32,6 +32,9 @@ struct ClientLogin
 	bool replication;
 	bool unknown_user;
 	bool verifier_stored; /* the auth file holds the verifier itself: its keys are good for the server too */
+	AuthLookup *lookup; /* auth_query is under way */
+	bool lookup_done;
+	char *looked_up;	/* owned, wiped: the secret it gave */
 	uint8_t salt[4];
 	int step; /* SCRAM: 0 = client-first is next, 1 = client-final is next */
 	ScramVerifier verifier;
@@ -50,6 +53,9 @@ client_login_free(ClientLogin *login)
 		return;
 	if (login->wanted != NULL)
 		paramset_unref(login->registry, login->wanted);
+	if (login->looked_up != NULL)
+		OPENSSL_cleanse(login->looked_up, strlen(login->looked_up));
+	free(login->looked_up);
 	scram_server_wipe(&login->scram);
 	scram_verifier_wipe(&login->verifier);
 	free(login);
@@ -413,7 +419,7 @@ login_authenticated(Client *client)
 	database->clients++;
 	client->role->clients++;
 	client->pool->policy.clients++;
-	if (worker->settings->log_connections)
+	if (worker->settings->log_connections && !client->quiet)
 		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=%s replication=no", database->name,
 				   client->role->name, tls_name(client, message, sizeof(message)));
 	if (client->pool->welcome != NULL)
@@ -445,7 +451,7 @@ static const char *
 user_secret(const Client *client, const UserSpec **spec)
 {
 	*spec = settings_find_user(client->worker->settings, client->login->user);
-	return *spec != NULL && (*spec)->secret != NULL ? (*spec)->secret : NULL;
+	return *spec != NULL && (*spec)->secret != NULL ? (*spec)->secret : client->login->looked_up;
 }
 
 static bool
@@ -567,6 +573,54 @@ admit_if(Client *client, bool fits, const char *text)
 		login_authenticated(client);
 }
 
+static const char *
+first_set(const char *a, const char *b, const char *c)
+{
+	return a != NULL && a[0] != '\0' ? a : b != NULL && b[0] != '\0' ? b : c;
+}
+
+/* Ask auth_query about a user who is not in the auth file; false when there is nothing to ask. */
+static bool
+start_lookup(Client *client)
+{
+	const Settings *settings = client->worker->settings;
+	ClientLogin *login = client->login;
+	const DatabaseSpec *spec = settings_find_database(settings, login->database);
+	const DatabaseSpec none = {0};
+	const char *user;
+	const char *database;
+
+	if (spec == NULL)
+		spec = settings->database_template != NULL ? settings->database_template : &none;
+	user = first_set(spec->auth_user, settings->auth_user, NULL);
+	database = first_set(spec->auth_dbname, settings->auth_dbname,
+						 is_console(login->database) || spec == &none ? NULL : login->database);
+	if (login->lookup_done || user == NULL || database == NULL || is_console(database))
+		return false;
+	login->lookup = auth_lookup_start(client, database, user, first_set(spec->auth_query, settings->auth_query, ""),
+									  login->user);
+	if (login->lookup == NULL)
+		client_close(client, "auth_query could not be started", "bouncer resources exhaustion");
+	else
+		client_update_flow(client);
+	return true;
+}
+
+void
+client_login_stop(Client *client)
+{
+	if (client->login == NULL)
+		return;
+	auth_lookup_abandon(client->login->lookup);
+	client->login->lookup = NULL;
+}
+
+bool
+client_login_waits(const Client *client)
+{
+	return client->login != NULL && client->login->lookup != NULL;
+}
+
 /* The dialogue begins, for known and unknown users alike. */
 static void
 start_authentication(Client *client)
@@ -584,6 +638,8 @@ start_authentication(Client *client)
 	if (is_console(login->database) && is_own_uid(client))
 		login->method = AUTH_TYPE_ANY;
 	client_set_state(client, CLIENT_AUTH);
+	if (stored == NULL && login->method != AUTH_TYPE_ANY && login->method != AUTH_TYPE_REJECT && start_lookup(client))
+		return;
 	switch (login->method)
 	{
 		case AUTH_TYPE_ANY:
@@ -619,6 +675,54 @@ start_authentication(Client *client)
 			client_close(client, "login rejected", "login rejected");
 			return;
 	}
+}
+
+void
+client_login_looked_up(Client *client, bool found, char *secret)
+{
+	ClientLogin *login = client->login;
+	Role *role = found ? worker_role(client->worker, login->user) : NULL;
+
+	login->lookup = NULL;
+	login->lookup_done = true;
+	login->looked_up = found && secret == NULL ? strdup("") : secret;
+	if (role != NULL && secret != NULL)
+	{
+		if (role->looked_up != NULL)
+			OPENSSL_cleanse(role->looked_up, strlen(role->looked_up));
+		free(role->looked_up);
+		role->looked_up = strdup(secret);
+	}
+	start_authentication(client);
+	client_update_flow(client);
+}
+
+void
+client_login_lookup_failed(Client *client)
+{
+	client->login->lookup = NULL;
+	client_close(client, "auth_query failed", "bouncer config error");
+}
+
+void
+client_login_as(Client *client, const char *database, const char *user)
+{
+	ClientLogin *login = calloc(1, sizeof(ClientLogin));
+
+	client->quiet = true;
+	client->login = login;
+	if (login == NULL)
+	{
+		client_close(client, "out of memory", "bouncer resources exhaustion");
+		return;
+	}
+	login->registry = &client->worker->params;
+	login->wanted = paramset_ref(client->worker->params.empty);
+	login->deadline_us = -1;
+	snprintf(login->database, sizeof(login->database), "%s", database);
+	snprintf(login->user, sizeof(login->user), "%s", user);
+	client_set_state(client, CLIENT_AUTH);
+	login_authenticated(client);
 }
 
 static bool
@@ -912,7 +1016,7 @@ client_login_input(Client *client, uint8_t *data, size_t len)
 {
 	size_t pos = 0;
 
-	while (pos < len && (client->state == CLIENT_STARTUP || client->state == CLIENT_AUTH))
+	while (pos < len && (client->state == CLIENT_STARTUP || client->state == CLIENT_AUTH) && !client_login_waits(client))
 	{
 		size_t used = client->state == CLIENT_STARTUP ? startup_input(client, data + pos, len - pos)
 													  : auth_input(client, data + pos, len - pos);

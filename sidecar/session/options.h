@@ -46,6 +46,7 @@ typedef struct DatabaseSpec
 	const char *password;		 /* of the forced user or NULL */
 	const char *client_encoding, *datestyle, *timezone, *application_name; /* sent at server login, or NULL */
 	const char *connect_query;	 /* or NULL */
+	const char *auth_user, *auth_dbname, *auth_query; /* or NULL: those of Settings */
 	int pool_size, min_pool_size, reserve_pool_size;
 	int max_db_connections, max_db_client_connections;
 	PoolMode pool_mode;
@@ -73,6 +74,9 @@ struct Settings
 {
 	/* who and how */
 	AuthType auth_type;
+	const char *auth_user;				   /* NULL and "" = no auth_query */
+	const char *auth_dbname;			   /* NULL = the database that the client wants */
+	const char *auth_query;
 	const HbaRules *hba;				   /* with auth_type hba; borrowed: lives as long as the Settings */
 	const char *admin_users, *stats_users; /* comma-separated */
 	const char *ignore_startup_parameters; /* comma-separated */

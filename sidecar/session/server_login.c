@@ -165,6 +165,8 @@ secret(const Server *server)
 		return role->plain;
 	if (role->spec != NULL && role->spec->secret != NULL && role->spec->secret[0] != '\0')
 		return role->spec->secret;
+	if (role->looked_up != NULL && role->looked_up[0] != '\0')
+		return role->looked_up;
 	return NULL;
 }
 

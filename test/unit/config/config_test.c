@@ -202,10 +202,7 @@ each_mistake_has_its_text(void)
 		 "server_tls_protocols: unknown protocol \"ssl3\""},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nserver_tls13_ciphers = TLS_NONE\n",
 		 "server_tls13_ciphers: \"TLS_NONE\": no cipher match"},
-		{"[pgbouncer]\nauth_user = x\n",
-		 "weir.ini:2: auth_user: not supported by this version; remove the line"},
-		{"[pgbouncer]\nauth_query = select secret\n",
-		 "weir.ini:2: auth_query: not supported by this version; remove the line"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_dbname = pgbouncer\n", "weir.ini: auth_dbname: the console has no users to ask for"},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = hba\nauth_hba_file = nowhere\n",
 		 "nowhere: could not read the file: No such file or directory"},
 		{"[pgbouncer]\npeer_id = 1\n", "weir.ini:2: peer_id = 1: not supported by this version; remove the "
@@ -246,8 +243,6 @@ each_mistake_has_its_text(void)
 		 "weir.ini:3: [databases] a: syntax error in connection string: a value is empty"},
 		{"[pgbouncer]\n[databases]\na = password='x\n",
 		 "weir.ini:3: [databases] a: syntax error in connection string: a quoted value has no closing quote"},
-		{"[pgbouncer]\n[databases]\na = auth_user=x\n",
-		 "weir.ini:3: [databases] a: auth_user: not supported by this version; remove the line"},
 		{"[pgbouncer]\n[databases]\na = load_balance_hosts=x\n",
 		 "weir.ini:3: [databases] a: load_balance_hosts = x: must be round-robin or disable"},
 		{"[pgbouncer]\n[users]\na = pool_mod=session\n",
@@ -289,7 +284,6 @@ texts_never_hold_a_secret(void)
 		"[pgbouncer]\n[databases]\na = password='topsecret\n",
 		"[pgbouncer]\n[databases]\na = password=two topsecret\n",
 		"[pgbouncer]\n[databases]\na = password=two topsecret=1\n",
-		"[pgbouncer]\n[databases]\na = auth_query=topsecret\n",
 		"[pgbouncer]\n[databases]\na password=topsecret\n",
 		"[pgbouncer]\n[databases]\n'a = password=topsecret\n",
 		"[pgbouncer]\na = host=x password=topsecret\n",
@@ -729,7 +723,7 @@ set_makes_a_changed_copy(void)
 	ok(config_set(config, "client_tls_sslmode", "require", error, sizeof(error)) == NULL,
 	   "what does not work is refused");
 	is_str(error, "client_tls_cert_file: not set", "with a text");
-	ok(config_set(config, "auth_user", "x", error, sizeof(error)) == NULL, "a key without effect too");
+	ok(config_set(config, "peer_id", "7", error, sizeof(error)) == NULL, "a key without effect too");
 	ok(config_set(config, "auth_file", "nowhere.txt", error, sizeof(error)) == NULL,
 	   "a missing auth file too");
 	is_str(error, "nowhere.txt: could not read the auth file: No such file or directory", "with a text");
