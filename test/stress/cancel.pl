@@ -1,10 +1,10 @@
 #!/usr/bin/perl
 # cancel.pl: the stress test behind `make stress-cancel`: does a cancel ever hit the wrong statement?
-#   STRESS_SECONDS  how long (30)     STRESS_CLIENTS  (32, before a pool of 3/4 of that)     STRESS_SEED  (the time)
+#   STRESS_SECONDS  how long (30)     STRESS_CLIENTS  (12, before a pool of 3/4 of that)     STRESS_SEED  (the time)
 use PgweirTest;
 
 my $seconds = $ENV{STRESS_SECONDS} || 30;
-my $clients = $ENV{STRESS_CLIENTS} || 32;
+my $clients = $ENV{STRESS_CLIENTS} || 12;
 my $seed = $ENV{STRESS_SEED} || time;
 my $pg = server(preload => '', conf => {max_connections => 100, log_min_messages => 'fatal', log_min_error_statement => 'fatal'});
 # Without admission: those that would be refused are the ones that race.
