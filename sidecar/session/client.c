@@ -123,6 +123,8 @@ consider_running(const Client *client, const Settings *settings, const UserSpec 
 	const Server *server = client->server;
 	bool running = server->outstanding > 0 || client->in_group;
 
+	if (client->pool->dedicated != NULL)
+		return; /* a stream lasts */
 	if (running)
 	{
 		consider(client->deadline, DUE_DEADLINE, first, due);
@@ -471,7 +473,7 @@ leave_counts(Client *client)
 		client->role->clients--;
 		if (client->pool != NULL)
 		{
-			client->pool->policy.clients--;
+			session_pool_shown(client->pool)->policy.clients--;
 			client->pool->stats.disconnects++;
 		}
 	}
@@ -496,6 +498,8 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		worker->console.closed(worker->console.arg, client);
 	leave_pool(client);
 	leave_counts(client);
+	if (client->pool != NULL && client->pool->dedicated != NULL)
+		dedicated_client_left(client->pool);
 	if (client->has_key)
 		map_remove(&worker->cancel_keys, &client->cancel_node);
 	timer_disarm(net_timers(worker->loop), &client->timer);

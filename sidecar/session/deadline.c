@@ -88,6 +88,8 @@ deadline_budget(const Client *client, usec_t tag_us)
 	usec_t cap = first_set(user_max, database_max, settings->max_query_deadline_us);
 	usec_t asked;
 
+	if (client->pool->dedicated != NULL)
+		return 0; /* a stream lasts */
 	if (tag_us >= 0 && client->session_deadline_us > 0)
 		asked = tighter_limit(tag_us, client->session_deadline_us);
 	else if (tag_us >= 0)

@@ -69,6 +69,11 @@ link_grant(Client *client, Server *server, usec_t waited_us)
 	client->server = server;
 	server->client = client;
 	server->linked_at = client->granted_at;
+	if (client->pool->dedicated != NULL)
+	{
+		dedicated_granted(client, server);
+		return;
+	}
 	if (client->state == CLIENT_WELCOME)
 	{
 		client->server = NULL;
@@ -283,6 +288,11 @@ link_abandon(Client *client)
 	unlink_pair(client, server);
 	server_set_state(server, SERVER_CLEANING);
 	pool_release(&server->slot, false, now, &worker->actions);
+	if (server->pool->dedicated != NULL)
+	{
+		server_close(server, "replication client disconnected");
+		return;
+	}
 	if (server->partial_request || !finish_request(server, group_open))
 	{
 		server_close(server, "client disconnected in the middle of a message");

@@ -38,6 +38,7 @@ typedef struct Server Server;
 typedef struct Database Database;
 typedef struct Role Role;
 typedef struct SessionPool SessionPool;
+typedef struct Dedicated Dedicated;
 typedef struct ClientLogin ClientLogin;
 typedef struct ServerLogin ServerLogin;
 
@@ -176,7 +177,10 @@ struct Server
 	size_t stream_left; /* bytes of the current message still to be forwarded */
 	bool stream_drop;
 	Buf expected;		/* one byte per answer still to come: expect.h */
-	Buf parses;			/* Statement pointers of the Parse answers still to come */
+	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
+	Buf replay;			/* the running group, where it can be run again: replay.h */
+	Statement *replay_statement; /* borrowed from `parses` while that group runs */
+	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
 	const ParamSet *params; /* counted reference; NULL before login */
 	Timer timer;
@@ -216,8 +220,9 @@ struct Role
 struct SessionPool
 {
 	Pool policy;
-	MapNode node;		/* Worker.pools */
-	ListNode list_node; /* Worker.pool_list, in order of creation */
+	MapNode node;		/* Worker.pools, unless dedicated */
+	ListNode list_node; /* Worker.pool_list in order of creation, or Worker.dedicated */
+	Dedicated *dedicated; /* owned; NULL but for the pool of one replication client */
 	Worker *worker;
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
@@ -229,6 +234,25 @@ struct SessionPool
 	char last_error_code[6];
 	bool login_refused;	/* the server itself refused the last login */
 	SessionStats stats;
+};
+
+/* --- replication connections --- */
+
+typedef enum ReplicationKind
+{
+	REPLICATION_NONE,
+	REPLICATION_PHYSICAL,
+	REPLICATION_LOGICAL, /* replication=database */
+} ReplicationKind;
+
+/* What makes a pool the private one of a replication client. */
+struct Dedicated
+{
+	SessionPool *shared;	/* borrowed: the pool of the same database and role; its clients include this one */
+	ReplicationKind kind;
+	char *options;			/* owned; the startup parameter as the client gave it, or NULL */
+	const ParamSet *wanted; /* counted: the tracked parameters of the client's startup packet */
+	bool over;				/* the client has gone: the pool is freed when its last slot has */
 };
 
 /* --- the console, seen from here --- */
@@ -277,7 +301,7 @@ struct Worker
 	uint64_t hash_seed;
 	uint8_t mock_secret[32]; /* makes up verifiers for unknown users */
 	Map databases, roles, pools, cancel_keys;
-	List pool_list, clients, logins, servers;
+	List pool_list, dedicated, clients, logins, servers;
 	ParamRegistry params;
 	StatementRegistry statements;
 	PoolActions actions;
@@ -314,6 +338,14 @@ extern Role *worker_role(Worker *worker, const char *name);
 extern bool role_plain_verifier(Worker *worker, Role *role, const char *password, uint32_t iterations,
 								ScramVerifier *out) MUST_CHECK;
 extern SessionPool *worker_pool(Worker *worker, Database *database, Role *role);
+/* A pool for one replication client; takes `dedicated` over, also when it fails (NULL). */
+extern SessionPool *worker_dedicated_pool(Worker *worker, Dedicated *dedicated);
+/* The pool whose row of SHOW POOLS a client or server counts in. */
+static inline SessionPool *
+session_pool_shown(SessionPool *pool)
+{
+	return pool->dedicated != NULL ? pool->dedicated->shared : pool;
+}
 /* PAUSE, RESUME, RECONNECT, KILL of one database, or of all (NULL). */
 extern void worker_pause(Worker *worker, Database *database);
 extern void worker_resume(Worker *worker, Database *database);
@@ -374,6 +406,21 @@ typedef struct RequestError
 } RequestError;
 extern void request_reject(Client *client, const RequestError *error);
 
+/* --- replication.c --- */
+/* The value of the startup parameter; false when it is none that PostgreSQL knows. */
+extern bool replication_parse(Slice value, ReplicationKind *kind) MUST_CHECK;
+/* "none", "physical", "logical" */
+extern const char *replication_name(const SessionPool *pool);
+extern Dedicated *dedicated_create(SessionPool *shared, ReplicationKind kind, const char *options, const ParamSet *wanted);
+extern void dedicated_free(Worker *worker, Dedicated *dedicated);
+struct WireParam;
+/* Add what the server's startup packet gets from the client's; returns the new count. */
+extern int dedicated_startup(const SessionPool *pool, struct WireParam *params, int n, int max);
+/* The client's server is there: welcome the client, and keep the two together. */
+extern void dedicated_granted(Client *client, Server *server);
+/* Close its server, and free the pool soon. */
+extern void dedicated_client_left(SessionPool *pool);
+
 /* --- local.c: a transaction whose server was taken away --- */
 extern size_t local_message(Client *client, uint8_t *data, size_t len);
 
@@ -385,6 +432,11 @@ extern void server_open(SessionPool *pool); /* answers POOL_OPEN */
 extern void server_set_state(Server *server, ServerState state);
 /* Close for `reason`; a linked client is told and closed too. */
 extern void server_close(Server *server, const char *reason);
+/*
+ * server_fast_close: in session mode a server that must go is closed, with its client, as soon as no transaction is open rather than
+ * when the client leaves.  True when it was.
+ */
+extern bool server_close_if_outdated(Server *server);
 /* OPENING failed: fail_waiters when the server itself refused. */
 extern void server_open_failed(Server *server, const char *sqlstate, const char *reason, bool refused);
 extern void server_login_done(Server *server);
