@@ -287,6 +287,9 @@ static const ConfigRow main_rows[] = {
 	PROCESS(verbose, INT, verbose, NULL, YES, "0 = normal log, 1 = debug, 2 or more = noise.", COUNT),
 
 	/* ours */
+	SETTING(adaptive_pool, BOOL, adaptive_pool, "0", YES,
+			"Let fewer server connections of a pool be busy, down to min_pool_size, while more of them only make statements take longer.",
+			OURS),
 	SETTING(admission, BOOL, admission, "1", YES, "Refuse at once a query that cannot meet its deadline.",
 			OURS),
 	SETTING(cancel_on_disconnect, BOOL, cancel_on_disconnect, "1", YES,

@@ -97,7 +97,7 @@ struct Settings
 	usec_t dns_max_ttl_us, dns_nxdomain_ttl_us;
 	/* deadlines and overload */
 	usec_t query_deadline_us, max_query_deadline_us, transaction_deadline_us, deadline_grace_us;
-	bool cancel_on_disconnect, admission;
+	bool cancel_on_disconnect, admission, adaptive_pool;
 	int slow_lane_percent, slow_lane_ratio;
 	/* servers */
 	const char *server_check_query; /* "<empty>" = empty query, "" = no check */

@@ -189,6 +189,7 @@ resolve_limits(const SessionPool *pool, PoolLimits *limits)
 		.admission = s->admission,
 		.slow_lane_percent = s->slow_lane_percent,
 		.slow_lane_ratio = s->slow_lane_ratio,
+		.adaptive = s->adaptive_pool,
 	};
 	if (pool->dedicated != NULL)
 		dedicate_limits(limits);
