@@ -8,7 +8,7 @@
 /* How many of the least recently used classes are looked at for one that can go. */
 #define EVICT_TRIES 8
 /* A sample counts as at most so many times the mean. */
-#define OUTLIER_FACTOR 8
+#define OUTLIER_FACTOR 3
 /* ... but means below this are too small to judge by. */
 #define OUTLIER_FLOOR_US 1000
 /* A sample weighs as one of so many. */
@@ -70,7 +70,7 @@ smoothed_add(Smoothed *s, usec_t sample_us)
 		s->_weight++;
 	s->_sum_us += (sample_us * MEMORY - s->_sum_us) / s->_weight;
 	s->mean_us = s->_sum_us / MEMORY;
-	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / (s->_weight < 8 ? s->_weight : 8);
+	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / (s->_weight < 16 ? s->_weight : 16);
 }
 
 void

@@ -5,10 +5,11 @@
  * connection stays away when a request begins with this statement (the whole transaction, or session, and the
  * cleaning after it).  Both are smoothed means with a smoothed deviation, as TCP estimates round trips
  * (Jacobson, "Congestion Avoidance and Control", 1988; RFC 6298), with three changes.  A sample counts as at
- * most eight times the mean, so that one statement that hung on a lock does not condemn its class.  Samples
- * weigh a 32nd after the first few, which are averaged: requests are let in while the estimate is low, so its
- * noise is an error to one side.  And eight samples in a row below a quarter of the mean replace it, so that
- * the end of a slow phase is seen at once.
+ * most three times the mean, so that neither one statement that hung on a lock nor a moment in which the whole
+ * machine stood still (every running statement is late then) condemns a class for longer than a few more
+ * samples.  Samples weigh a 32nd after the first few, which are averaged: requests are let in while the
+ * estimate is low, so its noise is an error to one side.  And eight samples in a row below a quarter of the
+ * mean replace it, so that the end of a slow phase is seen at once.
  *
  * Memory: classes are made on demand, at most POOL_CLASSES_MAX to a table; the least recently used one that
  * nobody refers to gives way.  A slot or waiter that points at a class holds a reference.
@@ -50,6 +51,7 @@ typedef struct PoolClass
 	bool slow;        /* takes the slow lane */
 	List _running;    /* the slots that run it, longest running first */
 	int _refs;
+	double rest_us;   /* the shortest run, creeping upwards; 0 = none (adaptive.c) */
 	usec_t _probed_at;
 } PoolClass;
 

@@ -43,7 +43,11 @@ grant_fail(Pool *pool, PoolWaiter *waiter, const PoolAction *why, usec_t now, Po
 	count_failure(pool, waiter, action.fail);
 	histogram_add(&pool->counters.wait_hist, action.waited_us);
 	if (pool_is_waiting(waiter))
+	{
+		if ((action.fail == POOL_FAIL_DEADLINE || action.fail == POOL_FAIL_HOPELESS) && !waiter->_probe)
+			admission_learn_miss(pool);
 		queue_remove(pool, waiter);
+	}
 	actions_add(out, &action);
 }
 
@@ -178,6 +182,7 @@ grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	slot_set_state(slot, SLOT_ACTIVE, now);
 	slot->_granted_at = now;
 	slot->_probe = waiter->_probe;
+	admission_granted(slot, waiter, now);
 	slot->_held_for = waiter->_class;
 	if (waiter->_class != NULL)
 		waiter->_class->_refs++;
@@ -217,7 +222,7 @@ grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	PoolSlot *slot;
 
 	if (list_empty(&pool->idle) || pool->paused || pool->retiring || pool->_queue[waiter->_lane].count > 0 ||
-		(waiter->_lane == LANE_SLOW && lane_room(pool, now) == 0))
+		(waiter->_lane == LANE_SLOW && lane_room(pool, now) == 0) || adaptive_room(pool) == 0)
 		return false;
 	slot = next_idle(pool);
 	if (slot == NULL || needs_check(pool, slot, now) || !actions_room(pool, out))
@@ -243,8 +248,10 @@ grant_eligible(const Pool *pool, usec_t now)
 {
 	int room = lane_room(pool, now);
 	int slow = pool->_queue[LANE_SLOW].count;
+	int wanted = pool->_queue[LANE_NORMAL].count + (slow < room ? slow : room);
+	int allowed = adaptive_room(pool);
 
-	return pool->_queue[LANE_NORMAL].count + (slow < room ? slow : room);
+	return wanted < allowed ? wanted : allowed;
 }
 
 static void
@@ -257,7 +264,7 @@ serve(Pool *pool, usec_t now, PoolActions *out)
 	{
 		/* who is first may be too late by now, which nobody asked while somebody else was */
 		grant_expire(pool, now, out);
-		slot = next_idle(pool);
+		slot = adaptive_room(pool) > 0 ? next_idle(pool) : NULL;
 		if (slot == NULL || !actions_room(pool, out))
 			return;
 		if (needs_check(pool, slot, now))
@@ -285,7 +292,7 @@ grant_serve(Pool *pool, usec_t now, PoolActions *out)
 bool
 grant_is_due(const Pool *pool, usec_t now)
 {
-	if (list_empty(&pool->idle) || pool->paused || pool->retiring)
+	if (list_empty(&pool->idle) || pool->paused || pool->retiring || adaptive_room(pool) == 0)
 		return false;
 	return pool->_lanes_moved || grant_eligible(pool, now) > pool->_checks;
 }
@@ -296,7 +303,8 @@ grant_slot(PoolSlot *slot, usec_t now, PoolActions *out)
 	Pool *pool = slot->pool;
 	PoolWaiter *waiter;
 
-	if (list_empty(&pool->waiters) || pool->paused || pool->retiring || !actions_room(pool, out))
+	if (list_empty(&pool->waiters) || pool->paused || pool->retiring || adaptive_room(pool) == 0 ||
+		!actions_room(pool, out))
 		return;
 	grant_expire(pool, now, out);
 	waiter = next_waiter(pool, now);

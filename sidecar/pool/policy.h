@@ -6,6 +6,7 @@
  *   grant.c      who is next                      open.c       when a server may be opened; groups, eviction
  *   admission.c  who cannot make it               lane.c       who is slow
  *   classes.c    service times                    actions.c    the consequences
+ *   adaptive.c   how many may be busy
  */
 #ifndef PGWEIR_POOL_POLICY_H
 #define PGWEIR_POOL_POLICY_H
@@ -84,7 +85,18 @@ extern bool admission_refuses(Pool *pool, PoolWaiter *waiter, usec_t now, usec_t
 extern usec_t admission_cost_us(const Pool *pool, const PoolWaiter *waiter);
 /* From this instant on a queued waiter cannot make its deadline even if it is granted at once. */
 extern deadline_t admission_lost_at(const Pool *pool, const PoolWaiter *waiter);
+/* The slot begins to serve this waiter, whose deadline will show how good the estimate was. */
+extern void admission_granted(PoolSlot *slot, const PoolWaiter *waiter, usec_t now);
+/* A waiter that was let in and queued did not make it. */
+extern void admission_learn_miss(Pool *pool);
 extern void admission_learn_run(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
+
+/* --- adaptive.c --- */
+/* How many slots may be active at once, and how many more than now; INT_MAX = as many as there are. */
+extern int adaptive_limit(const Pool *pool);
+extern int adaptive_room(const Pool *pool);
+/* A statement has ended by itself. */
+extern void adaptive_learn(Pool *pool, PoolClass *class, usec_t run_us, usec_t now);
 
 /* --- grant.c --- */
 /* An idle slot and a waiter that may have it: the hot path of a request that need not wait.  False: nothing

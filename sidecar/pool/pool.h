@@ -61,6 +61,7 @@ typedef struct PoolLimits
 	bool admission;           /* refuse at once what cannot meet its deadline */
 	int slow_lane_percent; /* slow_lane_share: slots that slow classes may hold (at least one); 100 = off */
 	int slow_lane_ratio;   /* a class is slow when its mean is so many times the pool's median; 0 = off */
+	bool adaptive;         /* let no more slots be active than the server gains from; needs a size */
 } PoolLimits;
 
 typedef enum SlotState
@@ -89,6 +90,7 @@ struct PoolSlot
 	usec_t _granted_at;   /* 0 = no grant to learn from */
 	bool _probe;          /* the running request measures its class anew */
 	bool _checking;       /* CLEANING because of POOL_CHECK */
+	deadline_t _goal;     /* ACTIVE: when the answer to who waited for it should be there, or DEADLINE_NONE */
 };
 
 struct PoolWaiter
@@ -196,7 +198,20 @@ typedef struct PoolEstimate
 	usec_t median_us;          /* of hold times */
 	int samples;               /* ... seen, up to where it can be trusted */
 	usec_t probed_at;
+	usec_t ran_at;             /* when a statement last ended, 0 = never */
+	int margin;                /* by how much waits turn out longer than expected, in parts of 2^16 */
 } PoolEstimate;
+
+/* What adaptive.c knows; zeroed = nothing. */
+typedef struct PoolAdaptive
+{
+	double limit;   /* 0 = nothing learned */
+	double ratio;   /* of the last window: how many times as long as at rest statements took */
+	double ratios;  /* of this window, their sum */
+	int samples;
+	bool held_back; /* in this window requests waited because of the limit */
+	usec_t since;
+} PoolAdaptive;
 
 /* What only its groups keep a pool from opening a slot for. */
 typedef enum PoolBlocked
@@ -223,6 +238,7 @@ struct Pool
 	PoolClasses classes;
 	PoolCounters counters;
 	PoolEstimate estimate;
+	PoolAdaptive adaptive;
 	PoolQueue _queue[POOL_LANES];
 	int _slow_active;     /* active slots that run a slow class */
 	usec_t _normal_seen;  /* the last request of the normal lane, 0 = never */
@@ -316,5 +332,15 @@ pool_slots(const Pool *pool)
 	return pool->opening.count + pool->idle.count + pool->active.count + pool->cleaning.count +
 		   pool->closing.count;
 }
+
+/* How the pool decides at this moment, to be looked at. */
+typedef struct PoolAdmission
+{
+	int active_limit; /* slots that may be active; 0 = no limit of its own */
+	int slow_limit;   /* slots the slow lane may hold while others are about; 0 = no limit */
+	int slow_active, slow_waiting;
+	double margin;    /* part by which waits turn out longer than expected */
+} PoolAdmission;
+extern void pool_admission(const Pool *pool, PoolAdmission *out);
 
 #endif

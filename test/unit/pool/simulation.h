@@ -113,7 +113,8 @@ typedef struct Sim
 	usec_t stall_from, stall_until; /* nothing ends */
 	usec_t slow_from, slow_until;   /* what begins takes slow_factor times as long */
 	int slow_factor, slow_load;     /* ... of this load only, -1 = of all */
-	usec_t count_from;              /* requests that arrive earlier are not counted */
+	int knee; /* beyond so many statements at once each takes (n / knee) squared times as long; 0 = never */
+	usec_t count_from; /* requests that arrive earlier are not counted */
 	usec_t arrivals_until;
 	uint64_t *good_per_10ms; /* of load counted_load; optional */
 	int counted_load;
@@ -177,7 +178,10 @@ sim_granted(Sim *sim, const PoolAction *action)
 	SimRequest *request = CONTAINER_OF(action->waiter, SimRequest, waiter);
 	bool slow = sim->now >= sim->slow_from && sim->now < sim->slow_until &&
 				(sim->slow_load < 0 || sim->slow_load == request->load);
-	usec_t end = sim_ends_at(sim, slow ? request->run_us * sim->slow_factor : request->run_us);
+	int active = sim->pool.active.count;
+	double crowd = sim->knee > 0 && active > sim->knee ? (double) active / sim->knee : 1;
+	double factor = crowd * crowd * (slow ? sim->slow_factor : 1);
+	usec_t end = sim_ends_at(sim, (usec_t) ((double) request->run_us * factor));
 	usec_t cancel = request->waiter.deadline;
 
 	s->request = request;
