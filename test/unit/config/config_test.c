@@ -188,8 +188,11 @@ each_mistake_has_its_text(void)
 		 "weir.ini:2: query_deadline = 5h: unknown unit: expected us, ms, s (the default) or min"},
 		{"[pgbouncer]\npool_mode = query\n",
 		 "weir.ini:2: pool_mode = query: must be session, transaction or statement"},
-		{"[pgbouncer]\nauth_type = hba\n", "weir.ini:2: auth_type = hba: not supported by this version; use "
-										   "any, trust, plain, md5 or scram-sha-256"},
+		{"[pgbouncer]\nauth_type = ldap\n", "weir.ini:2: auth_type = ldap: not supported by this version; use "
+											"any, trust, plain, md5, scram-sha-256, cert or hba"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = hba\n", "weir.ini: auth_type = hba needs auth_hba_file"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = cert\n",
+		 "weir.ini: auth_type = cert needs client_tls_sslmode = verify-full or verify-ca"},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nclient_tls_sslmode = require\n", "client_tls_cert_file: not set"},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nclient_tls_sslmode = on\n",
 		 "weir.ini:3: client_tls_sslmode = on: must be disable, allow, prefer, require, verify-ca or verify-full"},
@@ -199,12 +202,9 @@ each_mistake_has_its_text(void)
 		 "server_tls_protocols: unknown protocol \"ssl3\""},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nserver_tls13_ciphers = TLS_NONE\n",
 		 "server_tls13_ciphers: \"TLS_NONE\": no cipher match"},
-		{"[pgbouncer]\nauth_user = x\n",
-		 "weir.ini:2: auth_user: not supported by this version; remove the line"},
-		{"[pgbouncer]\nauth_query = select secret\n",
-		 "weir.ini:2: auth_query: not supported by this version; remove the line"},
-		{"[pgbouncer]\nauth_hba_file = /x\n", "weir.ini:2: auth_hba_file: not supported by this version; "
-											  "remove the line or set it to its default \"\""},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_dbname = pgbouncer\n", "weir.ini: auth_dbname: the console has no users to ask for"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = hba\nauth_hba_file = nowhere\n",
+		 "nowhere: could not read the file: No such file or directory"},
 		{"[pgbouncer]\npeer_id = 1\n", "weir.ini:2: peer_id = 1: not supported by this version; remove the "
 									   "line or set it to its default \"0\""},
 		{"[pgbouncer]\n[peers]\n1 = host=x\n",
@@ -243,8 +243,6 @@ each_mistake_has_its_text(void)
 		 "weir.ini:3: [databases] a: syntax error in connection string: a value is empty"},
 		{"[pgbouncer]\n[databases]\na = password='x\n",
 		 "weir.ini:3: [databases] a: syntax error in connection string: a quoted value has no closing quote"},
-		{"[pgbouncer]\n[databases]\na = auth_user=x\n",
-		 "weir.ini:3: [databases] a: auth_user: not supported by this version; remove the line"},
 		{"[pgbouncer]\n[databases]\na = load_balance_hosts=x\n",
 		 "weir.ini:3: [databases] a: load_balance_hosts = x: must be round-robin or disable"},
 		{"[pgbouncer]\n[users]\na = pool_mod=session\n",
@@ -286,7 +284,6 @@ texts_never_hold_a_secret(void)
 		"[pgbouncer]\n[databases]\na = password='topsecret\n",
 		"[pgbouncer]\n[databases]\na = password=two topsecret\n",
 		"[pgbouncer]\n[databases]\na = password=two topsecret=1\n",
-		"[pgbouncer]\n[databases]\na = auth_query=topsecret\n",
 		"[pgbouncer]\n[databases]\na password=topsecret\n",
 		"[pgbouncer]\n[databases]\n'a = password=topsecret\n",
 		"[pgbouncer]\na = host=x password=topsecret\n",
@@ -726,7 +723,7 @@ set_makes_a_changed_copy(void)
 	ok(config_set(config, "client_tls_sslmode", "require", error, sizeof(error)) == NULL,
 	   "what does not work is refused");
 	is_str(error, "client_tls_cert_file: not set", "with a text");
-	ok(config_set(config, "auth_user", "x", error, sizeof(error)) == NULL, "a key without effect too");
+	ok(config_set(config, "peer_id", "7", error, sizeof(error)) == NULL, "a key without effect too");
 	ok(config_set(config, "auth_file", "nowhere.txt", error, sizeof(error)) == NULL,
 	   "a missing auth file too");
 	is_str(error, "nowhere.txt: could not read the auth file: No such file or directory", "with a text");
