@@ -49,6 +49,13 @@ void
 smoothed_add(Smoothed *s, usec_t sample_us)
 {
 	usec_t most = (s->mean_us > OUTLIER_FLOOR_US ? s->mean_us : OUTLIER_FLOOR_US) * OUTLIER_FACTOR;
+
+	smoothed_add_mixed(s, s->seen && sample_us > most ? most : sample_us);
+}
+
+void
+smoothed_add_mixed(Smoothed *s, usec_t sample_us)
+{
 	usec_t error;
 
 	if (sample_us < 1)
@@ -63,8 +70,6 @@ smoothed_add(Smoothed *s, usec_t sample_us)
 		restart(s, s->_low_us / LOWS_IN_A_ROW);
 		return;
 	}
-	if (sample_us > most)
-		sample_us = most;
 	error = sample_us - s->mean_us;
 	if (s->_weight < MEMORY)
 		s->_weight++;
