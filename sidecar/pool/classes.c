@@ -22,6 +22,8 @@
 static void
 restart(Smoothed *s, usec_t mean_us)
 {
+	if (mean_us < 1)
+		mean_us = 1;
 	*s = (Smoothed){
 		.mean_us = mean_us,
 		.dev_us = mean_us / 4,
@@ -50,7 +52,10 @@ smoothed_add(Smoothed *s, usec_t sample_us)
 {
 	usec_t most = (s->mean_us > OUTLIER_FLOOR_US ? s->mean_us : OUTLIER_FLOOR_US) * OUTLIER_FACTOR;
 
-	smoothed_add_mixed(s, s->seen && sample_us > most ? most : sample_us);
+	if (s->seen && ends_an_era(s, sample_us))
+		restart(s, s->_low_us / LOWS_IN_A_ROW);
+	else
+		smoothed_add_mixed(s, s->seen && sample_us > most ? most : sample_us);
 }
 
 void
@@ -63,11 +68,6 @@ smoothed_add_mixed(Smoothed *s, usec_t sample_us)
 	if (!s->seen)
 	{
 		restart(s, sample_us);
-		return;
-	}
-	if (ends_an_era(s, sample_us))
-	{
-		restart(s, s->_low_us / LOWS_IN_A_ROW);
 		return;
 	}
 	error = sample_us - s->mean_us;

@@ -5,9 +5,9 @@
  * connection stays away when a request begins with this statement (the whole transaction, or session, and the
  * cleaning after it).  Both are smoothed means with a smoothed deviation, as TCP estimates round trips
  * (Jacobson, "Congestion Avoidance and Control", 1988; RFC 6298), with three changes.  A sample counts as at
- * most three times the mean, so that neither one statement that hung on a lock nor a moment in which the whole
- * machine stood still (every running statement is late then) condemns a class for longer than a few more
- * samples.  Samples weigh a 32nd after the first few, which are averaged: requests are let in while the
+ * most three times the mean, so that neither one statement that hung on a lock nor a moment in which the
+ * whole machine stood still (every running statement is late then) condemns a class for longer than a few
+ * more samples.  Samples weigh a 32nd after the first few, which are averaged: requests are let in while the
  * estimate is low, so its noise is an error to one side.  And eight samples in a row below a quarter of the
  * mean replace it, so that the end of a slow phase is seen at once.
  *
@@ -51,7 +51,7 @@ typedef struct PoolClass
 	bool slow;        /* takes the slow lane */
 	List _running;    /* the slots that run it, longest running first */
 	int _refs;
-	double rest_us;   /* the shortest run, creeping upwards; 0 = none (adaptive.c) */
+	double rest_us; /* the shortest run, creeping upwards; 0 = none (adaptive.c) */
 	usec_t _probed_at;
 } PoolClass;
 
@@ -68,7 +68,7 @@ extern PoolClass *pool_classes_find(const PoolClasses *classes, uint64_t fingerp
 extern PoolClass *pool_classes_get(PoolClasses *classes, uint64_t fingerprint);
 
 extern void smoothed_add(Smoothed *s, usec_t sample_us);
-/* The same for a mixture of classes, in which far samples are no accidents: they count in full. */
+/* The same for a mixture of classes, where a far sample is no accident and a row of low ones no news. */
 extern void smoothed_add_mixed(Smoothed *s, usec_t sample_us);
 /* A run of at least that long, which did not end by itself: counts when it is news. */
 extern void smoothed_add_at_least(Smoothed *s, usec_t sample_us);

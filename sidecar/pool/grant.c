@@ -45,7 +45,7 @@ grant_fail(Pool *pool, PoolWaiter *waiter, const PoolAction *why, usec_t now, Po
 	if (pool_is_waiting(waiter))
 	{
 		if ((action.fail == POOL_FAIL_DEADLINE || action.fail == POOL_FAIL_HOPELESS) && !waiter->_probe)
-			admission_learn_miss(pool);
+			admission_learn_miss(pool, waiter->since, now);
 		queue_remove(pool, waiter);
 	}
 	actions_add(out, &action);

@@ -88,7 +88,7 @@ extern deadline_t admission_lost_at(const Pool *pool, const PoolWaiter *waiter);
 /* The slot begins to serve this waiter, whose deadline will show how good the estimate was. */
 extern void admission_granted(PoolSlot *slot, const PoolWaiter *waiter, usec_t now);
 /* A waiter that was let in and queued did not make it. */
-extern void admission_learn_miss(Pool *pool);
+extern void admission_learn_miss(Pool *pool, usec_t since, usec_t now);
 extern void admission_learn_run(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
 
 /* --- adaptive.c --- */

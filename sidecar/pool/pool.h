@@ -91,6 +91,7 @@ struct PoolSlot
 	bool _probe;          /* the running request measures its class anew */
 	bool _checking;       /* CLEANING because of POOL_CHECK */
 	deadline_t _goal;     /* ACTIVE: when the answer to who waited for it should be there, or DEADLINE_NONE */
+	usec_t _asked_at;     /* ... and when that one came */
 };
 
 struct PoolWaiter
@@ -198,16 +199,18 @@ typedef struct PoolEstimate
 	usec_t median_us;          /* of hold times */
 	int samples;               /* ... seen, up to where it can be trusted */
 	usec_t probed_at;
-	usec_t ran_at;             /* when a statement last ended, 0 = never */
-	int margin;                /* by how much waits turn out longer than expected, in parts of 2^16 */
+	usec_t ran_at;       /* when a statement last ended, 0 = never */
+	int margin;          /* by how much waits turn out longer than expected, in parts of 2^16 */
+	int successes;       /* ... since it was changed */
+	usec_t margin_since; /* when that was */
 } PoolEstimate;
 
 /* What adaptive.c knows; zeroed = nothing. */
 typedef struct PoolAdaptive
 {
-	double limit;   /* 0 = nothing learned */
-	double ratio;   /* of the last window: how many times as long as at rest statements took */
-	double ratios;  /* of this window, their sum */
+	double limit;  /* 0 = nothing learned */
+	double ratio;  /* of the last window: how many times as long as at rest statements took */
+	double ratios; /* of this window, their sum */
 	int samples;
 	bool held_back; /* in this window requests waited because of the limit */
 	usec_t since;
@@ -339,7 +342,7 @@ typedef struct PoolAdmission
 	int active_limit; /* slots that may be active; 0 = no limit of its own */
 	int slow_limit;   /* slots the slow lane may hold while others are about; 0 = no limit */
 	int slow_active, slow_waiting;
-	double margin;    /* part by which waits turn out longer than expected */
+	double margin; /* part by which waits turn out longer than expected */
 } PoolAdmission;
 extern void pool_admission(const Pool *pool, PoolAdmission *out);
 

@@ -220,7 +220,9 @@ lost_waiter_behind_another_is_told_when_it_is_first(void)
 	pass(196 * MSEC);
 	ok(is_waiting(2) && is_waiting(3),
 	   "a waiter that cannot make it any more is not looked for behind others");
-	pass(1 * MSEC);
+	now += 1 * MSEC;
+	pool_tick(&pool, now, &actions);
+	carry_out();
 	ok(failed_with(2, POOL_FAIL_WAIT_TIMEOUT) && failed_with(3, POOL_FAIL_HOPELESS),
 	   "... but told in the moment that it is first");
 	is_int(pool_next_event(&pool, now), DEADLINE_NONE, "... which leaves nothing due");
@@ -264,15 +266,12 @@ refused_class_is_probed(void)
 	bool again = false;
 
 	begin_busy();
-	for (int i = 0; i < 20; i++)
-		pool_ran(&server_of(0)->slot, 2 * SEC, true, now);
 	/* class 7 runs 2 s now, it seems; the pool stays busy with class 8, and there is always somebody waiting
 	 */
-	pool_starts(&server_of(0)->slot, 7, now);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 100; i++)
 	{
-		pool_ran(&server_of(0)->slot, 2 * SEC, true, now);
 		pool_starts(&server_of(0)->slot, 7, now);
+		pool_ran(&server_of(0)->slot, 2 * SEC, true, now);
 	}
 	ok(mean_of(7) > 100 * MSEC, "a class has become slow (%d ms)", (int) (mean_of(7) / MSEC));
 	done(0);
@@ -320,6 +319,37 @@ probes_are_rare(void)
 		pass(10 * MSEC);
 	}
 	ok(admitted >= 3 && admitted <= 4, "one class is probed four times a second at most (%d)", admitted);
+	finish();
+}
+
+static void
+margin_is_learned_once_a_generation(void)
+{
+	int step;
+
+	begin_busy();
+	pool.limits.admission = false; /* lest anybody be refused */
+	for (int i = 10; i < 30; i++)
+		ask_of(&pool, i, 60 * MSEC, 99);
+	pass(60 * MSEC);
+	ok(failed_with(10, POOL_FAIL_DEADLINE) && failed_with(29, POOL_FAIL_DEADLINE),
+	   "a queue full of waiters is late");
+	step = pool.estimate.margin;
+	ok(step > 0 && step < 65536 / 16, "that makes admission more careful, by one step for all of them (%d)",
+	   step);
+	ask_of(&pool, 10, 10 * MSEC, 99);
+	pass(10 * MSEC);
+	is_int(pool.estimate.margin, 2 * step, "who came after that and is late makes it another step");
+	for (int i = 0; i < 2000; i++)
+	{
+		ask_of(&pool, 10, SEC, 7);
+		pass(1);
+		done(0);
+		pool_ran(&server_of(10)->slot, 1 * MSEC, true, now);
+		done(10);
+		ask_of(&pool, 0, 0, 7);
+	}
+	is_int(pool.estimate.margin, 0, "successes take the caution away again");
 	finish();
 }
 
@@ -477,6 +507,7 @@ main(void)
 	earlier_deadlines_do_not_wait_for_later_ones();
 	refused_class_is_probed();
 	probes_are_rare();
+	margin_is_learned_once_a_generation();
 	slow_class_has_a_share();
 	lanes_keep_the_order_of_arrival_between_them();
 	slow_class_may_use_a_quiet_pool();

@@ -273,7 +273,11 @@ static double
 crowded(bool adaptive, double per_second, int *active_limit)
 {
 	Sim sim;
-	SimLoad load = {.per_second = per_second, .mean_us = 10000, .budget_us = 300000, .fingerprint = 7, .exponential = true};
+	SimLoad load = {.per_second = per_second,
+					.mean_us = 10000,
+					.budget_us = 300000,
+					.fingerprint = 7,
+					.exponential = true};
 	PoolLimits limits = limits_of(20);
 	PoolAdmission admission;
 
