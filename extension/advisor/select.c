@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "catalog/pg_am.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
@@ -79,6 +80,9 @@ write_us(const Search *search, int id)
 		return 0;
 	pages = pgweir_candidate_bytes(search->candidates, id) / BLCKSZ;
 	per_entry = 3 * 50 * cpu_operator_cost + 2 * cpu_index_tuple_cost;
+	/* A row has many entries there. */
+	if (candidate->index->am == GIN_AM_OID)
+		per_entry *= 10;
 	if (pages > effective_cache_size / 4.0)
 		per_entry += random_page_cost / 2;
 	return entries * per_entry * search->us_per_cost;
@@ -213,7 +217,8 @@ bare_candidate(const Search *search, int id)
 	{
 		const PgweirIndex *bare = candidate_index(search, other);
 
-		if (bare->nkeys == index->nkeys && bare->ncolumns == bare->nkeys && pgweir_index_key_prefix(bare, index))
+		if (bare->nkeys == index->nkeys && bare->ncolumns == bare->nkeys && pgweir_index_key_prefix(bare, index) &&
+			equal(bare->predicate, index->predicate))
 			return other;
 	}
 	return -1;

@@ -71,6 +71,7 @@ put_row(const Show *show, const ConnectionRow *row, bool buffers)
 {
 	Result *r = show->result;
 	NetPeer local = {0};
+	char tls[80];
 
 	if (!net_local_peer(row->conn, &local))
 		local.family = 0;
@@ -90,7 +91,7 @@ put_row(const Show *show, const ConnectionRow *row, bool buffers)
 	put_pointer(r, row->self);
 	put_pointer(r, row->link);
 	result_unsigned(r, row->remote_pid);
-	result_text(r, "");
+	result_text(r, net_tls_describe(row->conn, tls, sizeof(tls)));
 	result_text(r, row->application_name != NULL ? row->application_name : "");
 	result_number(r, row->prepared_statements);
 	result_unsigned(r, row->id);

@@ -52,8 +52,6 @@ typedef struct ProcessOptions
 	const char *job_name;
 	int pkt_buf;
 	int sbuf_loopcnt;
-	int client_tls_sslmode; /* always disable in this version */
-	int server_tls_sslmode; /* disable, allow, prefer: no TLS in this version */
 } ProcessOptions;
 
 /* What the command line says; it beats the files, also after a reload. */

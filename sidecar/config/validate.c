@@ -47,11 +47,43 @@ first_listener_name(const ProcessOptions *process, char *buf, size_t size)
 	snprintf(buf, size, strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host, process->listen_port);
 }
 
+/* The context of one direction, unless it is there already. */
+static void
+derive_tls(NetTlsContext **context, NetTlsOptions *options, bool accepting, ConfigProblems *problems)
+{
+	char error[500];
+
+	options->accepting = accepting;
+	if (*context != NULL || options->mode == NET_TLS_DISABLE)
+		return;
+	*context = net_tls_context_create(options, error, sizeof(error));
+	if (*context == NULL)
+		problems_add(problems, PROBLEM_ERROR, NULL, "%s_%s%s", accepting ? "client" : "server",
+					 strncmp(error, "tls13", 5) == 0 ? "" : "tls_", error);
+}
+
+void
+config_forget_tls(Config *config, const char *key)
+{
+	Settings *settings = config->settings;
+	NetTlsContext **context = strncmp(key, "client_tls", 10) == 0	? &settings->client_tls_context
+							  : strncmp(key, "server_tls", 10) == 0 ? &settings->server_tls_context
+																	: NULL;
+
+	if (context == NULL)
+		return;
+	net_tls_context_unref(*context);
+	*context = NULL;
+}
+
 void
 config_derive(Config *config, ConfigProblems *problems)
 {
 	Settings *settings = config->settings;
 	char name[300];
+
+	derive_tls(&settings->client_tls_context, &settings->client_tls, true, problems);
+	derive_tls(&settings->server_tls_context, &settings->server_tls, false, problems);
 
 	if (is_set(settings->reporter_name))
 		return;

@@ -223,27 +223,21 @@ would_block(int error)
 	return error == EAGAIN || error == EWOULDBLOCK;
 }
 
-void
-net_send(NetConn *conn, const struct iovec *iov, int iov_count)
+/* Write or queue `total` bytes; false: the conn is broken. */
+static bool
+write_or_queue(NetConn *conn, const struct iovec *iov, int iov_count, size_t total)
 {
-	size_t total = 0;
 	ssize_t n = 0;
 
-	if (!is_live(conn) || conn->_pending_error != 0)
-		return;
-	for (int i = 0; i < iov_count; i++)
-		total += iov[i].iov_len;
-	if (total == 0)
-		return;
 	if (!conn->_connecting && net_backlog(conn) == 0)
 	{
 		n = write_iov(conn->fd, iov, iov_count);
 		if ((size_t) n == total)
-			return;
+			return true;
 		if (n < 0 && !would_block(errno))
 		{
 			fail(conn, errno);
-			return;
+			return false;
 		}
 		if (n < 0)
 			n = 0;
@@ -252,6 +246,42 @@ net_send(NetConn *conn, const struct iovec *iov, int iov_count)
 		fail(conn, ENOMEM);
 	else if (!conn->_connecting)
 		arm(conn, conn->_armed | EPOLLOUT);
+	return conn->_pending_error == 0;
+}
+
+void
+net_send(NetConn *conn, const struct iovec *iov, int iov_count)
+{
+	size_t total = 0;
+
+	if (!is_live(conn) || conn->_pending_error != 0)
+		return;
+	for (int i = 0; i < iov_count; i++)
+		total += iov[i].iov_len;
+	if (total == 0)
+		return;
+	if (conn->_tls == NULL)
+		(void) write_or_queue(conn, iov, iov_count, total);
+	else if (!net_tls_write(conn, iov, iov_count, total))
+		fail(conn, EPROTO);
+}
+
+bool
+net_conn_write(NetConn *conn, const struct iovec *iov, int iov_count)
+{
+	size_t total = 0;
+
+	if (!conn->_open || conn->_ended || conn->_pending_error != 0)
+		return false;
+	for (int i = 0; i < iov_count; i++)
+		total += iov[i].iov_len;
+	return write_or_queue(conn, iov, iov_count, total);
+}
+
+void
+net_conn_wake(NetConn *conn)
+{
+	make_ready(conn);
 }
 
 /* The peer takes bytes again. */
@@ -368,6 +398,12 @@ read_bytes(int fd, uint8_t *to, size_t size)
 	return n;
 }
 
+static inline ssize_t
+read_plain(NetConn *conn, uint8_t *to, size_t size)
+{
+	return conn->_tls == NULL ? read_bytes(conn->fd, to, size) : net_tls_read(conn, to, size);
+}
+
 /* One read and what follows from it. */
 static ReadResult
 read_once(NetConn *conn)
@@ -378,7 +414,7 @@ read_once(NetConn *conn)
 
 	if (held <= HELD_COPY_MAX)
 	{
-		if ((n = read_bytes(conn->fd, scratch + held, NET_READ_SIZE - held)) <= 0)
+		if ((n = read_plain(conn, scratch + held, NET_READ_SIZE - held)) <= 0)
 			return read_result(n);
 		if (held > 0)
 			memcpy(scratch, buf_ptr(&conn->_in), held);
@@ -390,7 +426,7 @@ read_once(NetConn *conn)
 		errno = ENOMEM;
 		return READ_FAILED;
 	}
-	n = read_bytes(conn->fd, conn->_in.data + conn->_in.end, conn->_in.cap - conn->_in.end);
+	n = read_plain(conn, conn->_in.data + conn->_in.end, conn->_in.cap - conn->_in.end);
 	if (n > 0)
 	{
 		conn->_in.end += (size_t) n;
@@ -508,7 +544,11 @@ net_conn_ready(NetConn *conn)
 		if (conn->_pending_error != 0)
 			finish_failed(conn);
 		else if (!conn->_paused)
+		{
 			arm(conn, EVENTS_INPUT | output_interest(conn));
+			if (conn->_tls != NULL && net_tls_has_more(conn))
+				on_readable(conn, 0);
+		}
 	}
 }
 
@@ -529,7 +569,7 @@ net_resume(NetConn *conn)
 	if (!is_live(conn) || conn->_connecting)
 		return;
 	/* inside on_input nobody knows yet what will be held */
-	if (net_held(conn) > 0 || conn->loop->presenting == conn || conn->_pending_error != 0 ||
+	if (net_held(conn) > 0 || conn->loop->presenting == conn || conn->_pending_error != 0 || conn->_tls != NULL ||
 		(conn->_armed & EVENTS_INPUT) != EVENTS_INPUT)
 		make_ready(conn);
 }
@@ -556,6 +596,8 @@ net_close(NetConn *conn)
 		return;
 	assert(conn->loop != NULL && conn->handler != NULL);
 	conn->_closed = true;
+	if (conn->_tls != NULL && is_live(conn))
+		net_tls_say_goodbye(conn);
 	linger_free(conn);
 	not_ready(conn);
 	if (conn->_open)
@@ -604,6 +646,8 @@ net_close_flushed(NetConn *conn, usec_t linger_us)
 		net_close(conn);
 		return;
 	}
+	if (conn->_tls != NULL)
+		net_tls_say_goodbye(conn);
 	linger->conn = conn;
 	linger->timer.fire = on_linger_expired;
 	list_append(&conn->loop->lingers, &linger->node);
@@ -626,6 +670,8 @@ void
 net_conn_release(NetConn *conn)
 {
 	buf_free(&conn->_in);
+	net_tls_free(conn->_tls);
+	conn->_tls = NULL;
 	if (conn->handler->on_released != NULL)
 		conn->handler->on_released(conn);
 }

@@ -56,8 +56,28 @@ extern void net_conn_ready(NetConn *conn);
 extern void net_conn_release(NetConn *conn);
 /* Close the conns that net_close_flushed() still keeps open. */
 extern void net_conn_end_lingers(NetLoop *loop);
+/*
+ * Write these bytes as they are, or queue what cannot be written now.  false: the conn is broken, on_end follows.
+ */
+extern bool net_conn_write(NetConn *conn, const struct iovec *iov, int iov_count) MUST_CHECK;
+/* Give the conn a turn without waiting for an event. */
+extern void net_conn_wake(NetConn *conn);
 extern void net_listener_event(NetListener *listener);
 extern void net_watch_event(NetWatch *watch, uint32_t events);
+
+/* --- TLS; only for conns that have it --- */
+
+typedef struct NetTls NetTls;
+
+/* As recv(): plain bytes, 0 at the end, -1 with errno; drives the handshake first. */
+extern ssize_t net_tls_read(NetConn *conn, uint8_t *to, size_t size);
+/* A read may give something although the socket has no event. */
+extern bool net_tls_has_more(const NetConn *conn);
+/* Encrypt and send, or keep until the handshake is over.  false: the conn is broken. */
+extern bool net_tls_write(NetConn *conn, const struct iovec *iov, int iov_count, size_t total) MUST_CHECK;
+/* Send close_notify, behind what was sent before. */
+extern void net_tls_say_goodbye(NetConn *conn);
+extern void net_tls_free(NetTls *tls);
 
 /* Options of a stream socket; failures are ignored (they are wishes). */
 extern void net_socket_apply(int fd, int family, const NetSocketOptions *options);

@@ -16,7 +16,7 @@
  * - net_close() closes the descriptor at once; on_released() is called at the end of the same iteration, when
  *   no event can point at the connection any more: the owner frees it there.
  *
- * The transport is plain today; TLS belongs below net_send() and the read, and changes nothing above.
+ * TLS (net/tls.h) is below net_send() and the read, and changes nothing above.
  */
 #ifndef PGWEIR_NET_NET_H
 #define PGWEIR_NET_NET_H
@@ -100,6 +100,7 @@ struct NetConn
 	ListNode _ready_node;		/* on the loop's ready list */
 	ListNode _closed_node;		/* on the loop's closed list */
 	struct NetLinger *_linger;	/* owned; while closing */
+	struct NetTls *_tls;		/* owned; NULL = plain */
 };
 
 /* --- loop --- */

@@ -26,7 +26,7 @@ typedef struct CancelJob
 	Server *server;		  /* borrowed; NULL once it is gone */
 	uint64_t group_serial; /* what it is meant for */
 	Timer timer;
-	bool started, sent, done;
+	bool started, asked_tls, sent, done;
 } CancelJob;
 
 static void job_start(CancelJob *job);
@@ -77,10 +77,10 @@ job_end(CancelJob *job, bool certain)
 	start_waiting(worker);
 }
 
+/* The connection is ready for the request. */
 static void
-on_connected(NetConn *conn)
+send_request(CancelJob *job)
 {
-	CancelJob *job = CONTAINER_OF(conn, CancelJob, conn);
 	Server *server = job->server;
 	Buf out = {0};
 
@@ -94,14 +94,40 @@ on_connected(NetConn *conn)
 	else
 		job_end(job, true);
 	buf_free(&out);
+}
+
+/* The key in a cancel request deserves what the session had. */
+static void
+on_connected(NetConn *conn)
+{
+	CancelJob *job = CONTAINER_OF(conn, CancelJob, conn);
+	Buf out = {0};
+
+	job->asked_tls = job->server != NULL && net_is_tls(&job->server->conn) &&
+					 server_wants_tls(job->worker->settings, &job->server->address) && wire_write_ssl_request(&out);
+	if (job->asked_tls)
+		net_send_bytes(conn, buf_ptr(&out), buf_len(&out));
+	else
+		send_request(job);
+	buf_free(&out);
 	worker_run_actions(job->worker);
 }
 
 static size_t
 on_input(NetConn *conn, uint8_t *data, size_t len)
 {
-	(void) conn;
-	(void) data;
+	CancelJob *job = CONTAINER_OF(conn, CancelJob, conn);
+	NetTlsContext *context = job->worker->settings->server_tls_context;
+
+	if (!job->asked_tls)
+		return len;
+	job->asked_tls = false;
+	if (len == 1 && data[0] == 'S' && job->server != NULL && context != NULL &&
+		net_start_tls(conn, context, job->server->host, (Slice){NULL, 0}))
+		send_request(job);
+	else
+		job_end(job, true);
+	worker_run_actions(job->worker);
 	return len;
 }
 

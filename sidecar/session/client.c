@@ -95,6 +95,7 @@ typedef enum ClientDue
 	DUE_GRACE,
 	DUE_QUERY,
 	DUE_TRANSACTION,
+	DUE_TRANSACTION_DEADLINE,
 	DUE_IDLE_TRANSACTION,
 	DUE_NOTIFY,
 } ClientDue;
@@ -133,9 +134,12 @@ consider_running(const Client *client, const Settings *settings, const UserSpec 
 				 DUE_QUERY, first, due);
 	}
 	else if (server->tx_status != 'I')
+	{
+		consider(deadline_after(client->tx_since, deadline_transaction_us(client)), DUE_TRANSACTION_DEADLINE, first, due);
 		consider(deadline_after(client->idle_since, limit_of(user ? user->idle_transaction_timeout_us : 0,
 															 settings->idle_transaction_timeout_us)),
 				 DUE_IDLE_TRANSACTION, first, due);
+	}
 	if (running || server->tx_status != 'I')
 		consider(deadline_after(client->tx_since, limit_of(user ? user->transaction_timeout_us : 0,
 														   settings->transaction_timeout_us)),
@@ -240,6 +244,7 @@ on_timer(Timer *timer, usec_t now)
 			else
 				client_close(client, "query timeout", "query timeout");
 			break;
+		case DUE_TRANSACTION_DEADLINE: deadline_transaction_expired(client, now); break;
 		case DUE_TRANSACTION: client_close(client, "transaction timeout", "transaction timeout"); break;
 		case DUE_IDLE_TRANSACTION:
 			client_close(client, "idle transaction timeout", "idle transaction timeout");
@@ -380,6 +385,8 @@ on_end(NetConn *conn, NetEnd why, int error)
 	Worker *worker = client->worker;
 
 	(void) error;
+	if (net_tls_error(conn)[0] != '\0')
+		client_log(client, LOG_LEVEL_LOG, "TLS failed: %s", net_tls_error(conn));
 	client_close(client, why == NET_END_EOF ? "client unexpected eof" : "client connection lost", NULL);
 	worker_run_actions(worker);
 }

@@ -250,6 +250,12 @@ is_own_uid(const Client *client)
 		   (strcmp(client->login->user, "pgbouncer") == 0 || strcmp(client->login->user, "pgweir") == 0);
 }
 
+static const char *
+tls_name(const Client *client, char *buf, size_t size)
+{
+	return net_is_tls(&client->conn) ? net_tls_describe(&client->conn, buf, size) : "no";
+}
+
 static void
 console_enter(Client *client)
 {
@@ -257,6 +263,7 @@ console_enter(Client *client)
 	const char *user = client->login->user;
 	Buf out = {0};
 	char version[80];
+	char tls[80];
 	bool any = settings->auth_type == AUTH_TYPE_ANY;
 	bool ok;
 
@@ -277,8 +284,9 @@ console_enter(Client *client)
 		 new_cancel_key(client) &&
 		 wire_write_backend_key_data(&out, wire_load_u32(client->cancel_key), slice_make(client->cancel_key + 4, 4)) &&
 		 wire_write_ready_for_query(&out, 'I');
-	client_log(client, settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, "login attempt: db=%s user=%s tls=no replication=no",
-			   client->login->database, user);
+	client_log(client, settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG,
+			   "login attempt: db=%s user=%s tls=%s replication=no", client->login->database, user,
+			   tls_name(client, tls, sizeof(tls)));
 	client->role = worker_role(client->worker, user);
 	client->database = NULL;
 	client_set_state(client, CLIENT_CONSOLE);
@@ -445,9 +453,9 @@ login_authenticated(Client *client)
 	client->role->clients++;
 	session_pool_shown(client->pool)->policy.clients++;
 	if (worker->settings->log_connections)
-		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=no replication=%s", database->name,
-				   client->role->name,
-				   login->replication == REPLICATION_NONE	  ? "no"
+		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=%s replication=%s", database->name,
+				   client->role->name, tls_name(client, message, sizeof(message)),
+				   login->replication == REPLICATION_NONE	   ? "no"
 				   : login->replication == REPLICATION_LOGICAL ? "database"
 															   : "yes");
 	if (client->pool->welcome != NULL)
@@ -697,16 +705,48 @@ auth_input(Client *client, uint8_t *data, size_t len)
 	return total;
 }
 
-/* SSL and GSS encryption are refused politely; the client goes on without, or leaves. */
-static void
-refuse_encryption(Client *client, const WireStartup *startup, size_t len)
+/* The context for a client that would like TLS, or NULL: it gets none. */
+static NetTlsContext *
+tls_for(const Client *client)
 {
+	return client->peer.family == AF_UNIX || net_is_tls(&client->conn) ? NULL : client->worker->settings->client_tls_context;
+}
+
+static void
+begin_tls(Client *client, Slice early)
+{
+	if (!net_start_tls(&client->conn, tls_for(client), NULL, early))
+		client_close(client, "out of memory", NULL);
+}
+
+/*
+ * Yes to SSL where the settings allow it; no, politely, to GSS encryption.  Whatever came behind the request was not encrypted,
+ * and must not be taken for something that was.
+ */
+static void
+answer_encryption(Client *client, const WireStartup *startup, size_t len)
+{
+	bool yes = startup->kind == STARTUP_SSL_REQUEST && tls_for(client) != NULL;
+
 	if (len > startup->total_len)
 	{
 		client_close(client, "unencrypted data after an SSL request", NULL);
 		return;
 	}
-	net_send_bytes(&client->conn, "N", 1);
+	net_send_bytes(&client->conn, yes ? "S" : "N", 1);
+	if (yes)
+		begin_tls(client, (Slice){NULL, 0});
+}
+
+/* The client begins with TLS at once; all of `data` is its handshake. */
+static size_t
+direct_tls(Client *client, const uint8_t *data, size_t len)
+{
+	if (tls_for(client) == NULL)
+		client_close(client, "direct TLS is not enabled", NULL);
+	else
+		begin_tls(client, slice_make(data, len));
+	return len;
 }
 
 static void
@@ -752,6 +792,11 @@ take_startup(Client *client, const WireStartup *startup)
 		take_startup_parameter(client, name, value);
 	if (client->state == CLIENT_CLOSED)
 		return;
+	if (worker->settings->client_tls.mode >= NET_TLS_REQUIRE && !net_is_tls(&client->conn) && client->peer.family != AF_UNIX)
+	{
+		client_close(client, "SSL required", "SSL required");
+		return;
+	}
 	if (login->user[0] == '\0')
 	{
 		client_close(client, "no user name in the startup packet", "user required");
@@ -788,7 +833,7 @@ startup_input(Client *client, uint8_t *data, size_t len)
 	switch (startup.kind)
 	{
 		case STARTUP_SSL_REQUEST:
-		case STARTUP_GSSENC_REQUEST: refuse_encryption(client, &startup, len); break;
+		case STARTUP_GSSENC_REQUEST: answer_encryption(client, &startup, len); break;
 		case STARTUP_CANCEL: take_cancel(client, &startup); return len;
 		case STARTUP_MESSAGE: take_startup(client, &startup); break;
 		case STARTUP_OLD_V2:
@@ -797,7 +842,7 @@ startup_input(Client *client, uint8_t *data, size_t len)
 		case STARTUP_FUTURE:
 			client_close_error(client, "0A000", "unsupported frontend protocol version: only 3.0 is supported");
 			return len;
-		case STARTUP_TLS_DIRECT: client_close(client, "direct TLS is not enabled", NULL); return len;
+		case STARTUP_TLS_DIRECT: return direct_tls(client, data, len);
 	}
 	return startup.total_len;
 }

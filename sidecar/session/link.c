@@ -127,8 +127,8 @@ fail_hopeless(Client *client, const PoolAction *action)
 	double run_ms = (double) action->expected_run_us / 1000.0;
 
 	snprintf(detail, sizeof(detail),
-			 "Deadline %.0f ms: the expected wait for a server connection is %.0f ms and the expected run time %.0f ms.",
-			 (double) client->budget_us / 1000.0, wait_ms, run_ms);
+			 "Deadline %.0f ms: waited %.0f ms for a server connection; expected are %.0f ms more to wait and %.0f ms to run.",
+			 (double) client->budget_us / 1000.0, (double) action->waited_us / 1000.0, wait_ms, run_ms);
 	snprintf(hint, sizeof(hint), "Retry after %.0f ms, or allow a longer deadline.", wait_ms < 1 ? 1 : wait_ms);
 	request_reject(client, &(RequestError){"53300", "query refused: it cannot meet its deadline", detail, hint});
 }
@@ -166,9 +166,8 @@ link_fail(Client *client, const PoolAction *action)
 	switch (action->fail)
 	{
 		case POOL_FAIL_DEADLINE:
-			snprintf(detail, sizeof(detail), "Deadline %.0f ms: waited %.0f ms for a server connection, ran 0 ms.",
-					 (double) client->budget_us / 1000.0, (double) action->waited_us / 1000.0);
-			request_reject(client, &(RequestError){"57014", "canceling statement due to query deadline", detail, NULL});
+			deadline_detail(client, worker_now(client->worker), detail, sizeof(detail));
+			request_reject(client, &(RequestError){"57014", deadline_message(client), detail, NULL});
 			break;
 		case POOL_FAIL_HOPELESS:
 			fail_hopeless(client, action);

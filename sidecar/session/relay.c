@@ -120,7 +120,7 @@ rewrite_deadline(Server *server, Plan *plan, WireError *error)
 
 	server->rewrite_cancel = false;
 	server->pool->stats.expired_running++;
-	error->message = slice_str("canceling statement due to query deadline");
+	error->message = slice_str(deadline_message(server->client));
 	error->detail = slice_str(deadline_detail(server->client, now, detail, sizeof(detail)));
 	error->hint = (Slice){NULL, 0};
 	return add_rewritten(server, plan, error);

@@ -254,6 +254,18 @@ peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 	}
 }
 
+/* No group has longer than its transaction. */
+static void
+limit_by_transaction(Client *client)
+{
+	usec_t whole = deadline_transaction_us(client);
+	usec_t left = client->tx_since + whole - client->group_since;
+
+	client->by_transaction = whole > 0 && (client->budget_us == 0 || left < client->budget_us);
+	if (client->by_transaction)
+		client->budget_us = left > 0 ? left : 1;
+}
+
 /* What the group may cost, and for how long its answer is wanted. */
 static void
 begin_group(Client *client, const GroupInfo *info, usec_t now)
@@ -265,6 +277,7 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 	client->group_seen_whole = info->whole;
 	client->group_extended = info->extended;
 	client->budget_us = deadline_budget(client, info->tag_us);
+	limit_by_transaction(client);
 	client->deadline = DEADLINE_NONE;
 	client->expired = false;
 	client->wait_notified = false;
@@ -281,8 +294,8 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	GroupInfo info;
 
 	peek_group(client, data, len, &info);
-	begin_group(client, &info, now);
 	client->tx_since = now;
+	begin_group(client, &info, now);
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
 	client_set_state(client, CLIENT_WAITING);
@@ -325,7 +338,8 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 			client->tx_since = now;
 	}
 	peek_group(client, data, len, &info);
-	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0))
+	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0 ||
+									deadline_transaction_us(client) > 0))
 		return hold_group(client, now);
 	begin_group(client, &info, now);
 	client->granted_at = now;
@@ -661,9 +675,11 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 	if (client->budget_us > 0 && !client->group_seen_whole && client->in_group)
 	{
 		GroupInfo info = {.tag_us = -1};
+		usec_t before = client->budget_us;
 
 		peek_message(client, message, &info);
-		client->budget_us = deadline_budget(client, tighter(info.tag_us, client->budget_us));
+		client->budget_us = deadline_budget(client, tighter(info.tag_us, before));
+		client->by_transaction &= client->budget_us >= before;
 	}
 	switch (message->type)
 	{

@@ -116,6 +116,13 @@ on_end(NetConn *conn, NetEnd why, int error)
 			server_open_failed(server, "08P01", "connect failed", false);
 			break;
 		case SERVER_LOGIN:
+			if (net_tls_error(conn)[0] != '\0')
+			{
+				snprintf(reason, sizeof(reason), "TLS failed: %s", net_tls_error(conn));
+				server_log(server, LOG_LEVEL_WARNING, "%s", reason);
+				server_open_failed(server, "08P01", reason, true); /* trying again would not help */
+				break;
+			}
 			server_open_failed(server, "08P01", "server closed the connection during login", false);
 			break;
 		default:

@@ -21,6 +21,7 @@
 
 struct ServerLogin
 {
+	bool ssl_asked; /* an SSLRequest is to be answered */
 	ScramClient scram;
 	bool scram_started;
 	bool scram_verified; /* the server has proved that it knows the secret too */
@@ -78,18 +79,17 @@ add_param(WireParam *params, int n, const char *name, const char *value)
 	return n + 1;
 }
 
-void
-server_login_start(Server *server)
+static void
+send_startup(Server *server)
 {
 	const DatabaseSpec *spec = server->pool->database->spec;
 	WireParam params[8 + PARAM_MAX];
 	int n = 0;
 	Buf out = {0};
 
-	server->login = calloc(1, sizeof(ServerLogin));
-	if (server->login == NULL || spec == NULL)
+	if (spec == NULL)
 	{
-		server_open_failed(server, "53200", "out of memory", false);
+		server_open_failed(server, "08P01", "the database was removed", false);
 		return;
 	}
 	n = add_param(params, n, "user", server_user(server));
@@ -108,6 +108,50 @@ server_login_start(Server *server)
 		return;
 	}
 	send_and_free(server, &out);
+}
+
+void
+server_login_start(Server *server)
+{
+	Buf out = {0};
+
+	server->login = calloc(1, sizeof(ServerLogin));
+	if (server->login == NULL)
+	{
+		server_open_failed(server, "53200", "out of memory", false);
+		return;
+	}
+	if (!server_wants_tls(server->worker->settings, &server->address))
+	{
+		send_startup(server);
+		return;
+	}
+	server->login->ssl_asked = true;
+	if (wire_write_ssl_request(&out))
+		send_and_free(server, &out);
+	else
+		server_open_failed(server, "53200", "out of memory", false);
+}
+
+/* The answer to our SSLRequest.  Bytes behind it were not encrypted: somebody in the middle may have put them there. */
+static void
+take_ssl_answer(Server *server, uint8_t answer, size_t len)
+{
+	const Settings *settings = server->worker->settings;
+
+	server->login->ssl_asked = false;
+	if (answer == 'S' && len > 1)
+		server_open_failed(server, "08P01", "unencrypted data after the answer to an SSL request", false);
+	else if (answer == 'S' && settings->server_tls_context == NULL)
+		server_open_failed(server, "08P01", "server_tls_sslmode has changed", false);
+	else if (answer == 'S' && !net_start_tls(&server->conn, settings->server_tls_context, server->host, (Slice){NULL, 0}))
+		server_open_failed(server, "53200", "out of memory", false);
+	else if (answer == 'N' && settings->server_tls.mode >= NET_TLS_REQUIRE)
+		server_open_failed(server, "08P01", "server refused SSL", true);
+	else if (answer != 'S' && answer != 'N')
+		server_open_failed(server, "08P01", "unexpected answer to an SSL request", false);
+	else
+		send_startup(server);
 }
 
 /* The password in clear, or NULL; md5 and SCRAM secrets come through secret(). */
@@ -352,6 +396,11 @@ server_login_input(Server *server, uint8_t *data, size_t len)
 {
 	size_t pos = 0;
 
+	if (server->login->ssl_asked && len > 0)
+	{
+		take_ssl_answer(server, data[0], len);
+		return server->state == SERVER_CLOSED ? len : 1;
+	}
 	while (pos < len && server->state == SERVER_LOGIN)
 	{
 		WireHeader header;

@@ -26,6 +26,7 @@
 #include "base/map.h"
 #include "net/net.h"
 #include "net/resolver.h"
+#include "net/tls.h"
 #include "pool/pool.h"
 #include "session/options.h"
 #include "session/params.h"
@@ -105,6 +106,8 @@ struct Client
 	bool local_ends_tx;	 /* tx_failed: the statement parsed last is ROLLBACK or COMMIT */
 	bool local_skip;	 /* ... an error was given: drop up to Sync */
 	bool local_ran;		 /* ... and that statement was executed */
+	bool tx_untold;		 /* tx_failed: by its deadline while idle, and the client has not been told yet */
+	bool by_transaction; /* the running group's deadline is that of its transaction */
 	bool bad_deadline_told;
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
@@ -448,6 +451,12 @@ extern void server_log(const Server *server, LogLevel level, const char *format,
 extern void server_count_error(Server *server, Slice code);
 
 /* --- server_login.c --- */
+/* Is an SSLRequest due on a connection to this address?  Not on Unix sockets. */
+static inline bool
+server_wants_tls(const Settings *settings, const NetAddress *address)
+{
+	return settings->server_tls_context != NULL && address->addr.ss_family != AF_UNIX;
+}
 extern void server_login_start(Server *server);
 extern size_t server_login_input(Server *server, uint8_t *data, size_t len);
 /* The pool learns from this login what its sessions look like, unless it knows already. */
@@ -470,10 +479,16 @@ extern usec_t deadline_budget(const Client *client, usec_t tag_us);
 /* The client's own comment in this statement, -1 when there is none. */
 extern usec_t deadline_from_comment(Client *client, Slice sql);
 extern usec_t deadline_parse(Slice value); /* -1 = malformed */
+/* How long a whole transaction of this client may take, 0 = no limit. */
+extern usec_t deadline_transaction_us(const Client *client);
+/* An idle transaction's time is over: roll it back, and tell the client with its next statement. */
+extern void deadline_transaction_expired(Client *client, usec_t now);
+/* The primary message: which deadline it was. */
+extern const char *deadline_message(const Client *client);
 /* The running group's deadline (or its grace) has passed. */
 extern void deadline_expired(Client *client, usec_t now);
 extern void deadline_grace_passed(Client *client, usec_t now);
-/* DETAIL text: "Deadline 250 ms: waited 180 ms for a server connection, ran 70 ms." */
+/* DETAIL text: "Deadline 250 ms: waited 180 ms for a server connection, ran 70 ms.", or of the transaction. */
 extern const char *deadline_detail(const Client *client, usec_t now, char *buf, size_t size);
 
 /* --- cancel.c --- */

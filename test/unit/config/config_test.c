@@ -190,13 +190,15 @@ each_mistake_has_its_text(void)
 		 "weir.ini:2: pool_mode = query: must be session, transaction or statement"},
 		{"[pgbouncer]\nauth_type = hba\n", "weir.ini:2: auth_type = hba: not supported by this version; use "
 										   "any, trust, plain, md5 or scram-sha-256"},
-		{"[pgbouncer]\nclient_tls_sslmode = require\n",
-		 "weir.ini:2: client_tls_sslmode = require: not supported by this version; remove the line or set it "
-		 "to its "
-		 "default \"disable\""},
-		{"[pgbouncer]\nserver_tls_sslmode = verify-full\n",
-		 "weir.ini:2: server_tls_sslmode = verify-full: not supported by this version; use disable, allow or "
-		 "prefer"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nclient_tls_sslmode = require\n", "client_tls_cert_file: not set"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nclient_tls_sslmode = on\n",
+		 "weir.ini:3: client_tls_sslmode = on: must be disable, allow, prefer, require, verify-ca or verify-full"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nserver_tls_sslmode = verify-full\nserver_tls_ca_file = nowhere.crt\n",
+		 "server_tls_ca_file: could not load certificates of the authority \"nowhere.crt\": No such file or directory"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nserver_tls_protocols = tlsv1.2,ssl3\n",
+		 "server_tls_protocols: unknown protocol \"ssl3\""},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nserver_tls13_ciphers = TLS_NONE\n",
+		 "server_tls13_ciphers: \"TLS_NONE\": no cipher match"},
 		{"[pgbouncer]\nauth_user = x\n",
 		 "weir.ini:2: auth_user: not supported by this version; remove the line"},
 		{"[pgbouncer]\nauth_query = select secret\n",
@@ -723,6 +725,7 @@ set_makes_a_changed_copy(void)
 	is_str(error, "query_timeot: unknown key; did you mean query_timeout?", "with a text");
 	ok(config_set(config, "client_tls_sslmode", "require", error, sizeof(error)) == NULL,
 	   "what does not work is refused");
+	is_str(error, "client_tls_cert_file: not set", "with a text");
 	ok(config_set(config, "auth_user", "x", error, sizeof(error)) == NULL, "a key without effect too");
 	ok(config_set(config, "auth_file", "nowhere.txt", error, sizeof(error)) == NULL,
 	   "a missing auth file too");
@@ -760,8 +763,8 @@ show_prints_as_pgbouncer_does(void)
 	is_str(shown(config, "listen_addr"), "127.0.0.1", "a string");
 	is_str(shown(config, "admin_users"), "", "an empty string");
 	is_str(shown(config, "auth_file"), "(none)", "an unset one");
-	is_str(shown(config, "client_tls_sslmode"), "disable", "a key that only has its default");
-	is_str(shown(config, "peer_id"), "0", "another");
+	is_str(shown(config, "client_tls_sslmode"), "disable", "a name");
+	is_str(shown(config, "peer_id"), "0", "a key that only has its default");
 	is_str(shown(config, "conffile"), "weir.ini", "the file");
 
 	for (; config_show(config, rows, &row); rows++)
@@ -787,7 +790,7 @@ show_prints_as_pgbouncer_does(void)
 			is_str(row.key, "admission", "ours come behind");
 	}
 	is_int(known, 2, "both rows were there");
-	is_int(rows, 112, "100 keys of PgBouncer and 12 of ours");
+	is_int(rows, 113, "100 keys of PgBouncer and 13 of ours");
 	ok(!config_show(config, 100000, &row), "no row far behind the last");
 	config_free(config);
 }
@@ -837,7 +840,7 @@ the_list_holds_every_key(void)
 	text = written(out);
 	for (const char *p = text; *p != '\0'; p++)
 		lines += *p == '\n';
-	is_int(lines, 112 + 24 + 12, "one line a key, without second names");
+	is_int(lines, 113 + 25 + 13, "one line a key, without second names");
 	ok(strstr(text, "pgbouncer\tquery_timeout\tseconds\t0\tyes\tyes\tDisconnect ") != NULL,
 	   "section, key, type, default...");
 	ok(strstr(text, "pgbouncer\tpeer_id\tinteger\t0\tyes\tno\t") != NULL, "a key without effect says so");
