@@ -183,6 +183,8 @@ struct Server
 	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
 	Buf replay;			/* the running group, where it can be run again: replay.h */
 	Statement *replay_statement; /* borrowed from `parses` while that group runs */
+	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
+	Buf replay_withheld; /* replaying, and the group is not whole: the error, in case the rest is of another kind */
 	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
 	const ParamSet *params; /* counted reference; NULL before login */
