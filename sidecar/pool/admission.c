@@ -100,7 +100,9 @@ expected_wait_us(const Pool *pool, const PoolWaiter *waiter, usec_t now)
 {
 	Lane lane = (Lane) waiter->_lane;
 	const PoolQueue *queue = &pool->_queue[lane];
-	usec_t running = pool->estimate.hold[lane].mean_us;
+	usec_t mixed = pool->estimate.hold[lane].mean_us;
+	usec_t own = admission_cost_us(pool, waiter);
+	usec_t running = mixed > own ? mixed : own; /* who is dear is seldom dear alone */
 	usec_t ahead = queue_ahead_us(queue, waiter->deadline);
 	usec_t wait;
 

@@ -18,6 +18,13 @@ void
 smoothed_add(Smoothed *s, usec_t sample_us)
 {
 	usec_t most = (s->mean_us > OUTLIER_FLOOR_US ? s->mean_us : OUTLIER_FLOOR_US) * OUTLIER_FACTOR;
+
+	smoothed_add_mixed(s, s->seen && sample_us > most ? most : sample_us);
+}
+
+void
+smoothed_add_mixed(Smoothed *s, usec_t sample_us)
+{
 	usec_t error;
 
 	if (sample_us < 1)
@@ -27,8 +34,6 @@ smoothed_add(Smoothed *s, usec_t sample_us)
 		*s = (Smoothed){.mean_us = sample_us, .dev_us = sample_us / 4, .seen = true};
 		return;
 	}
-	if (sample_us > most)
-		sample_us = most;
 	error = sample_us - s->mean_us;
 	s->mean_us += error / 16;
 	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / 16;

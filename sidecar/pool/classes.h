@@ -61,6 +61,8 @@ extern PoolClass *pool_classes_find(const PoolClasses *classes, uint64_t fingerp
 extern PoolClass *pool_classes_get(PoolClasses *classes, uint64_t fingerprint);
 
 extern void smoothed_add(Smoothed *s, usec_t sample_us);
+/* The same for a mixture of classes, in which far samples are no accidents: they count in full. */
+extern void smoothed_add_mixed(Smoothed *s, usec_t sample_us);
 /* A run of at least that long, which did not end by itself: counts when it is news. */
 extern void smoothed_add_at_least(Smoothed *s, usec_t sample_us);
 
