@@ -52,8 +52,8 @@ static const ConfigChoice auth_types[] = {
 	{"plain", AUTH_TYPE_PLAIN, false},
 	{"md5", AUTH_TYPE_MD5, false},
 	{"scram-sha-256", AUTH_TYPE_SCRAM_SHA_256, false},
-	{"cert", -1, true},
-	{"hba", -1, true},
+	{"cert", AUTH_TYPE_CERT, false},
+	{"hba", AUTH_TYPE_HBA, false},
 	{"ldap", -1, true},
 	{"pam", -1, true},
 	{NULL, 0, false},
@@ -97,18 +97,22 @@ static const ConfigRow main_rows[] = {
 	SETTING(admin_users, LIST, admin_users, "", YES, "Users allowed every console command."),
 	SETTING(application_name_add_host, BOOL, application_name_add_host, "0", YES,
 			"Append the client's host and port to application_name at login."),
-	UNSUPPORTED(auth_dbname, STRING, NULL, YES, "Database in which auth_query runs."),
+	SETTING(auth_dbname, STRING, auth_dbname, NULL, YES,
+			"Database (an entry of [databases]) in which auth_query runs; default: the one the client wants."),
 	PROCESS(auth_file, FILE, auth_file, NULL, YES,
 			"File with users and their secrets; read again on RELOAD."),
-	UNSUPPORTED(auth_hba_file, FILE, "", YES, "Rules of who may log in how."),
-	UNSUPPORTED(auth_ident_file, FILE, NULL, YES, "Maps of user names."),
+	PROCESS(auth_hba_file, FILE, auth_hba_file, "", YES,
+			"Rules of who may log in how, with auth_type = hba; read again on RELOAD."),
+	PROCESS(auth_ident_file, FILE, auth_ident_file, NULL, YES,
+			"Maps of user names, for map= in auth_hba_file; read again on RELOAD."),
 	UNSUPPORTED(auth_ldap_options, STRING, NULL, YES, "Options of LDAP authentication."),
-	UNSUPPORTED(auth_query, STRING, default_auth_query, YES,
-				"Query for the secret of a user who is not in auth_file."),
+	SETTING(auth_query, STRING, auth_query, default_auth_query, YES,
+			"Query for the secret of a user who is not in auth_file: $1 is the name; columns name and secret."),
 	SETTING(auth_type, ENUM, auth_type, "md5", YES,
-			"How clients prove who they are: any, trust, plain, md5 or scram-sha-256.",
+			"How clients prove who they are: any, trust, plain, md5, scram-sha-256, cert or hba.",
 			.choices = auth_types),
-	UNSUPPORTED(auth_user, STRING, NULL, YES, "Role that runs auth_query."),
+	SETTING(auth_user, STRING, auth_user, NULL, YES,
+			"Role that runs auth_query, with its secret in auth_file; default: there is no auth_query."),
 	UNSUPPORTED(autodb_idle_timeout, SECONDS, "3600", YES,
 				"Drop databases made on demand after so many seconds unused."),
 	SETTING(cancel_wait_timeout, SECONDS, cancel_wait_timeout_us, "10", YES,
@@ -184,7 +188,9 @@ static const ConfigRow main_rows[] = {
 			"Server connections per user; 0 = no limit.", COUNT),
 	SETTING(min_pool_size, INT, min_pool_size, "0", YES, "Server connections to keep open per pool in use.",
 			COUNT),
-	UNSUPPORTED(peer_id, INT, "0", YES, "Own number in a group of poolers."),
+	SETTING(peer_id, INT, peer_id, "0", YES,
+			"Own number among [peers], 1 to 16383: cancel requests find the process they belong to; 0 = no peers.",
+			.max = 16383),
 	PROCESS(pidfile, FILE, pidfile, "", NO, "File for the process id; needed for a daemon."),
 	PROCESS(pkt_buf, INT, pkt_buf, "4096", NO, "Accepted without effect: buffers are sized by need.",
 			.min = 1, .max = INT_MAX),
@@ -283,6 +289,9 @@ static const ConfigRow main_rows[] = {
 	PROCESS(verbose, INT, verbose, NULL, YES, "0 = normal log, 1 = debug, 2 or more = noise.", COUNT),
 
 	/* ours */
+	SETTING(adaptive_pool, BOOL, adaptive_pool, "0", YES,
+			"Let fewer server connections of a pool be busy, down to min_pool_size, while more of them only make statements take longer.",
+			OURS),
 	SETTING(admission, BOOL, admission, "1", YES, "Refuse at once a query that cannot meet its deadline.",
 			OURS),
 	SETTING(cancel_on_disconnect, BOOL, cancel_on_disconnect, "1", YES,
@@ -329,21 +338,10 @@ static const ConfigRow database_rows[] = {
 			 "Log in to the server as this user, whoever the client is: one pool for all."),
 	DATABASE(password, STRING, password, NULL, "Password of that user; default: the one in auth_file.",
 			 .secret = true),
-	{.name = "auth_user",
-	 .type = CONFIG_STRING,
-	 .home = HOME_NONE,
-	 .reloadable = true,
-	 .help = "See auth_user."},
-	{.name = "auth_dbname",
-	 .type = CONFIG_STRING,
-	 .home = HOME_NONE,
-	 .reloadable = true,
-	 .help = "See auth_dbname."},
-	{.name = "auth_query",
-	 .type = CONFIG_STRING,
-	 .home = HOME_NONE,
-	 .reloadable = true,
-	 .help = "See auth_query."},
+	DATABASE(auth_user, STRING, auth_user, NULL, "As auth_user, for clients of this database."),
+	DATABASE(auth_dbname, STRING, auth_dbname, NULL, "As auth_dbname, for clients of this database."),
+	DATABASE(auth_query, STRING, auth_query, NULL, "As auth_query, for clients of this database; quote it: '...'.",
+			 .secret = true),
 	DATABASE(client_encoding, STRING, client_encoding, NULL, "Sent to the server at login."),
 	DATABASE(datestyle, STRING, datestyle, NULL, "Sent to the server at login."),
 	DATABASE(timezone, STRING, timezone, NULL, "Sent to the server at login."),
@@ -406,6 +404,25 @@ static const ConfigRow user_rows[] = {
 		 "As the setting, for this user; 0 = no limit; beats the database's.", OURS),
 	{.name = NULL},
 };
+
+#define PEER(key_, type_, initial_, help_, ...)                                                              \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_PEER, .offset = offsetof(PeerSpec, key_),        \
+		.initial = initial_, .reloadable = true, .help = help_, __VA_ARGS__                                  \
+	}
+
+static const ConfigRow peer_rows[] = {
+	PEER(host, STRING, NULL, "Name or address of the peer; /directory or @name = Unix socket. Required."),
+	PEER(port, PORT, "6432", "Port of the peer."),
+	PEER(pool_size, INT, NULL, "Cancel requests on their way to the peer at once; default: default_pool_size.", SIGNED),
+	{.name = NULL},
+};
+
+const ConfigRow *
+config_peer_table(void)
+{
+	return peer_rows;
+}
 
 const ConfigRow *
 config_table(void)

@@ -271,6 +271,9 @@ client_update_flow(Client *client)
 		case CLIENT_ACTIVE:
 			stop = client->hold || net_backlog(&client->server->conn) > 0;
 			break;
+		case CLIENT_AUTH:
+			stop = client_login_waits(client);
+			break;
 		case CLIENT_CONSOLE:
 			return; /* the console pauses and resumes by itself */
 		case CLIENT_CLOSED:
@@ -496,12 +499,15 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		client_log(client, LOG_LEVEL_WARNING, "pooler error: %s", message);
 	if (client->state == CLIENT_CONSOLE)
 		worker->console.closed(worker->console.arg, client);
+	client_login_stop(client);
 	leave_pool(client);
 	leave_counts(client);
 	if (client->pool != NULL && client->pool->dedicated != NULL)
 		dedicated_client_left(client->pool);
 	if (client->has_key)
 		map_remove(&worker->cancel_keys, &client->cancel_node);
+	if (client->quiet)
+		peer_forget_client(client);
 	timer_disarm(net_timers(worker->loop), &client->timer);
 	client_set_state(client, CLIENT_CLOSED);
 	if (message == NULL)
