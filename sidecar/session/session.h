@@ -185,6 +185,7 @@ struct Server
 	Statement *replay_statement; /* borrowed from `parses` while that group runs */
 	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
 	Buf replay_withheld; /* replaying, and the group is not whole: the error, in case the rest is of another kind */
+	bool replay_may_begin; /* the group so far is one Parse that was not sent on: its Bind counts as the first message */
 	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
 	const ParamSet *params; /* counted reference; NULL before login */
