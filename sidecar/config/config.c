@@ -62,6 +62,7 @@ config_free(Config *config)
 	if (config == NULL)
 		return;
 	map_free(&config->settings->users);
+	hba_file_unref(config->hba);
 	net_tls_context_unref(config->settings->client_tls_context);
 	net_tls_context_unref(config->settings->server_tls_context);
 	arena_free(&config->_arena);
@@ -304,6 +305,7 @@ config_copy(const Config *config)
 	arena = &copy->_arena;
 	*copy->settings = *config->settings;
 	settings_init_users(copy->settings);
+	copy->hba = hba_file_ref(config->hba);
 	(void) net_tls_context_ref(copy->settings->client_tls_context);
 	(void) net_tls_context_ref(copy->settings->server_tls_context);
 	copy->process = config->process;
@@ -371,7 +373,7 @@ config_set(const Config *running, const char *key, const char *value, char *erro
 	}
 	if (strcmp(key, "auth_file") == 0)
 		change_auth_file(copy, &problems);
-	config_forget_tls(copy, key);
+	config_forget_files(copy, key);
 	copy = config_finish(copy, NULL, 0, &problems);
 	if (copy == NULL)
 		snprintf(error, error_size, "%s", problems_first_error(&problems));

@@ -21,6 +21,7 @@
 
 #include <stdio.h>
 #include "config/arena.h"
+#include "config/hba.h"
 #include "config/problems.h"
 #include "config/settings.h"
 #include "session/options.h"
@@ -47,6 +48,7 @@ typedef struct ProcessOptions
 	const char *user;    /* to switch to when started as root, or NULL */
 	/* files */
 	const char *auth_file; /* or NULL; already read into Settings.users */
+	const char *auth_hba_file, *auth_ident_file; /* "" or NULL = none; already read into Settings.hba */
 	const char *conffile;  /* what config_reload reads; never NULL */
 	/* kept to be shown; without effect, see the help of their rows */
 	const char *job_name;
@@ -65,6 +67,7 @@ typedef struct Config
 {
 	ProcessOptions process;
 	Settings *settings; /* owned; never NULL */
+	HbaFile *hba;		/* a reference; what Settings.hba is part of */
 	ConfigOverrides overrides;
 	Arena _arena;
 } Config;

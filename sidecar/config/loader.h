@@ -16,8 +16,8 @@ extern void config_read(Config *config, const char *path, ConfigProblems *proble
 extern UserSpec *config_new_user(Settings *settings, Arena *arena, const char *name);
 /* Set what follows from other values (reporter_name). */
 extern void config_derive(Config *config, ConfigProblems *problems);
-/* A key that was changed may be one of TLS: let config_derive() make its context anew. */
-extern void config_forget_tls(Config *config, const char *key);
+/* A key was changed: what was made from it and from files, config_derive() is to make anew. */
+extern void config_forget_files(Config *config, const char *key);
 /*
  * Look for what fits no single key: values that contradict each other or cannot work.  path is the file they
  * are from, or NULL when they are not from a file.

@@ -62,14 +62,29 @@ derive_tls(NetTlsContext **context, NetTlsOptions *options, bool accepting, Conf
 					 strncmp(error, "tls13", 5) == 0 ? "" : "tls_", error);
 }
 
+static void
+derive_hba(Config *config, ConfigProblems *problems)
+{
+	const ProcessOptions *process = &config->process;
+
+	if (config->hba == NULL && config->settings->auth_type == AUTH_TYPE_HBA)
+		config->hba = hba_file_read(process->auth_hba_file, process->auth_ident_file, problems);
+	config->settings->hba = hba_file_rules(config->hba);
+}
+
 void
-config_forget_tls(Config *config, const char *key)
+config_forget_files(Config *config, const char *key)
 {
 	Settings *settings = config->settings;
 	NetTlsContext **context = strncmp(key, "client_tls", 10) == 0	? &settings->client_tls_context
 							  : strncmp(key, "server_tls", 10) == 0 ? &settings->server_tls_context
 																	: NULL;
 
+	if (strcmp(key, "auth_hba_file") == 0 || strcmp(key, "auth_ident_file") == 0)
+	{
+		hba_file_unref(config->hba);
+		config->hba = NULL;
+	}
 	if (context == NULL)
 		return;
 	net_tls_context_unref(*context);
@@ -82,6 +97,7 @@ config_derive(Config *config, ConfigProblems *problems)
 	Settings *settings = config->settings;
 	char name[300];
 
+	derive_hba(config, problems);
 	derive_tls(&settings->client_tls_context, &settings->client_tls, true, problems);
 	derive_tls(&settings->server_tls_context, &settings->server_tls, false, problems);
 
@@ -117,6 +133,10 @@ check_users(const Config *config, const FilePlace *place, ConfigProblems *proble
 {
 	const Settings *settings = config->settings;
 
+	if (settings->auth_type == AUTH_TYPE_HBA && !is_set(config->process.auth_hba_file))
+		problems_add(problems, PROBLEM_ERROR, place, "auth_type = hba needs auth_hba_file");
+	if (settings->auth_type == AUTH_TYPE_CERT && settings->client_tls.mode < NET_TLS_VERIFY_CA)
+		problems_add(problems, PROBLEM_ERROR, place, "auth_type = cert needs client_tls_sslmode = verify-full or verify-ca");
 	if (settings->auth_type != AUTH_TYPE_ANY)
 	{
 		if (!is_set(config->process.auth_file))
@@ -144,6 +164,8 @@ check_databases(const Config *config, const FilePlace *place, ConfigProblems *pr
 	if (settings->database_count == 0 && settings->database_template == NULL)
 		problems_add(problems, PROBLEM_WARNING, place,
 					 "the section [databases] has no entry: only the console can be reached");
+	if (is_set(settings->auth_dbname) && strcmp(settings->auth_dbname, "pgbouncer") == 0)
+		problems_add(problems, PROBLEM_ERROR, place, "auth_dbname: the console has no users to ask for");
 	if (is_set(name) && settings_find_database(settings, name) == NULL && settings->database_template == NULL)
 		problems_add(problems, PROBLEM_ERROR, place,
 					 "report_database: there is no entry \"%s\" in [databases]", name);

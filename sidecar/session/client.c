@@ -271,6 +271,9 @@ client_update_flow(Client *client)
 		case CLIENT_ACTIVE:
 			stop = client->hold || net_backlog(&client->server->conn) > 0;
 			break;
+		case CLIENT_AUTH:
+			stop = client_login_waits(client);
+			break;
 		case CLIENT_CONSOLE:
 			return; /* the console pauses and resumes by itself */
 		case CLIENT_CLOSED:
@@ -496,6 +499,7 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		client_log(client, LOG_LEVEL_WARNING, "pooler error: %s", message);
 	if (client->state == CLIENT_CONSOLE)
 		worker->console.closed(worker->console.arg, client);
+	client_login_stop(client);
 	leave_pool(client);
 	leave_counts(client);
 	if (client->pool != NULL && client->pool->dedicated != NULL)

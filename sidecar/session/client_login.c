@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -32,10 +33,15 @@ struct ClientLogin
 	char *options; /* owned; of a replication connection */
 	bool unknown_user;
 	bool verifier_stored; /* the auth file holds the verifier itself: its keys are good for the server too */
+	AuthLookup *lookup; /* auth_query is under way */
+	bool lookup_done;
+	char *looked_up;	/* owned, wiped: the secret it gave */
 	uint8_t salt[4];
 	int step; /* SCRAM: 0 = client-first is next, 1 = client-final is next */
 	ScramVerifier verifier;
 	ScramServer scram;
+	uint8_t binding[NET_TLS_BINDING_MAX]; /* of our certificate, where PLUS was offered */
+	size_t binding_len;
 	const ParamSet *wanted; /* counted: parameters of the startup packet */
 	ParamRegistry *registry;
 	usec_t deadline_us;
@@ -49,6 +55,9 @@ client_login_free(ClientLogin *login)
 	if (login->wanted != NULL)
 		paramset_unref(login->registry, login->wanted);
 	free(login->options);
+	if (login->looked_up != NULL)
+		OPENSSL_cleanse(login->looked_up, strlen(login->looked_up));
+	free(login->looked_up);
 	scram_server_wipe(&login->scram);
 	scram_verifier_wipe(&login->verifier);
 	free(login);
@@ -452,7 +461,7 @@ login_authenticated(Client *client)
 	database->clients++;
 	client->role->clients++;
 	session_pool_shown(client->pool)->policy.clients++;
-	if (worker->settings->log_connections)
+	if (worker->settings->log_connections && !client->quiet)
 		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=%s replication=%s", database->name,
 				   client->role->name, tls_name(client, message, sizeof(message)),
 				   login->replication == REPLICATION_NONE	   ? "no"
@@ -487,13 +496,13 @@ static const char *
 user_secret(const Client *client, const UserSpec **spec)
 {
 	*spec = settings_find_user(client->worker->settings, client->login->user);
-	return *spec != NULL && (*spec)->secret != NULL ? (*spec)->secret : NULL;
+	return *spec != NULL && (*spec)->secret != NULL ? (*spec)->secret : client->login->looked_up;
 }
 
 static bool
 start_scram(Client *client, const char *stored)
 {
-	static const char *const mechanisms[] = {SCRAM_MECHANISM};
+	static const char *const mechanisms[] = {SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM};
 	ClientLogin *login = client->login;
 	uint32_t iterations = (uint32_t) client->worker->settings->scram_iterations;
 	Role *role = stored != NULL ? worker_role(client->worker, login->user) : NULL;
@@ -513,7 +522,9 @@ start_scram(Client *client, const char *stored)
 		ok = scram_verifier_mock(slice_str(login->user), client->worker->mock_secret, iterations, &login->verifier);
 	}
 	login->method = AUTH_TYPE_SCRAM_SHA_256;
-	ok = ok && wire_write_auth_sasl(&out, mechanisms, 1);
+	login->binding_len = net_tls_binding(&client->conn, login->binding);
+	ok = ok && (login->binding_len > 0 ? wire_write_auth_sasl(&out, mechanisms, 2)
+									   : wire_write_auth_sasl(&out, mechanisms + 1, 1));
 	send_or_die(client, &out, ok);
 	return ok;
 }
@@ -527,6 +538,134 @@ start_md5(Client *client)
 	send_or_die(client, &out, ok);
 }
 
+/* The name in the client's certificate, if that was verified, is this user's. */
+static bool
+certificate_fits(const Client *client, const char *map)
+{
+	char name[256];
+
+	return net_tls_peer_name(&client->conn, name, sizeof(name)) &&
+		   hba_ident_allows(client->worker->settings->hba, map, name, client->login->user);
+}
+
+/* The system's name of who is at the other end of the Unix socket is this user's. */
+static bool
+peer_fits(const Client *client, const char *map)
+{
+	struct passwd entry;
+	struct passwd *found = NULL;
+	char buf[2048];
+
+	return client->peer.family == AF_UNIX && getpwuid_r(client->peer.uid, &entry, buf, sizeof(buf), &found) == 0 &&
+		   found != NULL && hba_ident_allows(client->worker->settings->hba, map, found->pw_name, client->login->user);
+}
+
+/* What the client's certificate must be before anything else is asked. */
+static bool
+client_cert_fits(const Client *client, HbaClientCert wanted)
+{
+	char name[256];
+
+	switch (wanted)
+	{
+		case HBA_CLIENTCERT_NONE: return true;
+		case HBA_CLIENTCERT_VERIFY_CA: return net_tls_peer_name(&client->conn, name, sizeof(name));
+		case HBA_CLIENTCERT_VERIFY_FULL: return certificate_fits(client, NULL);
+	}
+	return false;
+}
+
+/* The method of the rule that fits; the map goes to *map. */
+static AuthType
+method_by_rule(const Client *client, const char **map)
+{
+	HbaQuery query = {.peer = &client->peer, .tls = net_is_tls(&client->conn), .replication = client->login->replication,
+					  .database = client->login->database, .user = client->login->user};
+	const HbaRule *rule = hba_match(client->worker->settings->hba, &query);
+
+	if (rule == NULL)
+	{
+		client_log(client, LOG_LEVEL_WARNING, "no rule of auth_hba_file fits: db=%s user=%s tls=%s", query.database, query.user,
+				   query.tls ? "yes" : "no");
+		return AUTH_TYPE_REJECT;
+	}
+	client_log(client, LOG_LEVEL_DEBUG, "rule %s:%d", rule->file, rule->line);
+	if (!client_cert_fits(client, rule->client_cert))
+		return AUTH_TYPE_REJECT;
+	*map = rule->map;
+	switch (rule->method)
+	{
+		case HBA_REJECT: return AUTH_TYPE_REJECT;
+		case HBA_TRUST: return AUTH_TYPE_TRUST;
+		case HBA_PASSWORD: return AUTH_TYPE_PLAIN;
+		case HBA_MD5: return AUTH_TYPE_MD5;
+		case HBA_SCRAM: return AUTH_TYPE_SCRAM_SHA_256;
+		case HBA_PEER: return AUTH_TYPE_PEER;
+		case HBA_CERT: return AUTH_TYPE_CERT;
+	}
+	return AUTH_TYPE_REJECT;
+}
+
+/* The client needs no password if `fits`; it must be a known user all the same. */
+static void
+admit_if(Client *client, bool fits, const char *text)
+{
+	const UserSpec *spec;
+
+	if (!fits || user_secret(client, &spec) == NULL)
+		client_close(client, fits ? "no such user" : text, text);
+	else
+		login_authenticated(client);
+}
+
+static const char *
+first_set(const char *a, const char *b, const char *c)
+{
+	return a != NULL && a[0] != '\0' ? a : b != NULL && b[0] != '\0' ? b : c;
+}
+
+/* Ask auth_query about a user who is not in the auth file; false when there is nothing to ask. */
+static bool
+start_lookup(Client *client)
+{
+	const Settings *settings = client->worker->settings;
+	ClientLogin *login = client->login;
+	const DatabaseSpec *spec = settings_find_database(settings, login->database);
+	const DatabaseSpec none = {0};
+	const char *user;
+	const char *database;
+
+	if (spec == NULL)
+		spec = settings->database_template != NULL ? settings->database_template : &none;
+	user = first_set(spec->auth_user, settings->auth_user, NULL);
+	database = first_set(spec->auth_dbname, settings->auth_dbname,
+						 is_console(login->database) || spec == &none ? NULL : login->database);
+	if (login->lookup_done || user == NULL || database == NULL || is_console(database))
+		return false;
+	login->lookup = auth_lookup_start(client, database, user, first_set(spec->auth_query, settings->auth_query, ""),
+									  login->user);
+	if (login->lookup == NULL)
+		client_close(client, "auth_query could not be started", "bouncer resources exhaustion");
+	else
+		client_update_flow(client);
+	return true;
+}
+
+void
+client_login_stop(Client *client)
+{
+	if (client->login == NULL)
+		return;
+	auth_lookup_abandon(client->login->lookup);
+	client->login->lookup = NULL;
+}
+
+bool
+client_login_waits(const Client *client)
+{
+	return client->login != NULL && client->login->lookup != NULL;
+}
+
 /* The dialogue begins, for known and unknown users alike. */
 static void
 start_authentication(Client *client)
@@ -534,13 +673,18 @@ start_authentication(Client *client)
 	ClientLogin *login = client->login;
 	const UserSpec *spec;
 	const char *stored = user_secret(client, &spec);
+	const char *map = NULL;
 	Buf out = {0};
 	bool ok;
 
 	login->method = client->worker->settings->auth_type;
+	if (login->method == AUTH_TYPE_HBA)
+		login->method = method_by_rule(client, &map);
 	if (is_console(login->database) && is_own_uid(client))
 		login->method = AUTH_TYPE_ANY;
 	client_set_state(client, CLIENT_AUTH);
+	if (stored == NULL && login->method != AUTH_TYPE_ANY && login->method != AUTH_TYPE_REJECT && start_lookup(client))
+		return;
 	switch (login->method)
 	{
 		case AUTH_TYPE_ANY:
@@ -565,7 +709,65 @@ start_authentication(Client *client)
 		case AUTH_TYPE_SCRAM_SHA_256:
 			(void) start_scram(client, stored);
 			return;
+		case AUTH_TYPE_CERT:
+			admit_if(client, certificate_fits(client, map), "certificate authentication failed");
+			return;
+		case AUTH_TYPE_PEER:
+			admit_if(client, peer_fits(client, map), "unix socket login rejected");
+			return;
+		case AUTH_TYPE_HBA:
+		case AUTH_TYPE_REJECT:
+			client_close(client, "login rejected", "login rejected");
+			return;
 	}
+}
+
+void
+client_login_looked_up(Client *client, bool found, char *secret)
+{
+	ClientLogin *login = client->login;
+	Role *role = found ? worker_role(client->worker, login->user) : NULL;
+
+	login->lookup = NULL;
+	login->lookup_done = true;
+	login->looked_up = found && secret == NULL ? strdup("") : secret;
+	if (role != NULL && secret != NULL)
+	{
+		if (role->looked_up != NULL)
+			OPENSSL_cleanse(role->looked_up, strlen(role->looked_up));
+		free(role->looked_up);
+		role->looked_up = strdup(secret);
+	}
+	start_authentication(client);
+	client_update_flow(client);
+}
+
+void
+client_login_lookup_failed(Client *client)
+{
+	client->login->lookup = NULL;
+	client_close(client, "auth_query failed", "bouncer config error");
+}
+
+void
+client_login_as(Client *client, const char *database, const char *user)
+{
+	ClientLogin *login = calloc(1, sizeof(ClientLogin));
+
+	client->quiet = true;
+	client->login = login;
+	if (login == NULL)
+	{
+		client_close(client, "out of memory", "bouncer resources exhaustion");
+		return;
+	}
+	login->registry = &client->worker->params;
+	login->wanted = paramset_ref(client->worker->params.empty);
+	login->deadline_us = -1;
+	snprintf(login->database, sizeof(login->database), "%s", database);
+	snprintf(login->user, sizeof(login->user), "%s", user);
+	client_set_state(client, CLIENT_AUTH);
+	login_authenticated(client);
 }
 
 static bool
@@ -626,12 +828,21 @@ take_scram_first(Client *client, Slice payload)
 	ClientLogin *login = client->login;
 	WireSaslInitial initial;
 	ScramMessage reply;
+	ScramStatus status = SCRAM_MALFORMED;
 	Buf out = {0};
 	bool ok;
 
-	if (!wire_read_sasl_initial(payload, &initial) || !slice_is(initial.mechanism, SCRAM_MECHANISM) ||
-		scram_server_first(&login->scram, initial.data, &login->verifier, (Slice){NULL, 0}, false, &reply) != SCRAM_OK)
+	if (wire_read_sasl_initial(payload, &initial))
 	{
+		bool plus = slice_is(initial.mechanism, SCRAM_MECHANISM_PLUS) && login->binding_len > 0;
+
+		if (plus || slice_is(initial.mechanism, SCRAM_MECHANISM))
+			status = scram_server_first(&login->scram, initial.data, &login->verifier,
+										slice_make(login->binding, login->binding_len), plus, &reply);
+	}
+	if (status != SCRAM_OK)
+	{
+		client_log(client, LOG_LEVEL_LOG, "SCRAM: %s", scram_status_text(status));
 		auth_failed(client);
 		return;
 	}
@@ -647,11 +858,14 @@ take_scram_final(Client *client, Slice payload)
 	ScramMessage reply;
 	uint8_t client_key[SCRAM_KEY_SIZE];
 	Buf out = {0};
+	ScramStatus status = scram_server_final(&login->scram, payload, &reply, client_key);
 	Role *role;
 	bool ok;
 
-	if (scram_server_final(&login->scram, payload, &reply, client_key) != SCRAM_OK || login->unknown_user)
+	if (status != SCRAM_OK || login->unknown_user)
 	{
+		if (status == SCRAM_BINDING_MISMATCH)
+			client_log(client, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
 		auth_failed(client);
 		return;
 	}
@@ -750,26 +964,6 @@ direct_tls(Client *client, const uint8_t *data, size_t len)
 }
 
 static void
-take_cancel(Client *client, const WireStartup *startup)
-{
-	Worker *worker = client->worker;
-	uint8_t key[8];
-
-	client->quiet = true;
-	wire_store_u32(key, startup->pid);
-	if (startup->key.len == 4)
-	{
-		memcpy(key + 4, startup->key.ptr, 4);
-		if (peer_cancel(client, key))
-			return; /* closed when the peer has dealt with it */
-		if (worker->settings->peer_id > 0 && peer_key_owner(key) == worker->settings->peer_id)
-			peer_key_mark(key, worker->settings->peer_id);
-		cancel_by_key(worker, key);
-	}
-	client_close(client, "cancel request", NULL);
-}
-
-static void
 take_startup(Client *client, const WireStartup *startup)
 {
 	Worker *worker = client->worker;
@@ -834,7 +1028,7 @@ startup_input(Client *client, uint8_t *data, size_t len)
 	{
 		case STARTUP_SSL_REQUEST:
 		case STARTUP_GSSENC_REQUEST: answer_encryption(client, &startup, len); break;
-		case STARTUP_CANCEL: take_cancel(client, &startup); return len;
+		case STARTUP_CANCEL: cancel_requested(client, startup.pid, startup.key); return len;
 		case STARTUP_MESSAGE: take_startup(client, &startup); break;
 		case STARTUP_OLD_V2:
 			client_close(client, "old V2 protocol not supported", "old V2 protocol not supported");
@@ -852,7 +1046,7 @@ client_login_input(Client *client, uint8_t *data, size_t len)
 {
 	size_t pos = 0;
 
-	while (pos < len && (client->state == CLIENT_STARTUP || client->state == CLIENT_AUTH))
+	while (pos < len && (client->state == CLIENT_STARTUP || client->state == CLIENT_AUTH) && !client_login_waits(client))
 	{
 		size_t used = client->state == CLIENT_STARTUP ? startup_input(client, data + pos, len - pos)
 													  : auth_input(client, data + pos, len - pos);

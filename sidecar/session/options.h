@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "net/tls.h"
+#include "session/hba.h"
 
 typedef enum PoolMode
 {
@@ -25,7 +26,11 @@ typedef enum AuthType
 	AUTH_TYPE_TRUST,
 	AUTH_TYPE_PLAIN,
 	AUTH_TYPE_MD5,
-	AUTH_TYPE_SCRAM_SHA_256
+	AUTH_TYPE_SCRAM_SHA_256,
+	AUTH_TYPE_CERT,
+	AUTH_TYPE_HBA,	 /* as the rule that fits says */
+	AUTH_TYPE_PEER,	 /* only by a rule */
+	AUTH_TYPE_REJECT /* likewise */
 } AuthType;
 
 #define OPTION_INHERIT (-1) /* int and usec_t fields of DatabaseSpec and UserSpec: not set here */
@@ -41,6 +46,7 @@ typedef struct DatabaseSpec
 	const char *password;		 /* of the forced user or NULL */
 	const char *client_encoding, *datestyle, *timezone, *application_name; /* sent at server login, or NULL */
 	const char *connect_query;	 /* or NULL */
+	const char *auth_user, *auth_dbname, *auth_query; /* or NULL: those of Settings */
 	int pool_size, min_pool_size, reserve_pool_size;
 	int max_db_connections, max_db_client_connections;
 	PoolMode pool_mode;
@@ -78,6 +84,10 @@ struct Settings
 {
 	/* who and how */
 	AuthType auth_type;
+	const char *auth_user;				   /* NULL and "" = no auth_query */
+	const char *auth_dbname;			   /* NULL = the database that the client wants */
+	const char *auth_query;
+	const HbaRules *hba;				   /* with auth_type hba; borrowed: lives as long as the Settings */
 	const char *admin_users, *stats_users; /* comma-separated */
 	const char *ignore_startup_parameters; /* comma-separated */
 	const char *track_extra_parameters;	   /* comma-separated */
@@ -97,7 +107,7 @@ struct Settings
 	usec_t dns_max_ttl_us, dns_nxdomain_ttl_us;
 	/* deadlines and overload */
 	usec_t query_deadline_us, max_query_deadline_us, transaction_deadline_us, deadline_grace_us;
-	bool cancel_on_disconnect, admission;
+	bool cancel_on_disconnect, admission, adaptive_pool;
 	int slow_lane_percent, slow_lane_ratio;
 	/* servers */
 	const char *server_check_query; /* "<empty>" = empty query, "" = no check */

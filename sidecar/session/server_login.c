@@ -167,6 +167,8 @@ secret(const Server *server)
 		return role->plain;
 	if (role->spec != NULL && role->spec->secret != NULL && role->spec->secret[0] != '\0')
 		return role->spec->secret;
+	if (role->looked_up != NULL && role->looked_up[0] != '\0')
+		return role->looked_up;
 	return NULL;
 }
 
@@ -226,13 +228,13 @@ clear_password(const Server *server)
 }
 
 static bool
-offers_scram(const WireAuth *auth)
+offers(const WireAuth *auth, const char *mechanism)
 {
 	size_t pos = 0;
 	Slice name;
 
 	while (wire_auth_next_mechanism(auth, &pos, &name))
-		if (slice_is(name, SCRAM_MECHANISM))
+		if (slice_is(name, mechanism))
 			return true;
 	return false;
 }
@@ -242,14 +244,18 @@ start_scram(Server *server, Buf *out, const WireAuth *auth)
 {
 	ServerLogin *login = server->login;
 	ScramMessage first;
+	uint8_t binding[NET_TLS_BINDING_MAX];
+	size_t binding_len = net_tls_binding(&server->conn, binding);
+	bool plus = binding_len > 0 && offers(auth, SCRAM_MECHANISM_PLUS);
 
-	if (!offers_scram(auth))
+	if (!plus && !offers(auth, SCRAM_MECHANISM))
 		return no_secret(server, "a SASL mechanism that is not SCRAM-SHA-256");
 	if (clear_password(server).ptr == NULL && server->pool->role->scram_keys.iterations == 0)
 		return no_secret(server, "scram-sha-256");
 	login->scram_started = true;
-	return scram_client_first(&login->scram, (Slice){NULL, 0}, false, &first) == SCRAM_OK &&
-		   wire_write_sasl_initial(out, SCRAM_MECHANISM, scram_message_slice(&first));
+	return scram_client_first(&login->scram, plus ? slice_make(binding, binding_len) : (Slice){NULL, 0},
+							  binding_len > 0 && !plus, &first) == SCRAM_OK &&
+		   wire_write_sasl_initial(out, plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, scram_message_slice(&first));
 }
 
 static bool

@@ -44,6 +44,7 @@ typedef struct Dedicated Dedicated;
 typedef struct PeerCancel PeerCancel;
 typedef struct ClientLogin ClientLogin;
 typedef struct ServerLogin ServerLogin;
+typedef struct AuthLookup AuthLookup;
 
 /* --- clients --- */
 
@@ -217,6 +218,7 @@ struct Role
 	const UserSpec *spec;	  /* borrowed from the current Settings; NULL when not listed */
 	PoolGroup group;
 	int clients;
+	char *looked_up;		  /* owned, wiped: secret that auth_query gave last */
 	char *plain;			  /* owned, wiped: password captured by auth_type plain */
 	ScramVerifier verifier;	  /* made from a clear password of the auth file; iterations == 0: not yet */
 	uint64_t verifier_of;	  /* hash of the password it was made from */
@@ -403,6 +405,22 @@ extern bool client_is_linked(const Client *client);
 extern size_t client_login_input(Client *client, uint8_t *data, size_t len);
 extern void client_login_finish(Client *client); /* the pool's welcome parameters are known */
 extern void client_login_free(ClientLogin *login);
+/* A new connection of our own: logged in without being asked anything. */
+extern void client_login_as(Client *client, const char *database, const char *user);
+/* The client is being closed: nothing comes back to it any more. */
+extern void client_login_stop(Client *client);
+/* Does the login wait for auth_query? */
+extern bool client_login_waits(const Client *client);
+/* auth_query has answered: the user exists or not; takes the secret over (NULL = has none). */
+extern void client_login_looked_up(Client *client, bool found, char *secret);
+extern void client_login_lookup_failed(Client *client);
+
+/* --- auth_query.c --- */
+/* Ask for the secret of a user; the answer comes as one of the two above.  NULL: it could not even begin. */
+extern AuthLookup *auth_lookup_start(Client *client, const char *database, const char *auth_user, const char *query,
+									 const char *user);
+/* The client is gone; accepts NULL. */
+extern void auth_lookup_abandon(AuthLookup *lookup);
 
 /* --- request.c: what a logged-in client sends --- */
 extern size_t request_input(Client *client, uint8_t *data, size_t len);
@@ -505,6 +523,8 @@ typedef enum CancelWhy
 extern void cancel_server(Server *server, CancelWhy why);
 /* A CancelRequest arrived with this key. */
 extern void cancel_by_key(Worker *worker, const uint8_t key[8]);
+/* A client that is nothing but a CancelRequest: carry it out, or pass it on, and close. */
+extern void cancel_requested(Client *client, uint32_t pid, Slice rest);
 /* --- peer.c --- */
 /* The peer id in a key, and putting ours there. */
 extern int peer_key_owner(const uint8_t key[8]);

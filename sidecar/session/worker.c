@@ -189,6 +189,7 @@ resolve_limits(const SessionPool *pool, PoolLimits *limits)
 		.admission = s->admission,
 		.slow_lane_percent = s->slow_lane_percent,
 		.slow_lane_ratio = s->slow_lane_ratio,
+		.adaptive = s->adaptive_pool,
 	};
 	if (pool->dedicated != NULL)
 		dedicate_limits(limits);
@@ -408,6 +409,9 @@ role_destroy(Worker *worker, Role *role)
 	if (role->plain != NULL)
 		OPENSSL_cleanse(role->plain, strlen(role->plain));
 	free(role->plain);
+	if (role->looked_up != NULL)
+		OPENSSL_cleanse(role->looked_up, strlen(role->looked_up));
+	free(role->looked_up);
 	scram_verifier_wipe(&role->verifier);
 	scram_keys_wipe(&role->scram_keys);
 	free(role->name);
@@ -490,7 +494,8 @@ needs_new_servers(const DatabaseSpec *a, const DatabaseSpec *b)
 {
 	return !same_text(a->dbname, b->dbname) || !same_text(a->host, b->host) || a->port != b->port ||
 		   !same_text(a->user, b->user) || !same_text(a->connect_query, b->connect_query) ||
-		   a->load_balance_disabled != b->load_balance_disabled;
+		   a->load_balance_disabled != b->load_balance_disabled || !same_text(a->auth_dbname, b->auth_dbname) ||
+		   !same_text(a->auth_query, b->auth_query);
 }
 
 /* The database's new spec, or NULL when it is gone.  True when its servers must be replaced. */

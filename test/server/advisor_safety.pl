@@ -123,14 +123,14 @@ begin
 end $$;
 create table attacks.big as select i as a, repeat('x', 100) as b from generate_series(1, 20000) i;
 analyze attacks.big;
-select * from attacks.big where a = attacks.bait();
 SQL
-$pg->sql("alter role attacker set search_path = attacks");
-$pg->sql('select * from big where a = bait()', user => 'attacker');
-$pg->sql('select count(*) from pgweir.index_suggestions');
+$pg->sql('alter role attacker set search_path = attacks; select pgweir.reset()');
+$pg->sql('select * from big where a = bait()', user => 'attacker') for 1 .. 3;
+# Once only: the time that it takes is observed, too.
+my $seen = $pg->sql("select coalesce(string_agg(ddl, ' '), '') from pgweir.index_suggestions");
 my %takers = map { $_ => 1 } $pg->log =~ /bait taken by (\w+)/g;
 is(join(',', sort keys %takers), 'attacker', 'functions in a statement are evaluated as its author');
-like($pg->sql("select string_agg(ddl, ' ') from pgweir.index_suggestions"), qr/attacks\.big \(a\)/, 'names are resolved with the search_path of the author\'s role');
+like($seen, qr/attacks\.big \(a\)/, 'names are resolved with the search_path of the author\'s role');
 
 # --- cancel ---
 

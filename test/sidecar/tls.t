@@ -227,6 +227,23 @@ subtest 'strangers on the wire' => sub {
 	is(attempt($w, 'sslmode=require'), 1, 'garbage in place of a handshake harms nobody');
 	ok($w->alive, 'the sidecar lives');
 };
+subtest 'channel binding' => sub {
+	$pg->set_hba('hostssl all app 127.0.0.1/32 scram-sha-256', 'host all all 127.0.0.1/32 trust');
+	$pg->reload;
+	my ($secret) = $pg->sql(q{select rolpassword from pg_authid where rolname = 'app'});
+	my $w = sidecar($pg, auth => {app => $secret, postgres => ''}, settings => {auth_type => 'scram-sha-256', client_tls_sslmode => 'prefer', %cert, server_tls_sslmode => 'require'});
+
+	like(attempt($w, 'user=app password=pw sslmode=require channel_binding=require'), qr/^1$/, 'the client binds its proof to the channel, and so does the sidecar');
+	is(attempt($w, 'user=app password=pw sslmode=require channel_binding=disable'), 1, 'who does not bind is let in too');
+	is(attempt($w, 'user=app password=pw sslmode=disable'), 1, '... as without TLS');
+	like(attempt($w, 'user=app password=pw sslmode=disable channel_binding=require'), qr/channel binding/, 'without TLS there is none to bind to');
+	like(attempt($w, 'user=app password=no sslmode=require channel_binding=require'), qr/SASL authentication failed/, 'a wrong password is wrong');
+	like(attempt($w, 'user=nobody password=pw sslmode=require channel_binding=require'), qr/SASL authentication failed/, 'an unknown user hears the same');
+
+	my $middle = sidecar($pg, auth => {app => 'pw', postgres => ''}, databases => {postgres => "host=127.0.0.1 port=$w->{port}"}, settings => {auth_type => 'trust', server_tls_sslmode => 'require'});
+	is(attempt($middle, 'user=app'), 1, 'the sidecar binds as a client of another sidecar');
+	like($w->log, qr/login attempt: db=postgres user=app tls=TLSv1\.3/, '... over TLS');
+};
 subtest 'direct TLS' => sub {
 	my $w = sidecar($pg, settings => {client_tls_sslmode => 'require', %cert});
 	my $direct = sub {

@@ -188,8 +188,11 @@ each_mistake_has_its_text(void)
 		 "weir.ini:2: query_deadline = 5h: unknown unit: expected us, ms, s (the default) or min"},
 		{"[pgbouncer]\npool_mode = query\n",
 		 "weir.ini:2: pool_mode = query: must be session, transaction or statement"},
-		{"[pgbouncer]\nauth_type = hba\n", "weir.ini:2: auth_type = hba: not supported by this version; use "
-										   "any, trust, plain, md5 or scram-sha-256"},
+		{"[pgbouncer]\nauth_type = ldap\n", "weir.ini:2: auth_type = ldap: not supported by this version; use "
+											"any, trust, plain, md5, scram-sha-256, cert or hba"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = hba\n", "weir.ini: auth_type = hba needs auth_hba_file"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = cert\n",
+		 "weir.ini: auth_type = cert needs client_tls_sslmode = verify-full or verify-ca"},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nclient_tls_sslmode = require\n", "client_tls_cert_file: not set"},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nclient_tls_sslmode = on\n",
 		 "weir.ini:3: client_tls_sslmode = on: must be disable, allow, prefer, require, verify-ca or verify-full"},
@@ -199,12 +202,9 @@ each_mistake_has_its_text(void)
 		 "server_tls_protocols: unknown protocol \"ssl3\""},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nserver_tls13_ciphers = TLS_NONE\n",
 		 "server_tls13_ciphers: \"TLS_NONE\": no cipher match"},
-		{"[pgbouncer]\nauth_user = x\n",
-		 "weir.ini:2: auth_user: not supported by this version; remove the line"},
-		{"[pgbouncer]\nauth_query = select secret\n",
-		 "weir.ini:2: auth_query: not supported by this version; remove the line"},
-		{"[pgbouncer]\nauth_hba_file = /x\n", "weir.ini:2: auth_hba_file: not supported by this version; "
-											  "remove the line or set it to its default \"\""},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_dbname = pgbouncer\n", "weir.ini: auth_dbname: the console has no users to ask for"},
+		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = hba\nauth_hba_file = nowhere\n",
+		 "nowhere: could not read the file: No such file or directory"},
 		{"[pgbouncer]\npeer_id = 16384\n", "weir.ini:2: peer_id = 16384: must be between 0 and 16383"},
 		{"[pgbouncer]\n[peers]\n0 = host=x\n", "weir.ini:3: [peers] 0: a peer id is a number from 1 to 16383"},
 		{"[pgbouncer]\n[peers]\n1 = port=3\n", "weir.ini:3: [peers] 1: host is missing"},
@@ -242,8 +242,6 @@ each_mistake_has_its_text(void)
 		 "weir.ini:3: [databases] a: syntax error in connection string: a value is empty"},
 		{"[pgbouncer]\n[databases]\na = password='x\n",
 		 "weir.ini:3: [databases] a: syntax error in connection string: a quoted value has no closing quote"},
-		{"[pgbouncer]\n[databases]\na = auth_user=x\n",
-		 "weir.ini:3: [databases] a: auth_user: not supported by this version; remove the line"},
 		{"[pgbouncer]\n[databases]\na = load_balance_hosts=x\n",
 		 "weir.ini:3: [databases] a: load_balance_hosts = x: must be round-robin or disable"},
 		{"[pgbouncer]\n[users]\na = pool_mod=session\n",
@@ -285,7 +283,6 @@ texts_never_hold_a_secret(void)
 		"[pgbouncer]\n[databases]\na = password='topsecret\n",
 		"[pgbouncer]\n[databases]\na = password=two topsecret\n",
 		"[pgbouncer]\n[databases]\na = password=two topsecret=1\n",
-		"[pgbouncer]\n[databases]\na = auth_query=topsecret\n",
 		"[pgbouncer]\n[databases]\na password=topsecret\n",
 		"[pgbouncer]\n[databases]\n'a = password=topsecret\n",
 		"[pgbouncer]\na = host=x password=topsecret\n",
@@ -725,7 +722,7 @@ set_makes_a_changed_copy(void)
 	ok(config_set(config, "client_tls_sslmode", "require", error, sizeof(error)) == NULL,
 	   "what does not work is refused");
 	is_str(error, "client_tls_cert_file: not set", "with a text");
-	ok(config_set(config, "auth_user", "x", error, sizeof(error)) == NULL, "a key without effect too");
+	ok(config_set(config, "pool_idle_timeout", "7", error, sizeof(error)) == NULL, "a key without effect too");
 	ok(config_set(config, "auth_file", "nowhere.txt", error, sizeof(error)) == NULL,
 	   "a missing auth file too");
 	is_str(error, "nowhere.txt: could not read the auth file: No such file or directory", "with a text");
@@ -786,10 +783,10 @@ show_prints_as_pgbouncer_does(void)
 		if (rows == 99)
 			is_str(row.key, "verbose", "the last key of PgBouncer");
 		if (rows == 100)
-			is_str(row.key, "admission", "ours come behind");
+			is_str(row.key, "adaptive_pool", "ours come behind");
 	}
 	is_int(known, 2, "both rows were there");
-	is_int(rows, 113, "100 keys of PgBouncer and 13 of ours");
+	is_int(rows, 114, "100 keys of PgBouncer and 14 of ours");
 	ok(!config_show(config, 100000, &row), "no row far behind the last");
 	config_free(config);
 }
@@ -839,7 +836,7 @@ the_list_holds_every_key(void)
 	text = written(out);
 	for (const char *p = text; *p != '\0'; p++)
 		lines += *p == '\n';
-	is_int(lines, 113 + 25 + 13 + 3, "one line a key, without second names");
+	is_int(lines, 114 + 25 + 13 + 3, "one line a key, without second names");
 	ok(strstr(text, "pgbouncer\tquery_timeout\tseconds\t0\tyes\tyes\tDisconnect ") != NULL,
 	   "section, key, type, default...");
 	ok(strstr(text, "pgbouncer\tresolv_conf\tfile\t\tno\tno\t") != NULL, "a key without effect says so");
