@@ -964,26 +964,6 @@ direct_tls(Client *client, const uint8_t *data, size_t len)
 }
 
 static void
-take_cancel(Client *client, const WireStartup *startup)
-{
-	Worker *worker = client->worker;
-	uint8_t key[8];
-
-	client->quiet = true;
-	wire_store_u32(key, startup->pid);
-	if (startup->key.len == 4)
-	{
-		memcpy(key + 4, startup->key.ptr, 4);
-		if (peer_cancel(client, key))
-			return; /* closed when the peer has dealt with it */
-		if (worker->settings->peer_id > 0 && peer_key_owner(key) == worker->settings->peer_id)
-			peer_key_mark(key, worker->settings->peer_id);
-		cancel_by_key(worker, key);
-	}
-	client_close(client, "cancel request", NULL);
-}
-
-static void
 take_startup(Client *client, const WireStartup *startup)
 {
 	Worker *worker = client->worker;
@@ -1048,7 +1028,7 @@ startup_input(Client *client, uint8_t *data, size_t len)
 	{
 		case STARTUP_SSL_REQUEST:
 		case STARTUP_GSSENC_REQUEST: answer_encryption(client, &startup, len); break;
-		case STARTUP_CANCEL: take_cancel(client, &startup); return len;
+		case STARTUP_CANCEL: cancel_requested(client, startup.pid, startup.key); return len;
 		case STARTUP_MESSAGE: take_startup(client, &startup); break;
 		case STARTUP_OLD_V2:
 			client_close(client, "old V2 protocol not supported", "old V2 protocol not supported");

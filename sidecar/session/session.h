@@ -186,6 +186,7 @@ struct Server
 	Statement *replay_statement; /* borrowed from `parses` while that group runs */
 	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
 	Buf replay_withheld; /* replaying, and the group is not whole: the error, in case the rest is of another kind */
+	bool replay_may_begin; /* the group so far is one Parse that was not sent on: its Bind counts as the first message */
 	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
 	const ParamSet *params; /* counted reference; NULL before login */
@@ -522,6 +523,8 @@ typedef enum CancelWhy
 extern void cancel_server(Server *server, CancelWhy why);
 /* A CancelRequest arrived with this key. */
 extern void cancel_by_key(Worker *worker, const uint8_t key[8]);
+/* A client that is nothing but a CancelRequest: carry it out, or pass it on, and close. */
+extern void cancel_requested(Client *client, uint32_t pid, Slice rest);
 /* --- peer.c --- */
 /* The peer id in a key, and putting ours there. */
 extern int peer_key_owner(const uint8_t key[8]);
