@@ -135,7 +135,8 @@ extern void open_fill(Pool *pool, usec_t now, PoolActions *out);
 extern deadline_t open_next_event(const Pool *pool, usec_t now);
 /* min_size where it applies now, else 0. */
 extern int open_minimum(const Pool *pool);
-/* For so long a pool may keep a slot, and must a waiter have waited, before the slot goes to a poorer pool of the group. */
+/* For so long a pool may keep a slot, and must a waiter have waited, before the slot goes to a poorer pool of
+ * the group. */
 #define OPEN_PATIENCE_US (500 * USEC_PER_MSEC)
 /* Does another pool of the group have the better claim to a slot this pool is about to reuse? */
 extern bool open_must_yield(const Pool *pool, usec_t now);
