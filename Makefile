@@ -23,6 +23,8 @@ demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/bench
+bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
+	@test/bench/overload
 check: unit tree ## every test (JOBS= how many at once)
 	@$(PROVE) $(SELF) $(UNIT) test/run-regress test/run-pgtap $(SERVER) $(DAEMON)
 check-self: tree ## the repository's rules: include arrows, symbols, versions
@@ -64,5 +66,5 @@ deps-check: | deps-build
 deps-bench: | deps-check
 deps-build deps-check deps-bench: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-overload check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench

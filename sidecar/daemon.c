@@ -50,10 +50,14 @@ daemon_check_pidfile(const char *path, char *error, size_t size)
 		snprintf(error, size, "could not read pidfile \"%s\": %s", path, strerror(errno));
 		return false;
 	}
-	if (fscanf(file, "%ld", &pid) != 1)
-		pid = 0;
+	if (fscanf(file, "%ld", &pid) != 1 || pid <= 0)
+	{
+		fclose(file);
+		snprintf(error, size, "pidfile \"%s\" holds no process id: remove it if no instance is running", path);
+		return false;
+	}
 	fclose(file);
-	if (pid > 0 && (kill((pid_t) pid, 0) == 0 || errno == EPERM))
+	if (kill((pid_t) pid, 0) == 0 || errno == EPERM)
 	{
 		snprintf(error, size, "pidfile \"%s\" exists and process %ld lives: another instance running?", path, pid);
 		return false;
@@ -105,7 +109,7 @@ daemon_background(int *ready_fd, char *error, size_t size)
 	}
 	close(ends[0]);
 	*ready_fd = ends[1];
-	if (setsid() < 0 || chdir("/") != 0)
+	if (setsid() < 0)
 	{
 		snprintf(error, size, "could not go to the background: %s", strerror(errno));
 		return false;

@@ -14,7 +14,10 @@ extern bool daemon_switch_user(const char *name, char *error, size_t size);
 /* A pidfile of a process that lives is an error; a stale one is removed. */
 extern bool daemon_check_pidfile(const char *path, char *error, size_t size);
 extern bool daemon_write_pidfile(const char *path, char *error, size_t size);
-/* Fork into the background; the parent exits when the child calls daemon_ready(), with its success. */
+/*
+ * Fork into the background; the parent exits when the child calls daemon_ready(), with its success.  The working directory stays, so
+ * that relative paths of the configuration mean the same at the next RELOAD.
+ */
 extern bool daemon_background(int *ready_fd, char *error, size_t size);
 extern void daemon_ready(int ready_fd);
 /* Raise the limit of open descriptors as far as permitted; returns what it is now. */

@@ -19,10 +19,10 @@
 #include "admin/reporter.h"
 #include "config/config.h"
 #include "daemon.h"
+#include "listeners.h"
 #include "session/session.h"
 
 #define PGWEIR_VERSION "1.0.0"
-#define MAX_LISTENERS 16
 /* How long clients have to take the news that the process ends. */
 #define LAST_WORDS_US (200 * USEC_PER_MSEC)
 /* Descriptors the process needs besides those of clients and servers. */
@@ -45,8 +45,7 @@ typedef struct Process
 	Console *console;
 	Averages *averages;
 	Reporter *reporter;
-	NetListener listeners[MAX_LISTENERS];
-	int listener_count;
+	Listeners listeners;
 	NetWatch signals;
 	sigset_t signal_set;
 	bool pidfile_written;
@@ -187,74 +186,15 @@ on_accept(NetListener *listener, int fd, const NetPeer *peer)
 	worker_accept(process->worker, fd, peer);
 }
 
-static NetListener *
-next_listener(Process *process)
-{
-	NetListener *listener = &process->listeners[process->listener_count];
-
-	if (process->listener_count == MAX_LISTENERS)
-		die(process, "more than %d addresses in listen_addr", MAX_LISTENERS);
-	listener->owner = process;
-	listener->on_accept = on_accept;
-	listener->socket_options = process->config->settings->socket_options;
-	return listener;
-}
-
-static void
-listen_tcp(Process *process, const char *host)
-{
-	const ProcessOptions *options = &process->config->process;
-	NetListener *listener = next_listener(process);
-	char error[256];
-
-	if (!net_listen_tcp(process->loop, listener, host, options->listen_port, options->listen_backlog,
-						options->so_reuseport, error, sizeof(error)))
-		die(process, "could not listen on %s:%d: %s", host, options->listen_port, error);
-	process->listener_count++;
-	log_write(&process->log, LOG_LEVEL_LOG, "listening on %s", listener->name);
-}
-
 static void
 start_listening(Process *process)
 {
-	const ProcessOptions *options = &process->config->process;
-	const char *dir = process->config->settings->unix_socket_dir;
-	const char *p = options->listen_addr;
-	char error[256];
+	ListenersOptions options = {.loop = process->loop, .log = &process->log, .config = process->config,
+								.on_accept = on_accept, .owner = process};
+	char error[400];
 
-	if (dir != NULL && dir[0] != '\0')
-	{
-		NetListener *listener = next_listener(process);
-
-		if (!net_listen_unix(process->loop, listener, dir, options->listen_port, options->unix_socket_mode,
-							 options->listen_backlog, error, sizeof(error)))
-			die(process, "could not listen on %s/.s.PGSQL.%d: %s", dir, options->listen_port, error);
-		process->listener_count++;
-		log_write(&process->log, LOG_LEVEL_LOG, "listening on %s", listener->name);
-	}
-	while (p != NULL && *p != '\0')
-	{
-		size_t len = strcspn(p, ", ");
-		char host[256];
-
-		if (len > 0 && len < sizeof(host))
-		{
-			memcpy(host, p, len);
-			host[len] = '\0';
-			listen_tcp(process, host);
-		}
-		p += len + (p[len] != '\0');
-	}
-	if (process->listener_count == 0)
-		die(process, "nowhere to listen: set listen_addr or unix_socket_dir");
-}
-
-static void
-close_listeners(Process *process, bool also_unix)
-{
-	for (int i = 0; i < process->listener_count; i++)
-		if (process->listeners[i].fd >= 0 && (also_unix || strncmp(process->listeners[i].name, "unix:", 5) != 0))
-			net_listener_close(&process->listeners[i]);
+	if (!listeners_open(&process->listeners, &options, error, sizeof(error)))
+		die(process, "%s", error);
 }
 
 /* --- reload and set --- */
@@ -268,6 +208,7 @@ change_config(Process *process, Config *fresh)
 	worker_apply_settings(process->worker, fresh->settings);
 	averages_settings_changed(process->averages);
 	reporter_settings_changed(process->reporter);
+	listeners_apply(&process->listeners, fresh);
 	config_free(old);
 	apply_log_settings(process);
 }
@@ -325,7 +266,7 @@ shutdown_to(void *arg, WorkerPhase phase)
 	Process *process = arg;
 
 	daemon_notify("STOPPING=1");
-	close_listeners(process, phase == WORKER_STOPPED);
+	listeners_close(&process->listeners, phase == WORKER_STOPPED);
 	worker_shutdown(process->worker, phase);
 	if (phase == WORKER_STOPPED)
 		net_loop_stop(process->loop);
@@ -439,7 +380,7 @@ build(Process *process)
 static void
 destroy(Process *process)
 {
-	close_listeners(process, true);
+	listeners_close(&process->listeners, true);
 	reporter_free(process->reporter);
 	worker_close_all(process->worker);
 	net_loop_on_turn(process->loop, NULL, NULL);
@@ -467,6 +408,8 @@ become_daemon(Process *process, const Options *options, int *ready_fd)
 		die(process, "pgweir should not run as root: give a user with -u or the setting user");
 	if (options->daemon && (po->pidfile[0] == '\0' || (po->logfile[0] == '\0' && !po->syslog)))
 		die(process, "daemon mode needs pidfile and logfile (or syslog)");
+	if (listeners_unix_in_use(&process->listeners, process->config))
+		die(process, "unix socket is in use, cannot continue");
 	if (po->pidfile[0] != '\0' && !daemon_check_pidfile(po->pidfile, error, sizeof(error)))
 		die(process, "%s", error);
 	apply_log_settings(process);
@@ -485,6 +428,7 @@ main(int argc, char **argv)
 	parse_options(argc, argv, &options);
 	if (options.check)
 		return config_check(options.file, stdout) ? 0 : 1;
+	listeners_inherit(&process.listeners);
 	log_init(&process.log);
 	load_config(&process, &options);
 	if (options.quiet)

@@ -19,6 +19,8 @@
 #define MIN_VISIBLE 0.5
 /* Values wider than this on average do not fit an index well. */
 #define MAX_KEY_BYTES 600
+/* A partial index must leave out most of the table. */
+#define MAX_PARTIAL 0.1
 /* Orders in which columns that are all fixed are tried. */
 #define MAX_ROTATIONS 4
 
@@ -34,6 +36,7 @@ typedef struct Generator
 	PgweirCandidates *set;
 	const PgweirScan *scan;
 	PgweirTable *table;
+	const PgweirPredicate *partial;		/* all rows of the index satisfy it; NULL: every row is in it */
 } Generator;
 
 void
@@ -131,7 +134,7 @@ add_candidate(Generator *gen, const PgweirIndex *index)
 		if (set->item[i].index->relid == index->relid && pgweir_index_same(set->item[i].index, index))
 			return;
 	}
-	if (is_served(gen->table, index) || is_too_wide(index))
+	if (is_served(gen->table, index) || (index->am == BTREE_AM_OID && is_too_wide(index)))
 		return;
 	old = MemoryContextSwitchTo(set->context);
 	if (set->count == set->room)
@@ -142,6 +145,7 @@ add_candidate(Generator *gen, const PgweirIndex *index)
 	}
 	copy = palloc(sizeof(PgweirIndex));
 	*copy = *index;
+	copy->predicate = copyObject(index->predicate);
 	copy->column = palloc(sizeof(PgweirIndexColumn) * index->ncolumns);
 	for (i = 0; i < index->ncolumns; i++)
 	{
@@ -164,6 +168,11 @@ index_from_key(Generator *gen, const Key *key, int nkeys, int extra)
 	index->nkeys = nkeys;
 	for (i = 0; i < nkeys; i++)
 		index->column[i] = *key->column[i];
+	if (gen->partial)
+	{
+		index->predicate = list_make1(gen->partial->constant);
+		index->fraction = gen->partial->selectivity;
+	}
 	return index;
 }
 
@@ -414,10 +423,73 @@ emit_arms(Generator *gen, const Key *equal)
 	}
 }
 
+/* A column searched within: by an index of its own. */
+static void
+emit_searches(Generator *gen)
+{
+	ListCell   *lc;
+
+	foreach (lc, gen->scan->predicates)
+	{
+		const PgweirPredicate *predicate = lfirst(lc);
+		PgweirIndex *index;
+
+		if (predicate->kind != PGWEIR_PREDICATE_SEARCH)
+			continue;
+		index = pgweir_index_make(gen->scan->relid, GIN_AM_OID, 1);
+		index->column[0] = predicate->column;
+		add_candidate(gen, index);
+	}
+}
+
+static Key
+key_without(const Key *key, const PgweirIndexColumn *column)
+{
+	Key			rest = {0};
+	int			i;
+
+	for (i = 0; i < key->n; i++)
+	{
+		if (!same_values(key->column[i], column))
+			key_add(&rest, key->column[i]);
+	}
+	return rest;
+}
+
+/*
+ * Indexes of the few rows that satisfy a condition which is the same in each execution, on what else the statement asks
+ * for.  Conditions with values are not taken: the next execution may have another.
+ */
+static void
+emit_partial(Generator *gen, const Key *equal, const Key *in, const Key *ranges)
+{
+	ListCell   *lc;
+
+	foreach (lc, gen->scan->predicates)
+	{
+		const PgweirPredicate *predicate = lfirst(lc);
+		Generator	partial = *gen;
+		Key			fixed;
+		Key			rest;
+		Key			alone;
+
+		if (predicate->constant == NULL || predicate->arm != 0 || predicate->selectivity > MAX_PARTIAL)
+			continue;
+		partial.partial = predicate;
+		fixed = key_without(equal, &predicate->column);
+		rest = key_without(ranges, &predicate->column);
+		alone = key_of_one(&predicate->column);
+		emit_filters(&partial, &fixed, in, &rest);
+		emit_joins(&partial, &fixed, &rest);
+		if (fixed.n == 0 && in->n == 0 && rest.n == 0)
+			emit(&partial, &alone);
+	}
+}
+
 void
 pgweir_candidates_generate(PgweirCandidates *set, const PgweirScan *scan)
 {
-	Generator	gen = {set, scan, pgweir_tables_get(set->tables, scan->relid)};
+	Generator	gen = {set, scan, pgweir_tables_get(set->tables, scan->relid), NULL};
 	Key			none = {0};
 	Key			equal;
 	Key			in;
@@ -433,6 +505,8 @@ pgweir_candidates_generate(PgweirCandidates *set, const PgweirScan *scan)
 		emit_orders(&gen, &none);
 	emit_joins(&gen, &equal, &ranges);
 	emit_arms(&gen, &equal);
+	emit_searches(&gen);
+	emit_partial(&gen, &equal, &in, &ranges);
 }
 
 /* Whether the scan has a condition on the column or wants it as an order's first. */

@@ -46,6 +46,7 @@ typedef enum Role
 	ROLE_FIXED,
 	ROLE_JOIN,
 	ROLE_RANGE,
+	ROLE_SEARCH,
 	ROLE_ORDER,
 	ROLE_NONE
 } Role;
@@ -54,6 +55,20 @@ static bool
 same_column(const PgweirIndexColumn *a, const PgweirIndexColumn *b)
 {
 	return a->attno == b->attno && equal(a->expr, b->expr);
+}
+
+static Role
+predicate_role(PgweirPredicateKind kind)
+{
+	switch (kind)
+	{
+		case PGWEIR_PREDICATE_EQUAL:
+		case PGWEIR_PREDICATE_IN: return ROLE_FIXED;
+		case PGWEIR_PREDICATE_RANGE: return ROLE_RANGE;
+		case PGWEIR_PREDICATE_JOIN: return ROLE_JOIN;
+		case PGWEIR_PREDICATE_SEARCH: return ROLE_SEARCH;
+	}
+	return ROLE_NONE;
 }
 
 static Role
@@ -66,8 +81,7 @@ column_role(const PgweirScan *scan, const PgweirIndexColumn *column)
 	foreach (lc, scan->predicates)
 	{
 		const PgweirPredicate *predicate = lfirst(lc);
-		Role		found = predicate->kind == PGWEIR_PREDICATE_JOIN ? ROLE_JOIN
-			: predicate->kind == PGWEIR_PREDICATE_RANGE ? ROLE_RANGE : ROLE_FIXED;
+		Role		found = predicate_role(predicate->kind);
 
 		if (same_column(&predicate->column, column) && found < role)
 			role = found;
@@ -133,7 +147,8 @@ main_scan(const PgweirIndex *index, const PgweirWork *work)
 static void
 append_roles(StringInfo buf, const PgweirIndex *index, const PgweirScan *scan)
 {
-	static const char *const verbs[] = {"finds rows by %s", "joins by %s", "narrows the range of %s", "sorts by %s"};
+	static const char *const verbs[] = {"finds rows by %s", "joins by %s", "narrows the range of %s",
+										"searches within %s", "sorts by %s"};
 	const char *separator = "";
 	int			role;
 
@@ -189,6 +204,9 @@ choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 	if (is_observed(work) && work->calls > 0)
 		appendStringInfo(&buf, " The statement that gains most took %.3f ms on average.",
 						 work->total_us / work->calls / 1000);
+	if (candidate->index->predicate)
+		appendStringInfo(&buf, " It holds only the %.1f %% of the rows that the statement%s always asks for.",
+						 100 * candidate->index->fraction, n == 1 ? "" : "s");
 	append_superseded(&buf, candidate->table, candidate->index);
 	if (candidate->index->partitioned)
 		appendStringInfoString(&buf, " The table is partitioned: the index is made on the parent, partition by "
@@ -206,6 +224,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 	double		rows = workload->candidates.item[choice->candidate].table->rows;
 	double		calls = 0;
 	bool		observed = false;
+	bool		assumed = false;
 	ListCell   *lc;
 	int			i;
 
@@ -213,6 +232,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 	{
 		calls += ((PgweirWork *) lfirst(lc))->calls;
 		observed |= is_observed(lfirst(lc));
+		assumed |= list_length(((PgweirWork *) lfirst(lc))->variants) > 1;
 	}
 	for (i = 0; i < index->nkeys; i++)
 	{
@@ -222,7 +242,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 	}
 	if (choice->saved < 0.25 || changed > rows / 2)
 		return "low";
-	if (choice->saved < 0.5 || changed > rows / 5 || (observed && calls < MANY_CALLS))
+	if (choice->saved < 0.5 || changed > rows / 5 || assumed || (observed && calls < MANY_CALLS))
 		return "medium";
 	return "high";
 }
@@ -273,7 +293,7 @@ partitioned_ddl(const PgweirIndex *index, const char *name, List **names)
 }
 
 static PgweirSuggestion *
-describe_choice(PgweirWorkload *workload, const PgweirChoice *choice, List **names)
+describe_choice(PgweirWorkload *workload, const PgweirSelection *selection, const PgweirChoice *choice, List **names)
 {
 	const PgweirCandidate *candidate = &workload->candidates.item[choice->candidate];
 	PgweirSuggestion *suggestion = pgweir_suggestion_make("create", choice_confidence(workload, choice));
@@ -286,6 +306,9 @@ describe_choice(PgweirWorkload *workload, const PgweirChoice *choice, List **nam
 	suggestion->ddl = candidate->index->partitioned ? partitioned_ddl(candidate->index, name, names)
 		: psprintf("%s;", pgweir_index_ddl(candidate->index, name));
 	suggestion->reason = choice_reason(workload, choice);
+	if (selection->timed_out)
+		suggestion->reason = psprintf("%s The search ended at pgweir.advisor_time_limit: there may be better ones.",
+									  suggestion->reason);
 	suggestion->statements = list_length(choice->gaining);
 	foreach (lc, choice->gaining)
 	{
@@ -355,7 +378,7 @@ pgweir_suggestions_describe(PgweirWorkload *workload, const PgweirSelection *sel
 	/* What is not in pg_catalog is written with its schema. */
 	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	foreach (lc, selection->choices)
-		suggestions = lappend(suggestions, describe_choice(workload, lfirst(lc), &names));
+		suggestions = lappend(suggestions, describe_choice(workload, selection, lfirst(lc), &names));
 	foreach (lc, workload->tables.tables)
 	{
 		const PgweirTable *table = lfirst(lc);
@@ -382,6 +405,9 @@ explain_scan(StringInfo buf, PgweirWorkload *workload, const PgweirScan *scan)
 		appendStringInfo(buf, "left out, since %s.", table->excluded);
 	else if (!table->analyzed)
 		appendStringInfoString(buf, "has no statistics, ANALYZE it first.");
+	else if (scan->wants_trigrams)
+		appendStringInfoString(buf, "a pattern is looked for that need not be at the beginning, or has no known one: with the "
+									"extension pg_trgm installed an index could serve that.");
 	else if (scan->hidden_pattern)
 		appendStringInfoString(buf, "the pattern of a LIKE is a parameter, so that its fixed beginning is not known.");
 	else if (scan->unstable)

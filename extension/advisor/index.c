@@ -7,6 +7,7 @@
 
 #include "advisor/index.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/reloptions.h"
@@ -15,6 +16,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_opclass.h"
+#include "catalog/indexing.h"
 #include "commands/defrem.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -22,6 +24,7 @@
 #include "parser/parse_utilcmd.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
@@ -84,6 +87,48 @@ pgweir_index_column_init(PgweirIndexColumn *column, Oid relid, AttrNumber attno,
 		return false;
 	opclass = pattern ? pattern_opclass(type) : GetDefaultOpClass(type, am);
 	if (!OidIsValid(opclass))
+		return false;
+	column->attno = attno;
+	column->expr = expr;
+	column->collation = collation;
+	set_opclass(column, opclass);
+	return true;
+}
+
+/* The trigram class of pg_trgm, in whichever schema it is installed; InvalidOid when it is not. */
+static Oid
+trigram_opclass(void)
+{
+	Relation	classes = table_open(OperatorClassRelationId, AccessShareLock);
+	NameData	name;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			opclass = InvalidOid;
+
+	namestrcpy(&name, "gin_trgm_ops");
+	ScanKeyInit(&key[0], Anum_pg_opclass_opcmethod, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(GIN_AM_OID));
+	ScanKeyInit(&key[1], Anum_pg_opclass_opcname, BTEqualStrategyNumber, F_NAMEEQ, NameGetDatum(&name));
+	scan = systable_beginscan(classes, OpclassAmNameNspIndexId, true, NULL, 2, key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		opclass = ((Form_pg_opclass) GETSTRUCT(tuple))->oid;
+	systable_endscan(scan);
+	table_close(classes, AccessShareLock);
+	return opclass;
+}
+
+bool
+pgweir_index_column_init_search(PgweirIndexColumn *column, Oid relid, AttrNumber attno, Node *expr, Oid operator,
+								Oid collation)
+{
+	Oid			type = column_type(relid, attno, expr);
+	Oid			opclass = GetDefaultOpClass(type, GIN_AM_OID);
+
+	memset(column, 0, sizeof(*column));
+	if (!OidIsValid(opclass) && OidIsValid(pattern_opclass(type)))
+		opclass = trigram_opclass();
+	if (!OidIsValid(opclass) || !op_in_opfamily(operator, get_opclass_family(opclass)))
 		return false;
 	column->attno = attno;
 	column->expr = expr;

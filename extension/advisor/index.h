@@ -57,6 +57,13 @@ extern PgweirIndex *pgweir_index_make(Oid relid, Oid am, int ncolumns);
 extern bool pgweir_index_column_init(PgweirIndexColumn *column, Oid relid, AttrNumber attno, Node *expr, Oid am,
 									 Oid collation, bool pattern);
 
+/*
+ * Makes the column a key for the GIN class of its type that the operator belongs to: the default one, or for patterns the
+ * one of pg_trgm.  False when there is none.
+ */
+extern bool pgweir_index_column_init_search(PgweirIndexColumn *column, Oid relid, AttrNumber attno, Node *expr,
+											Oid operator, Oid collation);
+
 /* The index a CREATE INDEX statement would make; errors as that statement would.  Leaves the table locked shared. */
 extern PgweirIndex *pgweir_index_from_ddl(const char *ddl);
 

@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_statistic.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
 #include "utils/fmgroids.h"
@@ -250,6 +251,28 @@ hash_size(double rows)
 	return size;
 }
 
+/*
+ * A GIN index by the width of what it searches in: a trigram for each character, an entry for each element; the lists of
+ * rows are compressed.
+ */
+static PgweirIndexSize
+gin_size(const PgweirIndex *index, Oid relid, const AttrNumber *attnos, double rows)
+{
+	PgweirIndexSize size = {rows, 0, -1};
+	double		bytes = 0;
+	int			i;
+
+	for (i = 0; i < index->nkeys; i++)
+	{
+		const PgweirIndexColumn *column = &index->column[i];
+		ColumnFacts facts = column_facts(column, relid, attnos ? attnos[i] : column->attno, rows);
+
+		bytes += facts.width * (1 - facts.nulls) * (column->opcintype == TEXTOID ? 1.5 : 0.8);
+	}
+	size.pages = 3 + ceil(rows * Max(bytes, 2.0) / PAGE_BYTES);
+	return size;
+}
+
 PgweirIndexSize
 pgweir_index_size(const PgweirIndex *index, Oid relid, const AttrNumber *attnos, double rows, double heap_pages)
 {
@@ -258,6 +281,8 @@ pgweir_index_size(const PgweirIndex *index, Oid relid, const AttrNumber *attnos,
 		return hash_size(rows);
 	if (index->am == BRIN_AM_OID)
 		return brin_size(index, heap_pages);
+	if (index->am == GIN_AM_OID)
+		return gin_size(index, relid, attnos, rows);
 	if (pgweir_advisor_hypopg_compatible)
 		return hypopg_btree_size(index, relid, attnos, rows);
 	return btree_size(index, relid, attnos, rows);

@@ -120,7 +120,7 @@ match_operand(ScanContext *context, Node *operand, Oid collation, bool pattern, 
 									pattern);
 }
 
-static void
+static PgweirPredicate *
 add_predicate(ScanContext *context, PgweirPredicateKind kind, const PgweirIndexColumn *column, double selectivity,
 			  Relids partner)
 {
@@ -132,6 +132,7 @@ add_predicate(ScanContext *context, PgweirPredicateKind kind, const PgweirIndexC
 	predicate->arm = context->arm;
 	predicate->partner = bms_copy(partner);
 	context->scan->predicates = lappend(context->scan->predicates, predicate);
+	return predicate;
 }
 
 /* Whether a LIKE or regular expression begins with characters that are meant literally. */
@@ -158,6 +159,22 @@ has_fixed_prefix(Oid operator, Const *pattern)
 	}
 }
 
+/* Patterns that a B-tree never serves. */
+static bool
+is_loose_pattern_operator(Oid operator)
+{
+	switch (operator)
+	{
+		case OID_TEXT_ICLIKE_OP:
+		case OID_BPCHAR_ICLIKE_OP:
+		case OID_TEXT_ICREGEXEQ_OP:
+		case OID_BPCHAR_ICREGEXEQ_OP:
+			return true;
+		default:
+			return false;
+	}
+}
+
 static bool
 is_pattern_operator(Oid operator)
 {
@@ -174,21 +191,38 @@ is_pattern_operator(Oid operator)
 	}
 }
 
+/* A condition on what is inside of a value. */
+static void
+match_search(ScanContext *context, Node *operand, Oid operator, Oid collation, double selectivity)
+{
+	PgweirIndexColumn column;
+	Node	   *node = strip_relabel(operand);
+	bool		is_var = node && IsA(node, Var);
+
+	if (node == NULL || !is_own(context, node) || has_foreign_part(node, NULL) || contain_mutable_functions(node))
+		return;
+	if (!type_is_collatable(exprType(node)))
+		collation = InvalidOid;
+	if (pgweir_index_column_init_search(&column, context->scan->relid, is_var ? ((Var *) node)->varattno : 0,
+										is_var ? NULL : own_expression(context, node), operator, collation))
+		add_predicate(context, PGWEIR_PREDICATE_SEARCH, &column, selectivity, NULL);
+	else if (is_pattern_operator(operator) || is_loose_pattern_operator(operator))
+		context->scan->wants_trigrams = true;
+}
+
 /* column LIKE 'prefix%': a range in byte order, which needs another operator class unless the collation has it. */
 static void
 match_pattern(ScanContext *context, Node *operand, Oid operator, Node *pattern, Oid collation, double selectivity)
 {
 	PgweirIndexColumn column;
 
-	if (!is_pattern_operator(operator))
-		return;
-	if (!IsA(pattern, Const))
+	if (!is_pattern_operator(operator) || !IsA(pattern, Const) || !has_fixed_prefix(operator, (Const *) pattern))
 	{
-		context->scan->hidden_pattern = true;
+		if (is_pattern_operator(operator) && !IsA(pattern, Const))
+			context->scan->hidden_pattern = true;
+		match_search(context, operand, operator, collation, selectivity);
 		return;
 	}
-	if (!has_fixed_prefix(operator, (Const *) pattern))
-		return;
 	if (match_operand(context, operand, collation, !pgweir_collation_is_c(collation), &column))
 		add_predicate(context, PGWEIR_PREDICATE_RANGE, &column, selectivity, NULL);
 }
@@ -203,7 +237,10 @@ match_comparison(ScanContext *context, Node *operand, Oid operator, Node *other,
 	if (!OidIsValid(operator) || bms_is_member(context->rel->relid, partner) || contain_volatile_functions(other))
 		return;
 	if (!match_operand(context, operand, collation, false, &column))
+	{
+		match_search(context, operand, operator, collation, selectivity);
 		return;
+	}
 	switch (get_op_opfamily_strategy(operator, column.opfamily))
 	{
 		case BTEqualStrategyNumber:
@@ -268,22 +305,28 @@ match_null_test(ScanContext *context, NullTest *test, double selectivity)
 {
 	Node	   *operand = (Node *) test->arg;
 	PgweirIndexColumn column;
+	PgweirPredicate *predicate;
 
 	if (test->argisrow || !is_own(context, operand) ||
 		!match_operand(context, operand, natural_collation(operand), false, &column))
 		return;
-	add_predicate(context, test->nulltesttype == IS_NULL ? PGWEIR_PREDICATE_EQUAL : PGWEIR_PREDICATE_RANGE, &column,
-				  selectivity, NULL);
+	predicate = add_predicate(context, test->nulltesttype == IS_NULL ? PGWEIR_PREDICATE_EQUAL : PGWEIR_PREDICATE_RANGE,
+							  &column, selectivity, NULL);
+	predicate->constant = own_expression(context, (Node *) test);
 }
 
 /* column, NOT column, column IS TRUE, column IS FALSE */
 static void
-match_boolean(ScanContext *context, Node *operand, double selectivity)
+match_boolean(ScanContext *context, Node *clause, Node *operand, double selectivity)
 {
 	PgweirIndexColumn column;
+	PgweirPredicate *predicate;
 
-	if (exprType(operand) == BOOLOID && IsA(operand, Var) && match_operand(context, operand, InvalidOid, false, &column))
-		add_predicate(context, PGWEIR_PREDICATE_EQUAL, &column, selectivity, NULL);
+	if (exprType(operand) != BOOLOID || !IsA(operand, Var) ||
+		!match_operand(context, operand, InvalidOid, false, &column))
+		return;
+	predicate = add_predicate(context, PGWEIR_PREDICATE_EQUAL, &column, selectivity, NULL);
+	predicate->constant = own_expression(context, clause);
 }
 
 static void
@@ -343,14 +386,14 @@ match_clause(ScanContext *context, Node *clause, double selectivity)
 		case T_ScalarArrayOpExpr: match_array(context, (ScalarArrayOpExpr *) clause, selectivity); break;
 		case T_NullTest: match_null_test(context, (NullTest *) clause, selectivity); break;
 		case T_RowCompareExpr: match_row_compare(context, (RowCompareExpr *) clause); break;
-		case T_Var: match_boolean(context, clause, selectivity); break;
+		case T_Var: match_boolean(context, clause, clause, selectivity); break;
 		case T_BooleanTest:
 			if (((BooleanTest *) clause)->booltesttype == IS_TRUE || ((BooleanTest *) clause)->booltesttype == IS_FALSE)
-				match_boolean(context, (Node *) ((BooleanTest *) clause)->arg, selectivity);
+				match_boolean(context, clause, (Node *) ((BooleanTest *) clause)->arg, selectivity);
 			break;
 		case T_BoolExpr:
 			if (is_notclause(clause))
-				match_boolean(context, (Node *) get_notclausearg((Expr *) clause), selectivity);
+				match_boolean(context, clause, (Node *) get_notclausearg((Expr *) clause), selectivity);
 			break;
 		default: break;
 	}

@@ -18,7 +18,8 @@ typedef enum PgweirPredicateKind
 	PGWEIR_PREDICATE_EQUAL,		/* fixes the column to one value: = value, IS NULL, a boolean column */
 	PGWEIR_PREDICATE_IN,		/* to some values: = ANY, so what follows it in an index is not in order */
 	PGWEIR_PREDICATE_RANGE,		/* <, >, BETWEEN, LIKE 'prefix%', IS NOT NULL */
-	PGWEIR_PREDICATE_JOIN		/* = a column of another table, so for each of its rows to one value */
+	PGWEIR_PREDICATE_JOIN,		/* = a column of another table, so for each of its rows to one value */
+	PGWEIR_PREDICATE_SEARCH		/* within a value: LIKE '%x%', @>, @@; the column has a GIN class */
 } PgweirPredicateKind;
 
 typedef struct PgweirPredicate
@@ -28,6 +29,7 @@ typedef struct PgweirPredicate
 	double		selectivity;	/* fraction of the table's rows that satisfy it */
 	int			arm;			/* of an OR it stands in, numbered within the scan from 1; 0: it always holds */
 	Bitmapset  *partner;		/* JOIN: relations on the other side, in the planner's numbers */
+	Node	   *constant;		/* the condition if it has no value that could change: IS NULL, a boolean column */
 } PgweirPredicate;
 
 /* An order that the statement could use, or the columns of a row comparison. */
@@ -50,6 +52,7 @@ typedef struct PgweirScan
 	Bitmapset  *needed;			/* columns the statement reads; NULL when an index alone can never do */
 	bool		unstable;		/* a condition on it was left out since its expression may change by itself */
 	bool		hidden_pattern; /* a LIKE whose pattern is not known */
+	bool		wants_trigrams; /* a LIKE or regular expression that only trigrams could serve, without pg_trgm */
 } PgweirScan;
 
 typedef struct PgweirScans

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "advisor/foreign_keys.h"
 #include "advisor/index.h"
 #include "advisor/isolate.h"
 #include "advisor/redundant.h"
@@ -239,10 +240,17 @@ observed_action(void *arg)
 {
 	Run		   *run = arg;
 	PgweirWorkload *workload = pgweir_workload_create();
+	PgweirSelection *selection;
+	List	   *chosen = NIL;
+	ListCell   *lc;
 
 	pgweir_workload_add_observed(workload);
 	pgweir_workload_prepare(workload);
-	run->suggestions = pgweir_suggestions_describe(workload, pgweir_select(workload));
+	selection = pgweir_select(workload);
+	run->suggestions = pgweir_suggestions_describe(workload, selection);
+	foreach (lc, selection->choices)
+		chosen = lappend(chosen, workload->candidates.item[((PgweirChoice *) lfirst(lc))->candidate].index);
+	run->suggestions = list_concat(run->suggestions, pgweir_unsupported_foreign_keys(chosen));
 	run->suggestions = list_concat(run->suggestions, pgweir_redundant_indexes());
 	elog(DEBUG1, "advisor: %d statements, %d candidates, %llu plans", workload->count, workload->candidates.count,
 		 (unsigned long long) workload->plans);

@@ -92,7 +92,7 @@ typedef struct PgweirLinked
 	char		client[PGWEIR_NAME_LEN];
 	int			port;
 	char		app[PGWEIR_NAME_LEN];
-	char		state[16];
+	char		state[32];		/* in the words of pg_stat_activity */
 	uint64		wait_us;		/* that the client waited for it */
 	uint64		since_us;		/* that it has had it */
 	bool		has_deadline;

@@ -267,6 +267,21 @@ count_slots(const SessionPool *pool, usec_t now)
 	return counts;
 }
 
+/* Server connections of replication clients: their pools have no rows of their own. */
+static void
+count_dedicated(const SessionPool *pool, int *active, int *opening)
+{
+	list_each(node, &pool->worker->dedicated)
+	{
+		const SessionPool *dedicated = CONTAINER_OF(node, const SessionPool, list_node);
+
+		if (dedicated->dedicated->shared != pool)
+			continue;
+		*active += dedicated->policy.active.count;
+		*opening += dedicated->policy.opening.count;
+	}
+}
+
 static void
 pool_row(const Show *show, const SessionPool *pool)
 {
@@ -275,8 +290,11 @@ pool_row(const Show *show, const SessionPool *pool)
 	const ListNode *first = list_first(&policy->waiters);
 	usec_t maxwait = first != NULL ? show->now - CONTAINER_OF(first, const PoolWaiter, node)->since : 0;
 	int cl_active = policy->clients - policy->waiters.count;
+	int sv_active = policy->active.count;
+	int sv_login = policy->opening.count;
 	Result *r = show->result;
 
+	count_dedicated(pool, &sv_active, &sv_login);
 	result_row(r);
 	result_text(r, pool->database->name);
 	result_text(r, pool->role->name);
@@ -284,13 +302,13 @@ pool_row(const Show *show, const SessionPool *pool)
 	result_number(r, policy->waiters.count);
 	result_number(r, 0); /* who asks for a cancel is not kept waiting */
 	result_number(r, 0);
-	result_number(r, policy->active.count);
+	result_number(r, sv_active);
 	result_number(r, slots.active_cancel);
 	result_number(r, slots.being_canceled);
 	result_number(r, slots.idle);
 	result_number(r, slots.used);
 	result_number(r, slots.tested);
-	result_number(r, policy->opening.count);
+	result_number(r, sv_login);
 	result_number(r, maxwait / USEC_PER_SEC);
 	result_number(r, maxwait % USEC_PER_SEC);
 	result_text(r, show_pool_mode(pool->mode));

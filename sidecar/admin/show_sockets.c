@@ -18,6 +18,7 @@ typedef struct ConnectionRow
 	const char *host; /* shown while the address is not known */
 	int port;		  /* of the server, or our own, for a Unix socket */
 	const NetConn *conn;
+	const SessionPool *pool; /* or NULL */
 	usec_t connect_time, request_time, wait_us;
 	bool close_needed;
 	const void *self, *link;
@@ -78,7 +79,7 @@ put_row(const Show *show, const ConnectionRow *row, bool buffers)
 	result_text(r, row->type);
 	result_text(r, row->user);
 	result_text(r, row->database);
-	result_text(r, "none");
+	result_text(r, replication_name(row->pool));
 	result_text(r, row->state);
 	put_end(r, &row->remote, row->host, row->port);
 	put_end(r, &local, "", row->port);
@@ -170,6 +171,7 @@ client_row(const Show *show, const Client *client, bool buffers)
 		.host = "",
 		.port = show_listen_port(show),
 		.conn = &client->conn,
+		.pool = client->pool,
 		.connect_time = client->connect_time,
 		.request_time = client->request_time,
 		.wait_us = since > 0 && since < show->now ? show->now - since : 0,
@@ -230,6 +232,7 @@ server_row(const Show *show, const Server *server, bool buffers)
 		.host = server->host,
 		.port = server->port,
 		.conn = &server->conn,
+		.pool = server->pool,
 		.connect_time = server->connect_time,
 		.request_time = server->request_time,
 		.wait_us = since > 0 && since < show->now ? show->now - since : 0,

@@ -302,7 +302,7 @@ static const ConfigRow main_rows[] = {
 		"Time a query has, waiting included, before it gets an error; the session lives on; 0 = no limit.",
 		OURS),
 	SETTING(report_database, STRING, report_database, "", YES,
-			"Database (an entry of [databases]) with the extension to report to; empty = each that has it.",
+			"Database (an entry of [databases]) with the extension to report to; empty = the first of the file by name.",
 			OURS),
 	SETTING(report_interval, DURATION, report_interval_us, "1", YES,
 			"Report to the extension this often; 0 = do not report.", OURS),
@@ -315,6 +315,10 @@ static const ConfigRow main_rows[] = {
 			.max = INT_MAX),
 	SETTING(slow_lane_share, PERCENT, slow_lane_percent, "50", YES,
 			"Percentage of a pool that slow statements may hold while others wait; 100 = no limit.", OURS),
+	SETTING(transaction_deadline, DURATION, transaction_deadline_us, "0", YES,
+			"Time a transaction has, waiting and idle time included, before it is rolled back and gets an error; the "
+			"session lives on; 0 = no limit.",
+			OURS),
 	{.name = NULL},
 };
 
@@ -362,6 +366,8 @@ static const ConfigRow database_rows[] = {
 			 "As the setting, for this database; 0 = no deadline.", OURS),
 	DATABASE(max_query_deadline, DURATION, max_query_deadline_us, NULL,
 			 "As the setting, for this database; 0 = no limit.", OURS),
+	DATABASE(transaction_deadline, DURATION, transaction_deadline_us, NULL,
+			 "As the setting, for this database; 0 = no limit.", OURS),
 	{.name = NULL},
 };
 
@@ -388,6 +394,8 @@ static const ConfigRow user_rows[] = {
 	USER(query_deadline, DURATION, query_deadline_us,
 		 "As the setting, for this user; 0 = no deadline; beats the database's.", OURS),
 	USER(max_query_deadline, DURATION, max_query_deadline_us,
+		 "As the setting, for this user; 0 = no limit; beats the database's.", OURS),
+	USER(transaction_deadline, DURATION, transaction_deadline_us,
 		 "As the setting, for this user; 0 = no limit; beats the database's.", OURS),
 	{.name = NULL},
 };

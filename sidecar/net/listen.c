@@ -110,13 +110,15 @@ bind_and_listen(int fd, const NetAddress *address, int backlog, bool reuse_port,
 	return true;
 }
 
-static bool
-listen_address(NetLoop *loop, NetListener *listener, const NetAddress *address, int backlog, bool reuse_port,
-			   char *error, size_t error_size)
+bool
+net_listen_address(NetLoop *loop, NetListener *listener, const NetAddress *address, int backlog,
+				   bool reuse_port, char *error, size_t error_size)
 {
-	int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd;
 	int saved;
 
+	reset(listener);
+	fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return failed(error, error_size, "socket");
 	if (bind_and_listen(fd, address, backlog, reuse_port, error, error_size) &&
@@ -163,7 +165,7 @@ net_listen_tcp(NetLoop *loop, NetListener *listener, const char *host, int port,
 		count = net_lookup(host, port, addresses, MAX_ADDRESSES, error, error_size);
 	for (int i = 0; i < count; i++)
 	{
-		if (listen_address(loop, listener, &addresses[i], backlog, reuse_port, error, error_size))
+		if (net_listen_address(loop, listener, &addresses[i], backlog, reuse_port, error, error_size))
 			return true;
 		if (!address_missing(errno))
 			return false;
@@ -210,16 +212,30 @@ clear_path(const NetAddress *address, const char *path, char *error, size_t erro
 	return true;
 }
 
-/* The mode is set between bind and listen: nobody can connect before. */
+bool
+net_unix_answers(const char *directory, int port)
+{
+	NetAddress address;
+
+	return net_address_unix(directory, port, &address) && somebody_listens(&address);
+}
+
+/* Group and mode are set between bind and listen: nobody can connect before. */
 static bool
-bind_unix(int fd, const NetAddress *address, const char *path, int mode, int backlog, char *error,
-		  size_t error_size)
+bind_unix(const NetListener *listener, int fd, const NetAddress *address, const char *path, int mode,
+		  int backlog, char *error, size_t error_size)
 {
 	if (bind(fd, (const struct sockaddr *) &address->addr, address->len) < 0)
 	{
 		if (errno != EADDRINUSE)
 			return failed(error, error_size, "bind");
 		snprintf(error, error_size, "unix socket is in use");
+		return false;
+	}
+	if (path != NULL && listener->has_file_group && chown(path, (uid_t) -1, listener->file_group) < 0)
+	{
+		failed(error, error_size, "chown");
+		unlink(path);
 		return false;
 	}
 	if (path != NULL && chmod(path, (mode_t) mode) < 0)
@@ -265,7 +281,7 @@ net_listen_unix(NetLoop *loop, NetListener *listener, const char *directory, int
 		return false;
 	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) < 0)
 		return failed(error, error_size, "socket");
-	if (bind_unix(fd, &address, path, mode, backlog, error, error_size) &&
+	if (bind_unix(listener, fd, &address, path, mode, backlog, error, error_size) &&
 		start(loop, listener, fd, error, error_size))
 	{
 		remember_file(listener, path);

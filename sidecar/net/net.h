@@ -222,6 +222,8 @@ struct NetListener
 	char name[128];					 /* "127.0.0.1:6432", "unix:/tmp/.s.PGSQL.6432" for logs */
 	bool keep_file;					 /* net_listener_close leaves the socket's file: another process listens on it */
 	int family;						 /* AF_INET, AF_INET6 or AF_UNIX */
+	bool has_file_group;			 /* set by the caller before net_listen_unix: give the file this group */
+	gid_t file_group;
 	bool _paused;					 /* the owner wants no accepts */
 	bool _registered;				 /* known to epoll */
 	dev_t _file_dev;				 /* the socket file that was made, so that nobody else's is removed */
@@ -239,8 +241,13 @@ struct NetListener
  */
 extern bool net_listen_tcp(NetLoop *loop, NetListener *listener, const char *host, int port, int backlog,
 						   bool reuse_port, char *error, size_t error_size) MUST_CHECK;
+/* The same on one address; errno tells why it failed. */
+extern bool net_listen_address(NetLoop *loop, NetListener *listener, const NetAddress *address, int backlog,
+							   bool reuse_port, char *error, size_t error_size) MUST_CHECK;
 extern bool net_listen_unix(NetLoop *loop, NetListener *listener, const char *directory, int port, int mode,
 							int backlog, char *error, size_t error_size) MUST_CHECK;
+/* Does a process accept connections on that Unix socket? */
+extern bool net_unix_answers(const char *directory, int port);
 /* Accept on a socket that listens already (socket activation); takes the descriptor over, also its file. */
 extern bool net_listen_fd(NetLoop *loop, NetListener *listener, int fd, char *error, size_t error_size) MUST_CHECK;
 /* Stop accepting (descriptor limit, suspend) and go on. */

@@ -5,7 +5,13 @@
  *
  *   wait = (expected cost of those ahead in deadline order + of what runs now) / slots that serve this lane
  *   run  = mean + deviation of the statement class
- *   refused when  wait * 9/8 + run + budget/16  exceeds the budget
+ *   refused when  wait * (1 + margin) + run + guard  exceeds the budget
+ *
+ * The guard is for the way of the answer to the client, whose clock counts.  The margin is learned: each miss (a
+ * queued request that was given up on, or whose answer was later than its deadline less the guard) widens it by a step,
+ * each success narrows it by the 64th part of one.  So it settles where one in 65 misses, as stochastic approximation
+ * does (Robbins and Monro, 1951), and is near zero where nobody misses: a burst below capacity is not refused for
+ * the sake of a caution that only overload needs.
  *
  * This is the test of earliest-deadline-first admission control (Dertouzos 1974 for the order; Stankovic et
  * al., "Deadline Scheduling for Real-Time Systems", 1998, for testing at arrival), with work measured as
@@ -15,8 +21,9 @@
  *
  * It cannot lock a pool shut.  A request that finds a slot idle and nobody waiting is never judged, so that a
  * pool that has become quick again measures itself with its very next request; a class never seen has no run
- * time held against it; and a class (or pool) from which everybody would be refused is let in once in a while
- * as a probe, whose measured time replaces the old estimate when it is shorter.
+ * time held against it; and a class (or pool) from which everybody is refused is let in once in a while
+ * as a probe, whose measured time replaces the old estimate when it is shorter.  What is measured anyway is not
+ * probed: a probe is a request that will be late, and takes the place of one that would not.
  *
  * At the head of the queue a waiter is given up on (`lost`) when not even mean minus deviation fits what is
  * left.
@@ -26,6 +33,14 @@
 /* How often a class, and a pool, is probed at most. */
 #define PROBE_CLASS_US (250 * USEC_PER_MSEC)
 #define PROBE_POOL_US (100 * USEC_PER_MSEC)
+/* The margin, in parts of 2^16 of the expected wait: its step at a miss, and at a success, and its end. */
+#define MARGIN_ONE 65536
+#define MARGIN_MISS (MARGIN_ONE / 32)
+#define MARGIN_SUCCESS (MARGIN_MISS / 64)
+#define MARGIN_MAX (MARGIN_ONE / 4)
+/* The guard: this part of the budget, and no more than so much. */
+#define GUARD_PART 16
+#define GUARD_MAX_US (10 * USEC_PER_MSEC)
 
 static inline usec_t
 smaller(usec_t a, usec_t b)
@@ -104,8 +119,10 @@ static bool
 probe(Pool *pool, PoolWaiter *waiter, usec_t now)
 {
 	PoolClass *class = waiter->_class;
+	usec_t measured = class != NULL ? class->last_ran : pool->estimate.ran_at;
 
 	if (now - pool->estimate.probed_at < PROBE_POOL_US ||
+		(measured != 0 && now - measured < PROBE_CLASS_US) ||
 		(class != NULL && class->_probed_at != 0 && now - class->_probed_at < PROBE_CLASS_US))
 		return false;
 	pool->estimate.probed_at = now;
@@ -113,6 +130,12 @@ probe(Pool *pool, PoolWaiter *waiter, usec_t now)
 		class->_probed_at = now;
 	waiter->_probe = true;
 	return true;
+}
+
+static usec_t
+guard_us(usec_t budget)
+{
+	return smaller(budget / GUARD_PART, GUARD_MAX_US);
 }
 
 bool
@@ -129,7 +152,8 @@ admission_refuses(Pool *pool, PoolWaiter *waiter, usec_t now, usec_t *wait_us, u
 		run = pool->estimate.run.mean_us;
 	else if (waiter->_class->run.seen)
 		run = waiter->_class->run.mean_us + waiter->_class->run.dev_us;
-	if (wait + wait / 8 + run + budget / 16 <= budget || probe(pool, waiter, now))
+	wait += wait * pool->estimate.margin / MARGIN_ONE;
+	if (wait + run + guard_us(budget) <= budget || probe(pool, waiter, now))
 		return false;
 	*wait_us = wait;
 	*run_us = run;
@@ -150,12 +174,48 @@ admission_lost_at(const Pool *pool, const PoolWaiter *waiter)
 /* --- learning --- */
 
 void
+admission_learn_miss(Pool *pool)
+{
+	pool->estimate.margin = (int) smaller(pool->estimate.margin + MARGIN_MISS, MARGIN_MAX);
+}
+
+static void
+learn_success(Pool *pool)
+{
+	pool->estimate.margin =
+		pool->estimate.margin > MARGIN_SUCCESS ? pool->estimate.margin - MARGIN_SUCCESS : 0;
+}
+
+void
+admission_granted(PoolSlot *slot, const PoolWaiter *waiter, usec_t now)
+{
+	slot->_goal = DEADLINE_NONE;
+	if (waiter->deadline != DEADLINE_NONE && now > waiter->since && !waiter->_probe)
+		slot->_goal = waiter->deadline - guard_us(waiter->deadline - waiter->since);
+}
+
+/* The request that was granted after a wait has its answer. */
+static void
+learn_margin(PoolSlot *slot, usec_t now)
+{
+	if (slot->_goal == DEADLINE_NONE)
+		return;
+	if (now > slot->_goal)
+		admission_learn_miss(slot->pool);
+	else
+		learn_success(slot->pool);
+	slot->_goal = DEADLINE_NONE;
+}
+
+void
 admission_learn_run(PoolSlot *slot, usec_t run_us, bool completed, usec_t now)
 {
 	Pool *pool = slot->pool;
 	PoolClass *class = slot->running;
 	Smoothed *run = class != NULL ? &class->run : &pool->estimate.run;
 
+	learn_margin(slot, now);
+	pool->estimate.ran_at = now;
 	if (completed && slot->_probe && run->seen && run_us < run->mean_us)
 		*run = (Smoothed){0};
 	slot->_probe = false;

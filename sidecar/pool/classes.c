@@ -8,7 +8,7 @@
 /* How many of the least recently used classes are looked at for one that can go. */
 #define EVICT_TRIES 8
 /* A sample counts as at most so many times the mean. */
-#define OUTLIER_FACTOR 8
+#define OUTLIER_FACTOR 3
 /* ... but means below this are too small to judge by. */
 #define OUTLIER_FLOOR_US 1000
 
@@ -30,8 +30,8 @@ smoothed_add(Smoothed *s, usec_t sample_us)
 	if (sample_us > most)
 		sample_us = most;
 	error = sample_us - s->mean_us;
-	s->mean_us += error / 8;
-	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / 4;
+	s->mean_us += error / 16;
+	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / 16;
 }
 
 void

@@ -4,8 +4,9 @@
  * A class has two costs.  Its run time is that of the statement; its hold time is how long a server
  * connection stays away when a request begins with this statement (the whole transaction, or session, and the
  * cleaning after it).  Both are smoothed means with a smoothed deviation, as TCP estimates round trips
- * (Jacobson, "Congestion Avoidance and Control", 1988; RFC 6298), with one change: a sample counts as at most
- * eight times the mean, so that one statement that hung on a lock does not condemn its class.
+ * (Jacobson, "Congestion Avoidance and Control", 1988; RFC 6298), with two changes: a sample counts as at most
+ * three times the mean, and both gains are a 16th.  So neither one statement that hung on a lock nor a moment in which the
+ * whole machine stood still (every running statement is late then) condemns a class for longer than a few more samples.
  *
  * Memory: classes are made on demand, at most POOL_CLASSES_MAX to a table; the least recently used one that
  * nobody refers to gives way.  A slot or waiter that points at a class holds a reference.

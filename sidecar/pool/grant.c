@@ -43,7 +43,11 @@ grant_fail(Pool *pool, PoolWaiter *waiter, const PoolAction *why, usec_t now, Po
 	count_failure(pool, waiter, action.fail);
 	histogram_add(&pool->counters.wait_hist, action.waited_us);
 	if (pool_is_waiting(waiter))
+	{
+		if ((action.fail == POOL_FAIL_DEADLINE || action.fail == POOL_FAIL_HOPELESS) && !waiter->_probe)
+			admission_learn_miss(pool);
 		queue_remove(pool, waiter);
+	}
 	actions_add(out, &action);
 }
 
@@ -163,6 +167,7 @@ grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	slot_set_state(slot, SLOT_ACTIVE, now);
 	slot->_granted_at = now;
 	slot->_probe = waiter->_probe;
+	admission_granted(slot, waiter, now);
 	slot->_held_for = waiter->_class;
 	if (waiter->_class != NULL)
 		waiter->_class->_refs++;
@@ -232,16 +237,12 @@ grant_eligible(const Pool *pool, usec_t now)
 	return pool->_queue[LANE_NORMAL].count + (slow < room ? slow : room);
 }
 
-void
-grant_serve(Pool *pool, usec_t now, PoolActions *out)
+static void
+serve(Pool *pool, usec_t now, PoolActions *out)
 {
 	PoolSlot *slot;
 	PoolWaiter *waiter;
 
-	pool->_lanes_moved = false;
-	if (list_empty(&pool->waiters) || pool->paused || pool->retiring)
-		return;
-	grant_expire(pool, now, out);
 	while ((slot = next_idle(pool)) != NULL && actions_room(pool, out))
 	{
 		if (needs_check(pool, slot, now))
@@ -256,6 +257,17 @@ grant_serve(Pool *pool, usec_t now, PoolActions *out)
 			return;
 		grant(slot, waiter, now, out);
 	}
+}
+
+void
+grant_serve(Pool *pool, usec_t now, PoolActions *out)
+{
+	if (!list_empty(&pool->waiters) && !pool->paused && !pool->retiring)
+	{
+		grant_expire(pool, now, out);
+		serve(pool, now, out);
+	}
+	pool->_lanes_moved = false;
 }
 
 bool

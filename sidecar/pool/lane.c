@@ -79,7 +79,7 @@ lane_room(const Pool *pool, usec_t now)
 deadline_t
 lane_opens_at(const Pool *pool, usec_t now)
 {
-	if (pool->_queue[LANE_SLOW].count == 0 || pool->_queue[LANE_NORMAL].count > 0 || lane_room(pool, now) > 0)
+	if (pool->_queue[LANE_NORMAL].count > 0 || pool->_queue[LANE_SLOW].count <= lane_room(pool, now))
 		return DEADLINE_NONE;
 	return pool->_normal_seen + LANE_MEMORY_US;
 }

@@ -244,34 +244,40 @@ blocked_by_groups_of(const Pool *pool, const Pool *other)
 		   (!is_full(pool->user_group) || pool->user_group == other->user_group);
 }
 
-static bool
-group_claims(const PoolGroup *group, const Pool *owner, usec_t now)
+/* A pool of the group that has a better claim to a slot than its owner, or NULL. */
+static Pool *
+claimant(const PoolGroup *group, const Pool *owner, usec_t now)
 {
-	if (group == NULL || group->_blocked == 0 || group->closing > 0 || !is_full(group))
-		return false;
+	if (group == NULL || group->_hungry == 0 || group->closing > 0 || !is_full(group))
+		return NULL;
 	list_each (node, &group->pools)
 	{
-		const Pool *pool = member(group, node);
+		Pool *pool = member(group, node);
 		const PoolWaiter *oldest = queue_oldest(pool);
 
 		if (pool == owner || pool->_blocked != POOL_BLOCKED_WAITERS || oldest == NULL || now - oldest->since < OPEN_PATIENCE_US)
 			continue;
 		if ((open_live(pool) == 0 || open_live(pool) + 1 < open_live(owner)) &&
 			blocked_by_groups_of(pool, owner) && may_open(pool, POOL_BLOCKED_WAITERS, now) == OPEN_GROUP_FULL)
-			return true;
+			return pool;
 	}
-	return false;
+	return NULL;
 }
 
 bool
 open_must_yield(const Pool *pool, usec_t now)
 {
-	return !list_empty(&pool->waiters) &&
-		   (group_claims(pool->db_group, pool, now) || group_claims(pool->user_group, pool, now));
+	Pool *to = list_empty(&pool->waiters) ? NULL : claimant(pool->db_group, pool, now);
+
+	if (to == NULL && !list_empty(&pool->waiters))
+		to = claimant(pool->user_group, pool, now);
+	if (to != NULL)
+		to->_claims = true;
+	return to != NULL;
 }
 
-/* Does the first blocked pool come before the second?  Those without any slot do, then who has waited for longest; those that only
- * lack their minimum come last. */
+/* Does the first blocked pool come before the second?  One for which a slot was given up does, then those without any slot, then who
+ * has waited for longest; those that only lack their minimum come last. */
 static bool
 comes_before(const Pool *a, const Pool *b)
 {
@@ -280,6 +286,8 @@ comes_before(const Pool *a, const Pool *b)
 
 	if (oldest_a == NULL || oldest_b == NULL)
 		return oldest_a != NULL;
+	if (a->_claims != b->_claims)
+		return a->_claims;
 	if ((open_live(a) == 0) != (open_live(b) == 0))
 		return open_live(a) == 0;
 	return oldest_a->since < oldest_b->since;
@@ -384,6 +392,8 @@ open_fill(Pool *pool, usec_t now, PoolActions *out)
 		wanted--;
 	}
 	set_blocked(pool, blocked);
+	if (opened || blocked != POOL_BLOCKED_WAITERS)
+		pool->_claims = false;
 	/* This may have been the room for which somebody else has evicted, or somebody may have stood back for us; unless we
 	 * are called for their sake. */
 	if ((opened || (was_hungry && blocked != POOL_BLOCKED_WAITERS)) && !pool->_looked_at)
@@ -471,7 +481,7 @@ open_failed(Pool *pool, bool refused, usec_t now, PoolActions *out)
 	pool->counters.open_failures++;
 	pool->last_open_failure = now > 0 ? now : 1;
 	/* several that were under way together count as one */
-	if (pool->opening.count + pool->pending_opens == 0 || pool->_failures == 0)
+	if (pool->opening.count + pool->pending_opens == 0)
 		pool->_failures++;
 	pool->_login_refused = refused;
 	if (open_fails_fast(pool, now))

@@ -84,6 +84,10 @@ extern bool admission_refuses(Pool *pool, PoolWaiter *waiter, usec_t now, usec_t
 extern usec_t admission_cost_us(const Pool *pool, const PoolWaiter *waiter);
 /* From this instant on a queued waiter cannot make its deadline even if it is granted at once. */
 extern deadline_t admission_lost_at(const Pool *pool, const PoolWaiter *waiter);
+/* The slot begins to serve this waiter, whose deadline will show how good the estimate was. */
+extern void admission_granted(PoolSlot *slot, const PoolWaiter *waiter, usec_t now);
+/* A waiter that was let in and queued did not make it. */
+extern void admission_learn_miss(Pool *pool);
 extern void admission_learn_run(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
 
 /* --- grant.c --- */

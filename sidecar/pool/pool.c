@@ -157,6 +157,7 @@ pool_pause(Pool *pool, usec_t now, PoolActions *out)
 {
 	pool->paused = true;
 	close_idle(pool, now, out);
+	open_fill(pool, now, out); /* no longer wants anything: who stood back for it may go on */
 }
 
 void

@@ -89,6 +89,7 @@ struct PoolSlot
 	usec_t _granted_at;   /* 0 = no grant to learn from */
 	bool _probe;          /* the running request measures its class anew */
 	bool _checking;       /* CLEANING because of POOL_CHECK */
+	deadline_t _goal;     /* ACTIVE: when the answer to who waited for it should be there, or DEADLINE_NONE */
 };
 
 struct PoolWaiter
@@ -196,6 +197,8 @@ typedef struct PoolEstimate
 	usec_t median_us;          /* of hold times */
 	int samples;               /* ... seen, up to where it can be trusted */
 	usec_t probed_at;
+	usec_t ran_at;             /* when a statement last ended, 0 = never */
+	int margin;                /* by how much waits turn out longer than expected, in parts of 2^16 */
 } PoolEstimate;
 
 /* What only its groups keep a pool from opening a slot for. */
@@ -234,6 +237,7 @@ struct Pool
 	bool _login_refused; /* the last failed login was refused by the server */
 	bool _plain_turn;    /* the next grant goes to a waiter without a deadline */
 	PoolBlocked _blocked; /* counted in the groups */
+	bool _claims;         /* another pool of a group gave up a slot for this one */
 	bool _looked_at;      /* in this round of open_serve_groups */
 	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
 	bool _starved;       /* an action could not be stored */

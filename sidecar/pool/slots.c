@@ -192,7 +192,7 @@ settle(PoolSlot *slot, bool used, usec_t now, PoolActions *out)
 void
 pool_slot_opening(Pool *pool, PoolSlot *slot, usec_t now)
 {
-	*slot = (PoolSlot){.pool = pool};
+	*slot = (PoolSlot){.pool = pool, ._goal = DEADLINE_NONE};
 	if (pool->pending_opens > 0)
 		pool->pending_opens--;
 	else

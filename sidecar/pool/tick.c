@@ -16,8 +16,8 @@ idle_limit(const Pool *pool)
 	int slots = open_live(pool);
 	usec_t limit = slots > open_minimum(pool) ? pool->limits.idle_timeout_us : 0;
 
-	if (pool->limits.size > 0 && slots > pool->limits.size && pool->limits.reserve_timeout_us > 0 &&
-		(limit <= 0 || limit > pool->limits.reserve_timeout_us))
+	if (pool->limits.size > 0 && slots > pool->limits.size && list_empty(&pool->waiters) &&
+		pool->limits.reserve_timeout_us > 0 && (limit <= 0 || limit > pool->limits.reserve_timeout_us))
 		limit = pool->limits.reserve_timeout_us;
 	return limit;
 }
@@ -30,9 +30,12 @@ idle_ends_at(const Pool *pool)
 	return oldest != NULL ? deadline_after(oldest->state_since, idle_limit(pool)) : DEADLINE_NONE;
 }
 
-static void
+/* True when one was closed. */
+static bool
 close_idle_too_long(Pool *pool, usec_t now, PoolActions *out)
 {
+	bool closed = false;
+
 	while (idle_ends_at(pool) <= now)
 	{
 		const char *reason = open_live(pool) > pool->limits.size && pool->limits.size > 0
@@ -40,8 +43,10 @@ close_idle_too_long(Pool *pool, usec_t now, PoolActions *out)
 								 : "server idle timeout";
 
 		if (!slot_close(slot_of(list_last(&pool->idle)), POOL_CLOSE, reason, now, out))
-			return;
+			break;
+		closed = true;
 	}
+	return closed;
 }
 
 static PoolSlot *
@@ -98,10 +103,12 @@ pool_tick(Pool *pool, usec_t now, PoolActions *out)
 	if (pool->_starved)
 		close_marked(pool, now, out);
 	grant_expire(pool, now, out);
-	close_idle_too_long(pool, now, out);
 	close_too_old(pool, now, out);
 	grant_serve(pool, now, out);
-	open_fill(pool, now, out);
+	/* a slot opened for the waiters may make an old idle one superfluous (where those that are checked do not answer) */
+	do
+		open_fill(pool, now, out);
+	while (close_idle_too_long(pool, now, out));
 }
 
 /* When the most urgent waiter of a lane is given up on. */

@@ -95,6 +95,7 @@ typedef enum ClientDue
 	DUE_GRACE,
 	DUE_QUERY,
 	DUE_TRANSACTION,
+	DUE_TRANSACTION_DEADLINE,
 	DUE_IDLE_TRANSACTION,
 	DUE_NOTIFY,
 } ClientDue;
@@ -122,6 +123,8 @@ consider_running(const Client *client, const Settings *settings, const UserSpec 
 	const Server *server = client->server;
 	bool running = server->outstanding > 0 || client->in_group;
 
+	if (client->pool->dedicated != NULL)
+		return; /* a stream lasts */
 	if (running)
 	{
 		consider(client->deadline, DUE_DEADLINE, first, due);
@@ -131,9 +134,12 @@ consider_running(const Client *client, const Settings *settings, const UserSpec 
 				 DUE_QUERY, first, due);
 	}
 	else if (server->tx_status != 'I')
+	{
+		consider(deadline_after(client->tx_since, deadline_transaction_us(client)), DUE_TRANSACTION_DEADLINE, first, due);
 		consider(deadline_after(client->idle_since, limit_of(user ? user->idle_transaction_timeout_us : 0,
 															 settings->idle_transaction_timeout_us)),
 				 DUE_IDLE_TRANSACTION, first, due);
+	}
 	if (running || server->tx_status != 'I')
 		consider(deadline_after(client->tx_since, limit_of(user ? user->transaction_timeout_us : 0,
 														   settings->transaction_timeout_us)),
@@ -238,6 +244,7 @@ on_timer(Timer *timer, usec_t now)
 			else
 				client_close(client, "query timeout", "query timeout");
 			break;
+		case DUE_TRANSACTION_DEADLINE: deadline_transaction_expired(client, now); break;
 		case DUE_TRANSACTION: client_close(client, "transaction timeout", "transaction timeout"); break;
 		case DUE_IDLE_TRANSACTION:
 			client_close(client, "idle transaction timeout", "idle transaction timeout");
@@ -469,7 +476,7 @@ leave_counts(Client *client)
 		client->role->clients--;
 		if (client->pool != NULL)
 		{
-			client->pool->policy.clients--;
+			session_pool_shown(client->pool)->policy.clients--;
 			client->pool->stats.disconnects++;
 		}
 	}
@@ -495,6 +502,8 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 	client_login_stop(client);
 	leave_pool(client);
 	leave_counts(client);
+	if (client->pool != NULL && client->pool->dedicated != NULL)
+		dedicated_client_left(client->pool);
 	if (client->has_key)
 		map_remove(&worker->cancel_keys, &client->cancel_node);
 	timer_disarm(net_timers(worker->loop), &client->timer);

@@ -29,7 +29,8 @@ struct ClientLogin
 	char database[NAME_MAX_LEN];
 	char user[NAME_MAX_LEN];
 	AuthType method;
-	bool replication;
+	ReplicationKind replication;
+	char *options; /* owned; of a replication connection */
 	bool unknown_user;
 	bool verifier_stored; /* the auth file holds the verifier itself: its keys are good for the server too */
 	AuthLookup *lookup; /* auth_query is under way */
@@ -56,6 +57,7 @@ client_login_free(ClientLogin *login)
 	if (login->looked_up != NULL)
 		OPENSSL_cleanse(login->looked_up, strlen(login->looked_up));
 	free(login->looked_up);
+	free(login->options);
 	scram_server_wipe(&login->scram);
 	scram_verifier_wipe(&login->verifier);
 	free(login);
@@ -160,12 +162,14 @@ take_startup_parameter(Client *client, Slice name, Slice value)
 			client_close(client, "database name too long", "database name too long");
 	}
 	else if (slice_is(name, "replication"))
-	{
-		if (!slice_is(value, "false") && !slice_is(value, "off") && !slice_is(value, "no") && !slice_is(value, "0"))
-			client_close_error(client, "0A000", "replication connections are not supported by this version of pgweir");
-	}
+		return; /* taken before */
 	else if (slice_is(name, "options"))
-		take_options(client, value);
+	{
+		if (login->replication == REPLICATION_NONE)
+			take_options(client, value);
+		else if (login->options == NULL && (login->options = strndup((const char *) value.ptr, value.len)) == NULL)
+			client_close(client, "out of memory", "bouncer resources exhaustion");
+	}
 	else if (name.len > 5 && memcmp(name.ptr, "_pq_.", 5) == 0)
 		return; /* answered by NegotiateProtocolVersion */
 	else if (!note_parameter(client, name, value) &&
@@ -175,6 +179,25 @@ take_startup_parameter(Client *client, Slice name, Slice value)
 				 name.len > 100 ? 100 : (int) name.len, (const char *) name.ptr);
 		client_close(client, message, message);
 	}
+}
+
+/* Comes first, since it decides what `options` means, wherever it stands. */
+static void
+take_replication(Client *client, const WireStartup *startup)
+{
+	size_t pos = 0;
+	Slice name;
+	Slice value;
+	char message[120];
+
+	while (wire_startup_next(startup, &pos, &name, &value))
+		if (slice_is(name, "replication") && !replication_parse(value, &client->login->replication))
+		{
+			snprintf(message, sizeof(message), "invalid value for parameter \"replication\": \"%.*s\"",
+					 value.len > 40 ? 40 : (int) value.len, (const char *) value.ptr);
+			client_close_error(client, "22023", message);
+			return;
+		}
 }
 
 static bool
@@ -368,6 +391,21 @@ check_client_limits(Client *client)
 	return client->state != CLIENT_CLOSED;
 }
 
+/* A replication connection: a pool of its own in place of the shared one. */
+static bool
+dedicate(Client *client)
+{
+	ClientLogin *login = client->login;
+	Dedicated *dedicated = dedicated_create(client->pool, login->replication, login->options, login->wanted);
+	SessionPool *pool = dedicated != NULL ? worker_dedicated_pool(client->worker, dedicated) : NULL;
+
+	if (pool == NULL)
+		client_close(client, "out of memory", "bouncer resources exhaustion");
+	else
+		client->pool = pool;
+	return pool != NULL;
+}
+
 /* The client is who it says: find its pool, and learn what the server's sessions look like. */
 static void
 login_authenticated(Client *client)
@@ -415,13 +453,18 @@ login_authenticated(Client *client)
 		client_close(client, "out of memory", "bouncer resources exhaustion");
 		return;
 	}
+	if (login->replication != REPLICATION_NONE && !dedicate(client))
+		return;
 	client->counted = true;
 	database->clients++;
 	client->role->clients++;
-	client->pool->policy.clients++;
+	session_pool_shown(client->pool)->policy.clients++;
 	if (worker->settings->log_connections && !client->quiet)
-		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=%s replication=no", database->name,
-				   client->role->name, tls_name(client, message, sizeof(message)));
+		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=%s replication=%s", database->name,
+				   client->role->name, tls_name(client, message, sizeof(message)),
+				   login->replication == REPLICATION_NONE	   ? "no"
+				   : login->replication == REPLICATION_LOGICAL ? "database"
+															   : "yes");
 	if (client->pool->welcome != NULL)
 	{
 		client_login_finish(client);
@@ -534,7 +577,7 @@ client_cert_fits(const Client *client, HbaClientCert wanted)
 static AuthType
 method_by_rule(const Client *client, const char **map)
 {
-	HbaQuery query = {.peer = &client->peer, .tls = net_is_tls(&client->conn), .replication = client->login->replication,
+	HbaQuery query = {.peer = &client->peer, .tls = net_is_tls(&client->conn), .replication = client->login->replication == REPLICATION_PHYSICAL,
 					  .database = client->login->database, .user = client->login->user};
 	const HbaRule *rule = hba_match(client->worker->settings->hba, &query);
 
@@ -952,6 +995,7 @@ take_startup(Client *client, const WireStartup *startup)
 	login->registry = &worker->params;
 	login->wanted = paramset_ref(worker->params.empty);
 	login->deadline_us = -1;
+	take_replication(client, startup);
 	while (client->state != CLIENT_CLOSED && wire_startup_next(startup, &pos, &name, &value))
 		take_startup_parameter(client, name, value);
 	if (client->state == CLIENT_CLOSED)

@@ -3,6 +3,10 @@
  *
  * Sources, the tightest wins: a comment in the statement; the session's pgweir.deadline (startup parameter, SET, ALTER ROLE); then the
  * settings of the user, the database and [pgbouncer], the first that is set.  max_query_deadline caps all of them.
+ *
+ * A transaction's deadline (transaction_deadline, settings only) shortens the deadline of each of its groups to what is left of it.
+ * When it passes between two groups, the server connection rolls back, and the client finds itself in a failed transaction
+ * (local.c): its next statement, unless that is ROLLBACK, gets the error.  In session mode the server connection stays linked.
  */
 #include "session/session.h"
 
@@ -84,6 +88,8 @@ deadline_budget(const Client *client, usec_t tag_us)
 	usec_t cap = first_set(user_max, database_max, settings->max_query_deadline_us);
 	usec_t asked;
 
+	if (client->pool->dedicated != NULL)
+		return 0; /* a stream lasts */
 	if (tag_us >= 0 && client->session_deadline_us > 0)
 		asked = tighter_limit(tag_us, client->session_deadline_us);
 	else if (tag_us >= 0)
@@ -95,12 +101,34 @@ deadline_budget(const Client *client, usec_t tag_us)
 	return tighter_limit(asked, cap);
 }
 
+usec_t
+deadline_transaction_us(const Client *client)
+{
+	const UserSpec *user = client->role->spec;
+	const DatabaseSpec *database = client->database->spec;
+
+	return first_set(user != NULL ? user->transaction_deadline_us : OPTION_INHERIT,
+					 database != NULL ? database->transaction_deadline_us : OPTION_INHERIT,
+					 client->worker->settings->transaction_deadline_us);
+}
+
+const char *
+deadline_message(const Client *client)
+{
+	return client->by_transaction ? "canceling statement due to transaction deadline"
+								  : "canceling statement due to query deadline";
+}
+
 const char *
 deadline_detail(const Client *client, usec_t now, char *buf, size_t size)
 {
-	usec_t ran = now - client->granted_at;
+	usec_t ran = client->server != NULL ? now - client->granted_at : 0;
 
-	snprintf(buf, size, "Deadline %.0f ms: waited %.0f ms for a server connection, ran %.0f ms.",
+	if (client->by_transaction)
+		snprintf(buf, size, "Transaction deadline %.0f ms: the transaction began %.0f ms ago.",
+				 (double) deadline_transaction_us(client) / 1000.0, (double) (now - client->tx_since) / 1000.0);
+	else
+		snprintf(buf, size, "Deadline %.0f ms: waited %.0f ms for a server connection, ran %.0f ms.",
 			 (double) client->budget_us / 1000.0, (double) client->waited_us / 1000.0, (double) ran / 1000.0);
 	return buf;
 }
@@ -132,7 +160,7 @@ expire_syncing(Client *client, usec_t now)
 	deadline_detail(client, now, detail, sizeof(detail));
 	link_abandon(client);
 	client_set_state(client, CLIENT_IDLE);
-	request_reject(client, &(RequestError){"57014", "canceling statement due to query deadline", detail, NULL});
+	request_reject(client, &(RequestError){"57014", deadline_message(client), detail, NULL});
 	client->idle_since = now;
 	client_rearm_timer(client);
 	client_update_flow(client);
@@ -168,7 +196,7 @@ deadline_grace_passed(Client *client, usec_t now)
 	bool cut = server->stream_left > 0;
 	Buf out = {0};
 	WireError error = {.severity = slice_str("ERROR"), .severity_v = slice_str("ERROR"), .code = slice_str("57014"),
-					   .message = slice_str("canceling statement due to query deadline")};
+					   .message = slice_str(deadline_message(client))};
 
 	error.detail = slice_str(deadline_detail(client, now, detail, sizeof(detail)));
 	client->expired = false;
@@ -197,4 +225,58 @@ deadline_grace_passed(Client *client, usec_t now)
 	client_rearm_timer(client);
 	client_update_flow(client);
 	worker_run_actions(client->worker);
+}
+
+/* The server connection rolls back and stays the client's. */
+static bool
+roll_back_linked(Server *server)
+{
+	Buf out = {0};
+	bool ok = wire_write_query(&out, slice_str("ROLLBACK")) && expect_push(server, EXPECT_QUERY);
+
+	if (ok)
+	{
+		server->client->fingerprint = 0;
+		server->own_query = true;
+		server->own_query_failed = false;
+		server_set_state(server, SERVER_SYNCING);
+		client_set_state(server->client, CLIENT_SYNCING);
+		net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
+	}
+	buf_free(&out);
+	return ok;
+}
+
+void
+deadline_transaction_expired(Client *client, usec_t now)
+{
+	Server *server = client->server;
+
+	if (server->cancels > 0)
+	{
+		/* a cancel of the statement before is still on its way: look again when it has arrived */
+		timer_arm(net_timers(client->worker->loop), &client->timer, now + USEC_PER_MSEC);
+		return;
+	}
+	client->tx_failed = true;
+	client->tx_untold = server->tx_status == 'T';
+	if (client->tx_untold)
+	{
+		server->pool->stats.expired_running++;
+		stats_count_error(&server->pool->stats, "57014");
+	}
+	client->deadline = DEADLINE_NONE;
+	client->idle_since = now;
+	if (client->pool->mode != POOL_MODE_SESSION)
+	{
+		link_abandon(client);
+		client_set_state(client, CLIENT_IDLE);
+	}
+	else if (!roll_back_linked(server))
+	{
+		client_close(client, "out of memory", "bouncer resources exhaustion");
+		return;
+	}
+	client_rearm_timer(client);
+	client_update_flow(client);
 }

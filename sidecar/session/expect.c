@@ -19,7 +19,7 @@ expect_push(Server *server, Expect what)
 }
 
 bool
-expect_push_parse(Server *server, Expect what, Statement *statement)
+expect_push_statement(Server *server, Expect what, Statement *statement)
 {
 	if (!buf_append(&server->parses, &statement, sizeof(statement)))
 		return false;
@@ -35,7 +35,19 @@ expect_push_parse(Server *server, Expect what, Statement *statement)
 static bool
 has_statement(Expect what)
 {
-	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_TWICE;
+	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_TWICE ||
+		   what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED;
+}
+
+Statement *
+expect_statement(const Server *server)
+{
+	Statement *statement;
+
+	if (!has_statement(expect_head(server)))
+		return NULL;
+	memcpy(&statement, buf_ptr(&server->parses), sizeof(statement));
+	return statement;
 }
 
 static Statement *
@@ -62,7 +74,7 @@ pop(Server *server, bool undo)
 		StatementRegistry *registry = &server->worker->statements;
 		Statement *statement = take_statement(server);
 
-		if (undo && what != EXPECT_PARSE_TWICE)
+		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN))
 			server_statements_remove(&server->statements, registry, statement);
 		if (undo && what == EXPECT_PARSE && server->client != NULL)
 			client_statements_remove_statement(server->client->statements, registry, statement);
@@ -117,6 +129,9 @@ expect_clear(Server *server)
 		pop(server, true);
 	buf_free(&server->expected);
 	buf_free(&server->parses);
+	buf_free(&server->replay);
+	server->replay_statement = NULL;
+	server->replaying = false;
 }
 
 bool

@@ -19,7 +19,9 @@ typedef enum Expect
 	EXPECT_PARSE_FAKE,	 /* the sidecar answers ParseComplete itself */
 	EXPECT_PARSE_TWICE,	 /* the name is taken: the server's 42P05, told with the client's name */
 	EXPECT_BIND,
+	EXPECT_BIND_NAMED,	 /* ... of a managed statement, which is next in parses */
 	EXPECT_DESCRIBE,	 /* RowDescription or NoData */
+	EXPECT_DESCRIBE_NAMED, /* ... of a managed statement, which is next in parses */
 	EXPECT_EXECUTE,		 /* CommandComplete, EmptyQueryResponse or PortalSuspended */
 	EXPECT_CLOSE,
 	EXPECT_CLOSE_HIDDEN, /* CloseComplete of an inserted Close: swallowed */
@@ -27,7 +29,9 @@ typedef enum Expect
 } Expect;
 
 extern bool expect_push(Server *server, Expect what) MUST_CHECK;
-extern bool expect_push_parse(Server *server, Expect what, Statement *statement) MUST_CHECK;
+extern bool expect_push_statement(Server *server, Expect what, Statement *statement) MUST_CHECK;
+/* The statement of the answer at the head, NULL when it has none. */
+extern Statement *expect_statement(const Server *server);
 static inline Expect
 expect_head(const Server *server)
 {

@@ -69,6 +69,11 @@ link_grant(Client *client, Server *server, usec_t waited_us)
 	client->server = server;
 	server->client = client;
 	server->linked_at = client->granted_at;
+	if (client->pool->dedicated != NULL)
+	{
+		dedicated_granted(client, server);
+		return;
+	}
 	if (client->state == CLIENT_WELCOME)
 	{
 		client->server = NULL;
@@ -122,8 +127,8 @@ fail_hopeless(Client *client, const PoolAction *action)
 	double run_ms = (double) action->expected_run_us / 1000.0;
 
 	snprintf(detail, sizeof(detail),
-			 "Deadline %.0f ms: the expected wait for a server connection is %.0f ms and the expected run time %.0f ms.",
-			 (double) client->budget_us / 1000.0, wait_ms, run_ms);
+			 "Deadline %.0f ms: waited %.0f ms for a server connection; expected are %.0f ms more to wait and %.0f ms to run.",
+			 (double) client->budget_us / 1000.0, (double) action->waited_us / 1000.0, wait_ms, run_ms);
 	snprintf(hint, sizeof(hint), "Retry after %.0f ms, or allow a longer deadline.", wait_ms < 1 ? 1 : wait_ms);
 	request_reject(client, &(RequestError){"53300", "query refused: it cannot meet its deadline", detail, hint});
 }
@@ -161,9 +166,8 @@ link_fail(Client *client, const PoolAction *action)
 	switch (action->fail)
 	{
 		case POOL_FAIL_DEADLINE:
-			snprintf(detail, sizeof(detail), "Deadline %.0f ms: waited %.0f ms for a server connection, ran 0 ms.",
-					 (double) client->budget_us / 1000.0, (double) action->waited_us / 1000.0);
-			request_reject(client, &(RequestError){"57014", "canceling statement due to query deadline", detail, NULL});
+			deadline_detail(client, worker_now(client->worker), detail, sizeof(detail));
+			request_reject(client, &(RequestError){"57014", deadline_message(client), detail, NULL});
 			break;
 		case POOL_FAIL_HOPELESS:
 			fail_hopeless(client, action);
@@ -284,6 +288,11 @@ link_abandon(Client *client)
 	unlink_pair(client, server);
 	server_set_state(server, SERVER_CLEANING);
 	pool_release(&server->slot, false, now, &worker->actions);
+	if (server->pool->dedicated != NULL)
+	{
+		server_close(server, "replication client disconnected");
+		return;
+	}
 	if (server->partial_request || !finish_request(server, group_open))
 	{
 		server_close(server, "client disconnected in the middle of a message");

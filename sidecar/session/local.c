@@ -1,8 +1,9 @@
 /*
- * local.c: a transaction whose server was taken away (a deadline whose cancel the server ignored).
+ * local.c: a transaction whose server was taken away (a deadline whose cancel the server ignored, or a transaction's deadline).
  *
  * The client is in a failed transaction, as after any error: everything but its end is refused with 25P02, and ROLLBACK (or COMMIT, which
- * rolls back) is answered here.  No server is involved.
+ * rolls back) is answered here.  No server is involved.  When the transaction ended behind the client's back (tx_untold), the first
+ * answer tells why, and a COMMIT fails, so that nobody believes to have committed.
  */
 #include "session/session.h"
 
@@ -23,12 +24,28 @@ ends_transaction(Slice sql)
 }
 
 static bool
-write_aborted(Buf *out)
+write_aborted(Client *client, Buf *out)
 {
 	WireError error = {.severity = slice_str("ERROR"), .severity_v = slice_str("ERROR"),
 					   .code = slice_str(aborted.sqlstate), .message = slice_str(aborted.message)};
+	char detail[160];
 
+	if (client->tx_untold)
+	{
+		client->by_transaction = true;
+		error.code = slice_str("57014");
+		error.message = slice_str("transaction was rolled back due to transaction deadline");
+		error.detail = slice_str(deadline_detail(client, worker_now(client->worker), detail, sizeof(detail)));
+	}
+	client->tx_untold = false;
 	return wire_write_error(out, &error);
+}
+
+/* Would this statement be answered as if it had done what it says? */
+static bool
+pretends_commit(const Client *client, Slice sql)
+{
+	return client->tx_untold && sql_verb(sql) == SQL_COMMIT;
 }
 
 static bool
@@ -39,11 +56,11 @@ answer_query(Client *client, Slice payload, Buf *out)
 
 	if (wire_read_query(payload, &sql) && ends_transaction(sql))
 	{
-		client->tx_failed = false;
-		ok = wire_write_command_complete(out, "ROLLBACK");
+		ok = pretends_commit(client, sql) ? write_aborted(client, out) : wire_write_command_complete(out, "ROLLBACK");
+		client->tx_failed = client->tx_untold = false;
 	}
 	else
-		ok = write_aborted(out);
+		ok = write_aborted(client, out);
 	return ok && wire_write_ready_for_query(out, client->tx_failed ? 'E' : 'I');
 }
 
@@ -52,7 +69,7 @@ static bool
 refuse(Client *client, Buf *out)
 {
 	client->local_skip = true;
-	return write_aborted(out);
+	return write_aborted(client, out);
 }
 
 static bool
@@ -67,7 +84,7 @@ answer_extended(Client *client, uint8_t type, Slice payload, Buf *out)
 
 		client->local_skip = client->local_ran = false;
 		if (over)
-			client->tx_failed = client->local_ends_tx = false;
+			client->tx_failed = client->tx_untold = client->local_ends_tx = false;
 		return wire_write_ready_for_query(out, client->tx_failed ? 'E' : 'I');
 	}
 	if (client->local_skip)
@@ -76,6 +93,11 @@ answer_extended(Client *client, uint8_t type, Slice payload, Buf *out)
 	{
 		case FE_PARSE:
 			client->local_ends_tx = wire_read_parse(payload, &parse) && ends_transaction(parse.query);
+			if (client->local_ends_tx && pretends_commit(client, parse.query))
+			{
+				client->local_ran = true; /* it fails, and so ends the transaction */
+				return refuse(client, out);
+			}
 			return client->local_ends_tx ? wire_write_parse_complete(out) : refuse(client, out);
 		case FE_BIND:
 			return client->local_ends_tx ? wire_write_bind_complete(out) : refuse(client, out);

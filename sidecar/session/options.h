@@ -51,7 +51,7 @@ typedef struct DatabaseSpec
 	int max_db_connections, max_db_client_connections;
 	PoolMode pool_mode;
 	usec_t server_lifetime_us, query_wait_timeout_us;
-	usec_t query_deadline_us, max_query_deadline_us; /* 0 = none */
+	usec_t query_deadline_us, max_query_deadline_us, transaction_deadline_us; /* 0 = none */
 	bool load_balance_disabled;
 	bool from_template;			 /* made on demand from `*` */
 } DatabaseSpec;
@@ -66,7 +66,7 @@ typedef struct UserSpec
 	int pool_size, reserve_pool_size, max_user_connections, max_user_client_connections;
 	usec_t query_timeout_us, idle_transaction_timeout_us, transaction_timeout_us, client_idle_timeout_us;
 	usec_t query_wait_timeout_us;
-	usec_t query_deadline_us, max_query_deadline_us;
+	usec_t query_deadline_us, max_query_deadline_us, transaction_deadline_us;
 } UserSpec;
 
 typedef struct Settings Settings;
@@ -96,7 +96,7 @@ struct Settings
 	usec_t server_check_delay_us, cancel_wait_timeout_us, suspend_timeout_us, stats_period_us;
 	usec_t dns_max_ttl_us, dns_nxdomain_ttl_us;
 	/* deadlines and overload */
-	usec_t query_deadline_us, max_query_deadline_us, deadline_grace_us;
+	usec_t query_deadline_us, max_query_deadline_us, transaction_deadline_us, deadline_grace_us;
 	bool cancel_on_disconnect, admission;
 	int slow_lane_percent, slow_lane_ratio;
 	/* servers */
@@ -115,7 +115,7 @@ struct Settings
 	bool log_connections, log_disconnections, log_pooler_errors, log_stats;
 	/* report to the extension */
 	usec_t report_interval_us;		/* 0 = off */
-	const char *report_database;	/* a [databases] entry; "" = each database of the file that answers, once per server */
+	const char *report_database;	/* a [databases] entry; "" = the first by name */
 	const char *report_user;		/* role that reports; "" = off */
 	const char *reporter_name;
 	/* tables */

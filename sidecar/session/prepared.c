@@ -231,6 +231,7 @@ typedef struct ServerEntry
 	MapNode node;
 	ListNode lru;
 	Statement *statement; /* counted */
+	uint32_t generation;  /* of the statement when it was prepared */
 } ServerEntry;
 
 static bool
@@ -285,7 +286,7 @@ server_statements_use(ServerStatements *map, const Statement *statement)
 {
 	ServerEntry *entry = server_entry_find(map, statement);
 
-	if (entry == NULL)
+	if (entry == NULL || entry->generation != statement->generation)
 		return false;
 	if (list_last(&map->lru) != &entry->lru)
 	{
@@ -296,6 +297,14 @@ server_statements_use(ServerStatements *map, const Statement *statement)
 }
 
 bool
+server_statements_outdated(const ServerStatements *map, const Statement *statement)
+{
+	const ServerEntry *entry = server_entry_find(map, statement);
+
+	return entry != NULL && entry->generation != statement->generation;
+}
+
+bool
 server_statements_add(ServerStatements *map, Statement *statement)
 {
 	ServerEntry *entry = calloc(1, sizeof(ServerEntry));
@@ -303,6 +312,7 @@ server_statements_add(ServerStatements *map, Statement *statement)
 	if (entry == NULL)
 		return false;
 	entry->statement = statement;
+	entry->generation = statement->generation;
 	statement_ref(statement);
 	map_insert(&map->by_statement, &entry->node, statement_hash(statement));
 	list_append(&map->lru, &entry->lru);

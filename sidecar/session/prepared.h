@@ -20,6 +20,7 @@ typedef struct Statement
 	MapNode node;
 	uint32_t refs;
 	uint32_t id;
+	uint32_t generation; /* grows when the servers must prepare it anew */
 	usec_t deadline_us;	 /* of the comment in its text; -1 = none */
 	uint64_t fingerprint; /* 0 = not yet computed */
 	uint32_t body_len;
@@ -75,8 +76,10 @@ typedef struct ServerStatements
 
 extern void server_statements_init(ServerStatements *map);
 extern void server_statements_clear(ServerStatements *map, StatementRegistry *registry);
-/* Is it there?  Marks it as used. */
+/* Is it there, and not outdated?  Marks it as used. */
 extern bool server_statements_use(ServerStatements *map, const Statement *statement);
+/* Is it there, but to be closed and prepared anew? */
+extern bool server_statements_outdated(const ServerStatements *map, const Statement *statement);
 extern bool server_statements_add(ServerStatements *map, Statement *statement) MUST_CHECK;
 extern void server_statements_remove(ServerStatements *map, StatementRegistry *registry, const Statement *statement);
 /* The least recently used one, or NULL. */

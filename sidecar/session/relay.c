@@ -11,6 +11,7 @@
 
 #include "session/expect.h"
 #include "session/plan.h"
+#include "session/replay.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
@@ -35,7 +36,7 @@ note_answer(Server *server, uint8_t type)
 				return true;
 			break;
 		case BE_BIND_COMPLETE:
-			if (head != EXPECT_BIND)
+			if (head != EXPECT_BIND && head != EXPECT_BIND_NAMED)
 				return true;
 			break;
 		case BE_CLOSE_COMPLETE:
@@ -44,7 +45,7 @@ note_answer(Server *server, uint8_t type)
 			break;
 		case BE_ROW_DESCRIPTION:
 		case BE_NO_DATA:
-			if (head != EXPECT_DESCRIBE)
+			if (head != EXPECT_DESCRIBE && head != EXPECT_DESCRIBE_NAMED)
 				return true;
 			break;
 		case BE_COMMAND_COMPLETE:
@@ -119,7 +120,7 @@ rewrite_deadline(Server *server, Plan *plan, WireError *error)
 
 	server->rewrite_cancel = false;
 	server->pool->stats.expired_running++;
-	error->message = slice_str("canceling statement due to query deadline");
+	error->message = slice_str(deadline_message(server->client));
 	error->detail = slice_str(deadline_detail(server->client, now, detail, sizeof(detail)));
 	error->hint = (Slice){NULL, 0};
 	return add_rewritten(server, plan, error);
@@ -141,7 +142,7 @@ rewrite_duplicate(Server *server, Plan *plan, WireError *error)
 	return add_rewritten(server, plan, error);
 }
 
-/* Forward an ErrorResponse, changed where needed.  True when it was written in another form. */
+/* Forward an ErrorResponse, changed where needed.  True when it was written in another form, or is not to be told. */
 static bool
 relay_error(Server *server, Plan *plan, Slice payload)
 {
@@ -152,7 +153,10 @@ relay_error(Server *server, Plan *plan, Slice payload)
 	server->copy_in = false;
 	if (!wire_read_error(payload, &error))
 		return false;
-	server_count_error(server, error.code);
+	if (replay_error(server, &error))
+		rewritten = true;
+	else
+		server_count_error(server, error.code);
 	if (server->client != NULL && server->rewrite_cancel && slice_is(error.code, "57014"))
 		rewritten = rewrite_deadline(server, plan, &error);
 	else if (server->client != NULL && head == EXPECT_PARSE_TWICE && slice_is(error.code, "42P05"))
@@ -196,6 +200,8 @@ ready_for_query(Server *server, Slice payload)
 	server->skipping = false;
 	server->rewrite_cancel = false;
 	server->group_serial++;
+	if (!server->replaying)
+		server->replay_statement = NULL;
 }
 
 /* The client has seen the end of a group.  True when the server was released (or lost): nothing more is its business here. */
@@ -218,6 +224,8 @@ group_done(Server *server)
 		link_release(client);
 		return true;
 	}
+	if (server_close_if_outdated(server))
+		return true;
 	if (client->hold && server->outstanding == 0 && server->cancels == 0)
 		client->hold = false;
 	client_rearm_timer(client);
@@ -311,6 +319,13 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 			return RELAY_ON;
 		case BE_READY_FOR_QUERY:
 			ready_for_query(server, payload);
+			if (replay_is_due(server))
+			{
+				plan_flush(plan);
+				if (!replay_run(server))
+					server_close(server, "out of memory");
+				return RELAY_ON;
+			}
 			if (server->pool->mode == POOL_MODE_STATEMENT && server->tx_status != 'I')
 				return refuse_transaction(server, plan);
 			plan_add(plan, data, total);

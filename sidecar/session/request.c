@@ -13,6 +13,7 @@
 
 #include "session/expect.h"
 #include "session/plan.h"
+#include "session/replay.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
@@ -253,6 +254,18 @@ peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 	}
 }
 
+/* No group has longer than its transaction. */
+static void
+limit_by_transaction(Client *client)
+{
+	usec_t whole = deadline_transaction_us(client);
+	usec_t left = client->tx_since + whole - client->group_since;
+
+	client->by_transaction = whole > 0 && (client->budget_us == 0 || left < client->budget_us);
+	if (client->by_transaction)
+		client->budget_us = left > 0 ? left : 1;
+}
+
 /* What the group may cost, and for how long its answer is wanted. */
 static void
 begin_group(Client *client, const GroupInfo *info, usec_t now)
@@ -264,6 +277,7 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 	client->group_seen_whole = info->whole;
 	client->group_extended = info->extended;
 	client->budget_us = deadline_budget(client, info->tag_us);
+	limit_by_transaction(client);
 	client->deadline = DEADLINE_NONE;
 	client->expired = false;
 	client->wait_notified = false;
@@ -280,14 +294,16 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	GroupInfo info;
 
 	peek_group(client, data, len, &info);
-	begin_group(client, &info, now);
 	client->tx_since = now;
+	begin_group(client, &info, now);
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
 	client_set_state(client, CLIENT_WAITING);
 	pool_request(&client->pool->policy, &client->waiter, now, &worker->actions);
 	worker_run_actions(worker);
 	session_pool_rearm(client->pool);
+	if (client->state == CLIENT_WAITING)
+		client_rearm_timer(client); /* query_timeout and the notice count in the queue too */
 	return client->state == CLIENT_ACTIVE;
 }
 
@@ -322,7 +338,8 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 			client->tx_since = now;
 	}
 	peek_group(client, data, len, &info);
-	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0))
+	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0 ||
+									deadline_transaction_us(client) > 0))
 		return hold_group(client, now);
 	begin_group(client, &info, now);
 	client->granted_at = now;
@@ -402,7 +419,7 @@ insert_parse(Client *client, Plan *plan, Statement *statement, Expect what)
 	uint8_t header[WIRE_HEADER_SIZE] = {FE_PARSE, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
 										(uint8_t) (length >> 8), (uint8_t) length};
 
-	if (!expect_push_parse(server, what, statement))
+	if (!expect_push_statement(server, what, statement))
 		return false;
 	plan_insert(plan, header, sizeof(header));
 	plan_insert(plan, name, name_len);
@@ -411,16 +428,15 @@ insert_parse(Client *client, Plan *plan, Statement *statement, Expect what)
 	return true;
 }
 
-/* Make room on the server: close the least recently used statement, unseen by the client. */
+/* Close a statement on the server, unseen by the client. */
 static bool
-evict_statement(Client *client, Plan *plan)
+insert_close(Client *client, Plan *plan, Statement *statement)
 {
 	Server *server = client->server;
-	Statement *oldest = server_statements_oldest(&server->statements);
 	char name[STATEMENT_NAME_MAX];
 	Buf close = {0};
 
-	statement_name(oldest, name);
+	statement_name(statement, name);
 	if (!wire_write_close(&close, 'S', slice_str(name)) || !expect_push(server, EXPECT_CLOSE_HIDDEN))
 	{
 		buf_free(&close);
@@ -428,7 +444,7 @@ evict_statement(Client *client, Plan *plan)
 	}
 	plan_insert(plan, buf_ptr(&close), buf_len(&close));
 	buf_free(&close);
-	server_statements_remove(&server->statements, &client->worker->statements, oldest);
+	server_statements_remove(&server->statements, &client->worker->statements, statement);
 	return true;
 }
 
@@ -438,8 +454,10 @@ register_on_server(Client *client, Plan *plan, Statement *statement)
 {
 	Server *server = client->server;
 
+	if (server_statements_outdated(&server->statements, statement) && !insert_close(client, plan, statement))
+		return false;
 	while (server_statements_count(&server->statements) >= client->worker->settings->max_prepared_statements)
-		if (!evict_statement(client, plan))
+		if (!insert_close(client, plan, server_statements_oldest(&server->statements)))
 			return false;
 	return server_statements_add(&server->statements, statement);
 }
@@ -501,7 +519,7 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 		ok = expect_push(server, EXPECT_PARSE_FAKE);
 	else if (ok)
 	{
-		ok = register_on_server(client, plan, statement) && expect_push_parse(server, EXPECT_PARSE, statement);
+		ok = register_on_server(client, plan, statement) && expect_push_statement(server, EXPECT_PARSE, statement);
 		if (ok)
 			used = forward_renamed(client, plan, message, slice_make(NULL, 0), parse.name,
 								   statement_name(statement, name));
@@ -513,8 +531,9 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 	return used;
 }
 
+/* len: how much is there from the message's beginning; 0 when it is not the first of its group. */
 static size_t
-forward_bind(Client *client, Plan *plan, const Message *message)
+forward_bind(Client *client, Plan *plan, const Message *message, size_t len)
 {
 	char name[STATEMENT_NAME_MAX];
 	WireBind bind;
@@ -524,14 +543,17 @@ forward_bind(Client *client, Plan *plan, const Message *message)
 	if (!manages_statements(client) || !wire_read_bind(message->payload, &bind) || bind.statement.len == 0 ||
 		(statement = client_statements_find(client->statements, bind.statement)) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_BIND); /* an unknown name: the server says so */
+	statement_name(statement, name);
+	if (len > 0)
+		replay_keep(client->server, statement, message->data, len, bind.portal.len, bind.statement, name);
 	if (!ensure_prepared(client, plan, statement) ||
-		(!client->server->skipping && !expect_push(client->server, EXPECT_BIND)))
+		(!client->server->skipping && !expect_push_statement(client->server, EXPECT_BIND_NAMED, statement)))
 	{
 		out_of_memory(client);
 		return message->available;
 	}
 	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, bind.portal.len + 1),
-						   bind.statement, statement_name(statement, name));
+						   bind.statement, name);
 }
 
 static size_t
@@ -545,7 +567,7 @@ forward_describe(Client *client, Plan *plan, const Message *message)
 		(statement = client_statements_find(client->statements, describe.name)) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_DESCRIBE);
 	if (!ensure_prepared(client, plan, statement) ||
-		(!client->server->skipping && !expect_push(client->server, EXPECT_DESCRIBE)))
+		(!client->server->skipping && !expect_push_statement(client->server, EXPECT_DESCRIBE_NAMED, statement)))
 	{
 		out_of_memory(client);
 		return message->available;
@@ -653,9 +675,11 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 	if (client->budget_us > 0 && !client->group_seen_whole && client->in_group)
 	{
 		GroupInfo info = {.tag_us = -1};
+		usec_t before = client->budget_us;
 
 		peek_message(client, message, &info);
-		client->budget_us = deadline_budget(client, tighter(info.tag_us, client->budget_us));
+		client->budget_us = deadline_budget(client, tighter(info.tag_us, before));
+		client->by_transaction &= client->budget_us >= before;
 	}
 	switch (message->type)
 	{
@@ -665,11 +689,12 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 		default:
 			break;
 	}
+	begins = !client->in_group;
 	client->in_group = true;
 	switch (message->type)
 	{
 		case FE_PARSE: return forward_parse(client, plan, message);
-		case FE_BIND: return forward_bind(client, plan, message);
+		case FE_BIND: return forward_bind(client, plan, message, begins ? len : 0);
 		case FE_DESCRIBE: return forward_describe(client, plan, message);
 		case FE_EXECUTE: return forward_expecting(client, plan, message, EXPECT_EXECUTE);
 		default: return forward_close(client, plan, message);

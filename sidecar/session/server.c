@@ -261,7 +261,7 @@ server_open(SessionPool *pool)
 	usec_t now = worker_now(worker);
 	Server *server;
 
-	if (pool->database->spec == NULL || (server = calloc(1, sizeof(Server))) == NULL)
+	if (pool->database->spec == NULL || (pool->dedicated != NULL && pool->dedicated->over) || (server = calloc(1, sizeof(Server))) == NULL)
 	{
 		pool_open_impossible(&pool->policy, now, &worker->actions);
 		return;
@@ -281,6 +281,8 @@ server_open(SessionPool *pool)
 	choose_host(server, pool->database);
 	list_append(&worker->servers, &server->node);
 	pool_slot_opening(&pool->policy, &server->slot, now);
+	if (server->slot.reserve)
+		server_log(server, LOG_LEVEL_LOG, "taking connection from reserve_pool");
 	timer_arm(net_timers(worker->loop), &server->timer,
 			  deadline_after(now, worker->settings->server_connect_timeout_us));
 	find_address(server);
@@ -360,6 +362,19 @@ server_close(Server *server, const char *reason)
 	session_pool_rearm(pool);
 }
 
+bool
+server_close_if_outdated(Server *server)
+{
+	const Client *client = server->client;
+
+	if (!server->worker->settings->server_fast_close || !server->slot.close_needed || server->state != SERVER_ACTIVE ||
+		server->pool->mode != POOL_MODE_SESSION || server->tx_status != 'I' || server->outstanding > 0 ||
+		client->in_group || client->stream_left > 0)
+		return false;
+	server_close(server, "database configuration changed");
+	return true;
+}
+
 /* --- ready --- */
 
 void
@@ -374,7 +389,7 @@ server_login_done(Server *server)
 	server->login = NULL;
 	pool->last_error[0] = '\0';
 	pool->login_refused = false;
-	if (query != NULL && query[0] != '\0' && !server->connect_query_sent)
+	if (pool->dedicated == NULL && query != NULL && query[0] != '\0' && !server->connect_query_sent)
 	{
 		Buf out = {0};
 

@@ -83,7 +83,7 @@ static void
 send_startup(Server *server)
 {
 	const DatabaseSpec *spec = server->pool->database->spec;
-	WireParam params[8];
+	WireParam params[8 + PARAM_MAX];
 	int n = 0;
 	Buf out = {0};
 
@@ -98,6 +98,8 @@ send_startup(Server *server)
 	n = add_param(params, n, "datestyle", spec->datestyle);
 	n = add_param(params, n, "timezone", spec->timezone);
 	n = add_param(params, n, "application_name", spec->application_name);
+	if (server->pool->dedicated != NULL)
+		n = dedicated_startup(server->pool, params, n, 8 + PARAM_MAX);
 	server_log(server, LOG_LEVEL_LOG, "new connection to server");
 	if (!wire_write_startup(&out, params, n))
 	{

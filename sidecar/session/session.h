@@ -38,6 +38,7 @@ typedef struct Server Server;
 typedef struct Database Database;
 typedef struct Role Role;
 typedef struct SessionPool SessionPool;
+typedef struct Dedicated Dedicated;
 typedef struct ClientLogin ClientLogin;
 typedef struct ServerLogin ServerLogin;
 typedef struct AuthLookup AuthLookup;
@@ -103,6 +104,8 @@ struct Client
 	bool local_ends_tx;	 /* tx_failed: the statement parsed last is ROLLBACK or COMMIT */
 	bool local_skip;	 /* ... an error was given: drop up to Sync */
 	bool local_ran;		 /* ... and that statement was executed */
+	bool tx_untold;		 /* tx_failed: by its deadline while idle, and the client has not been told yet */
+	bool by_transaction; /* the running group's deadline is that of its transaction */
 	bool bad_deadline_told;
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
@@ -175,7 +178,10 @@ struct Server
 	size_t stream_left; /* bytes of the current message still to be forwarded */
 	bool stream_drop;
 	Buf expected;		/* one byte per answer still to come: expect.h */
-	Buf parses;			/* Statement pointers of the Parse answers still to come */
+	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
+	Buf replay;			/* the running group, where it can be run again: replay.h */
+	Statement *replay_statement; /* borrowed from `parses` while that group runs */
+	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
 	const ParamSet *params; /* counted reference; NULL before login */
 	Timer timer;
@@ -216,8 +222,9 @@ struct Role
 struct SessionPool
 {
 	Pool policy;
-	MapNode node;		/* Worker.pools */
-	ListNode list_node; /* Worker.pool_list, in order of creation */
+	MapNode node;		/* Worker.pools, unless dedicated */
+	ListNode list_node; /* Worker.pool_list in order of creation, or Worker.dedicated */
+	Dedicated *dedicated; /* owned; NULL but for the pool of one replication client */
 	Worker *worker;
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
@@ -229,6 +236,25 @@ struct SessionPool
 	char last_error_code[6];
 	bool login_refused;	/* the server itself refused the last login */
 	SessionStats stats;
+};
+
+/* --- replication connections --- */
+
+typedef enum ReplicationKind
+{
+	REPLICATION_NONE,
+	REPLICATION_PHYSICAL,
+	REPLICATION_LOGICAL, /* replication=database */
+} ReplicationKind;
+
+/* What makes a pool the private one of a replication client. */
+struct Dedicated
+{
+	SessionPool *shared;	/* borrowed: the pool of the same database and role; its clients include this one */
+	ReplicationKind kind;
+	char *options;			/* owned; the startup parameter as the client gave it, or NULL */
+	const ParamSet *wanted; /* counted: the tracked parameters of the client's startup packet */
+	bool over;				/* the client has gone: the pool is freed when its last slot has */
 };
 
 /* --- the console, seen from here --- */
@@ -277,7 +303,7 @@ struct Worker
 	uint64_t hash_seed;
 	uint8_t mock_secret[32]; /* makes up verifiers for unknown users */
 	Map databases, roles, pools, cancel_keys;
-	List pool_list, clients, logins, servers;
+	List pool_list, dedicated, clients, logins, servers;
 	ParamRegistry params;
 	StatementRegistry statements;
 	PoolActions actions;
@@ -314,6 +340,14 @@ extern Role *worker_role(Worker *worker, const char *name);
 extern bool role_plain_verifier(Worker *worker, Role *role, const char *password, uint32_t iterations,
 								ScramVerifier *out) MUST_CHECK;
 extern SessionPool *worker_pool(Worker *worker, Database *database, Role *role);
+/* A pool for one replication client; takes `dedicated` over, also when it fails (NULL). */
+extern SessionPool *worker_dedicated_pool(Worker *worker, Dedicated *dedicated);
+/* The pool whose row of SHOW POOLS a client or server counts in. */
+static inline SessionPool *
+session_pool_shown(SessionPool *pool)
+{
+	return pool->dedicated != NULL ? pool->dedicated->shared : pool;
+}
 /* PAUSE, RESUME, RECONNECT, KILL of one database, or of all (NULL). */
 extern void worker_pause(Worker *worker, Database *database);
 extern void worker_resume(Worker *worker, Database *database);
@@ -390,6 +424,21 @@ typedef struct RequestError
 } RequestError;
 extern void request_reject(Client *client, const RequestError *error);
 
+/* --- replication.c --- */
+/* The value of the startup parameter; false when it is none that PostgreSQL knows. */
+extern bool replication_parse(Slice value, ReplicationKind *kind) MUST_CHECK;
+/* "none", "physical", "logical" */
+extern const char *replication_name(const SessionPool *pool);
+extern Dedicated *dedicated_create(SessionPool *shared, ReplicationKind kind, const char *options, const ParamSet *wanted);
+extern void dedicated_free(Worker *worker, Dedicated *dedicated);
+struct WireParam;
+/* Add what the server's startup packet gets from the client's; returns the new count. */
+extern int dedicated_startup(const SessionPool *pool, struct WireParam *params, int n, int max);
+/* The client's server is there: welcome the client, and keep the two together. */
+extern void dedicated_granted(Client *client, Server *server);
+/* Close its server, and free the pool soon. */
+extern void dedicated_client_left(SessionPool *pool);
+
 /* --- local.c: a transaction whose server was taken away --- */
 extern size_t local_message(Client *client, uint8_t *data, size_t len);
 
@@ -401,6 +450,11 @@ extern void server_open(SessionPool *pool); /* answers POOL_OPEN */
 extern void server_set_state(Server *server, ServerState state);
 /* Close for `reason`; a linked client is told and closed too. */
 extern void server_close(Server *server, const char *reason);
+/*
+ * server_fast_close: in session mode a server that must go is closed, with its client, as soon as no transaction is open rather than
+ * when the client leaves.  True when it was.
+ */
+extern bool server_close_if_outdated(Server *server);
 /* OPENING failed: fail_waiters when the server itself refused. */
 extern void server_open_failed(Server *server, const char *sqlstate, const char *reason, bool refused);
 extern void server_login_done(Server *server);
@@ -439,10 +493,16 @@ extern usec_t deadline_budget(const Client *client, usec_t tag_us);
 /* The client's own comment in this statement, -1 when there is none. */
 extern usec_t deadline_from_comment(Client *client, Slice sql);
 extern usec_t deadline_parse(Slice value); /* -1 = malformed */
+/* How long a whole transaction of this client may take, 0 = no limit. */
+extern usec_t deadline_transaction_us(const Client *client);
+/* An idle transaction's time is over: roll it back, and tell the client with its next statement. */
+extern void deadline_transaction_expired(Client *client, usec_t now);
+/* The primary message: which deadline it was. */
+extern const char *deadline_message(const Client *client);
 /* The running group's deadline (or its grace) has passed. */
 extern void deadline_expired(Client *client, usec_t now);
 extern void deadline_grace_passed(Client *client, usec_t now);
-/* DETAIL text: "Deadline 250 ms: waited 180 ms for a server connection, ran 70 ms." */
+/* DETAIL text: "Deadline 250 ms: waited 180 ms for a server connection, ran 70 ms.", or of the transaction. */
 extern const char *deadline_detail(const Client *client, usec_t now, char *buf, size_t size);
 
 /* --- cancel.c --- */

@@ -33,6 +33,8 @@ typedef struct SessionStats
 	ErrorCount errors[STATS_ERROR_CODES]; /* by SQLSTATE; the last entry collects the rest as "other" */
 } SessionStats;
 
+/* Add what a pool that ends has counted to another. */
+extern void stats_add(SessionStats *to, const SessionStats *from);
 extern void stats_count_error(SessionStats *stats, const char code[5]);
 
 #endif

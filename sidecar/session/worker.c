@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* How long the pool of a replication client that left stays, at least: nobody may refer to it any more. */
+#define DEDICATED_LINGER_US (10 * USEC_PER_MSEC)
+
 /* --- tables --- */
 
 static bool
@@ -160,6 +163,8 @@ first_given_us(usec_t a, usec_t b, usec_t c)
 }
 
 /* Resolution order of the reference: user, database, [pgbouncer]. */
+static void dedicate_limits(PoolLimits *limits);
+
 static void
 resolve_limits(const SessionPool *pool, PoolLimits *limits)
 {
@@ -185,6 +190,18 @@ resolve_limits(const SessionPool *pool, PoolLimits *limits)
 		.slow_lane_percent = s->slow_lane_percent,
 		.slow_lane_ratio = s->slow_lane_ratio,
 	};
+	if (pool->dedicated != NULL)
+		dedicate_limits(limits);
+}
+
+/* One server, for as long as its client stays. */
+static void
+dedicate_limits(PoolLimits *limits)
+{
+	limits->size = 1;
+	limits->min_size = limits->reserve_size = 0;
+	limits->check_delay_us = limits->lifetime_us = -1;
+	limits->admission = false;
 }
 
 static PoolMode
@@ -193,6 +210,8 @@ resolve_mode(const SessionPool *pool)
 	const DatabaseSpec *d = pool->database->spec;
 	const UserSpec *u = pool->role->spec;
 
+	if (pool->dedicated != NULL)
+		return POOL_MODE_SESSION;
 	if (u != NULL && u->pool_mode != POOL_MODE_INHERIT)
 		return u->pool_mode;
 	if (d != NULL && d->pool_mode != POOL_MODE_INHERIT)
@@ -200,12 +219,21 @@ resolve_mode(const SessionPool *pool)
 	return pool->worker->settings->pool_mode;
 }
 
+static void pool_destroy(SessionPool *pool);
+
 static void
 on_pool_timer(Timer *timer, usec_t now)
 {
 	SessionPool *pool = CONTAINER_OF(timer, SessionPool, timer);
 	Worker *worker = pool->worker;
 
+	if (pool->dedicated != NULL && pool->dedicated->over && pool_slots(&pool->policy) == 0 &&
+		pool->policy.pending_opens == 0)
+	{
+		stats_add(&pool->dedicated->shared->stats, &pool->stats);
+		pool_destroy(pool);
+		return;
+	}
 	pool_tick(&pool->policy, now, &worker->actions);
 	worker_run_actions(worker);
 	session_pool_rearm(pool);
@@ -220,9 +248,48 @@ session_pool_rearm(SessionPool *pool)
 	if (pool == NULL)
 		return;
 	worker = pool->worker;
-	at = pool_next_event(&pool->policy, worker_now(worker));
+	at = pool->dedicated != NULL && pool->dedicated->over ? worker_now(worker) + DEDICATED_LINGER_US
+														   : pool_next_event(&pool->policy, worker_now(worker));
 	if (pool->timer.armed ? pool->timer.at != at : at != DEADLINE_NONE)
 		timer_arm(net_timers(worker->loop), &pool->timer, at);
+}
+
+static SessionPool *
+pool_create(Worker *worker, Database *database, Role *role, Dedicated *dedicated)
+{
+	SessionPool *pool = calloc(1, sizeof(SessionPool));
+	PoolLimits limits;
+
+	if (pool == NULL)
+		return NULL;
+	pool->worker = worker;
+	pool->database = database;
+	pool->role = role;
+	pool->dedicated = dedicated;
+	pool->mode = resolve_mode(pool);
+	pool->timer.fire = on_pool_timer;
+	resolve_limits(pool, &limits);
+	if (!pool_init(&pool->policy, &limits, &database->group, &role->group, worker_now(worker)))
+	{
+		free(pool);
+		return NULL;
+	}
+	pool->policy.forced_user = dedicated == NULL && database->spec != NULL && database->spec->user != NULL;
+	if (worker->paused || database->paused)
+		pool_pause(&pool->policy, worker_now(worker), &worker->actions);
+	return pool;
+}
+
+SessionPool *
+worker_dedicated_pool(Worker *worker, Dedicated *dedicated)
+{
+	SessionPool *pool = pool_create(worker, dedicated->shared->database, dedicated->shared->role, dedicated);
+
+	if (pool == NULL)
+		dedicated_free(worker, dedicated);
+	else
+		list_append(&worker->dedicated, &pool->list_node);
+	return pool;
 }
 
 SessionPool *
@@ -232,27 +299,12 @@ worker_pool(Worker *worker, Database *database, Role *role)
 	uint64_t hash = hash_bytes(worker->hash_seed, &key, sizeof(key));
 	MapNode *node = map_find(&worker->pools, hash, &key);
 	SessionPool *pool;
-	PoolLimits limits;
 
 	if (node != NULL)
 		return CONTAINER_OF(node, SessionPool, node);
-	pool = calloc(1, sizeof(SessionPool));
+	pool = pool_create(worker, database, role, NULL);
 	if (pool == NULL)
 		return NULL;
-	pool->worker = worker;
-	pool->database = database;
-	pool->role = role;
-	pool->mode = resolve_mode(pool);
-	pool->timer.fire = on_pool_timer;
-	resolve_limits(pool, &limits);
-	if (!pool_init(&pool->policy, &limits, &database->group, &role->group, worker_now(worker)))
-	{
-		free(pool);
-		return NULL;
-	}
-	pool->policy.forced_user = database->spec != NULL && database->spec->user != NULL;
-	if (worker->paused || database->paused)
-		pool_pause(&pool->policy, worker_now(worker), &worker->actions);
 	map_insert(&worker->pools, &pool->node, hash);
 	list_append(&worker->pool_list, &pool->list_node);
 	return pool;
@@ -267,8 +319,10 @@ pool_destroy(SessionPool *pool)
 	pool_free(&pool->policy);
 	paramset_unref(&worker->params, pool->welcome);
 	buf_free(&pool->welcome_fixed);
-	map_remove(&worker->pools, &pool->node);
-	list_remove(&worker->pool_list, &pool->list_node);
+	if (pool->dedicated == NULL)
+		map_remove(&worker->pools, &pool->node);
+	list_remove(pool->dedicated == NULL ? &worker->pool_list : &worker->dedicated, &pool->list_node);
+	dedicated_free(worker, pool->dedicated);
 	free(pool);
 }
 
@@ -336,6 +390,7 @@ worker_create(const WorkerOptions *options)
 	map_init(&worker->pools, pool_equal);
 	map_init(&worker->cancel_keys, cancel_key_equal);
 	list_init(&worker->pool_list);
+	list_init(&worker->dedicated);
 	list_init(&worker->clients);
 	list_init(&worker->logins);
 	list_init(&worker->servers);
@@ -368,6 +423,8 @@ worker_free(Worker *worker)
 
 	if (worker == NULL)
 		return;
+	list_each(item, &worker->dedicated)
+		pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
 	list_each(item, &worker->pool_list)
 		pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
 	while ((node = map_next(&worker->databases, NULL)) != NULL)
@@ -411,6 +468,8 @@ worker_close_all(Worker *worker)
 	list_each(node, &worker->clients)
 		client_close(CONTAINER_OF(node, Client, node), "server shutting down", "server shutting down");
 	list_each(pool, &worker->pool_list)
+		CONTAINER_OF(pool, SessionPool, list_node)->policy.retiring = true;
+	list_each(pool, &worker->dedicated)
 		CONTAINER_OF(pool, SessionPool, list_node)->policy.retiring = true;
 	cancel_close_all(worker);
 	while (!list_empty(&worker->servers))
@@ -480,16 +539,16 @@ renew_pool(SessionPool *pool, usec_t now)
 
 	resolve_limits(pool, &limits);
 	pool->mode = resolve_mode(pool);
-	pool->policy.retiring = pool->database->spec == NULL;
-	pool->policy.forced_user = pool->database->spec != NULL && pool->database->spec->user != NULL;
+	pool->policy.retiring = pool->database->spec == NULL || (pool->dedicated != NULL && pool->dedicated->over);
+	pool->policy.forced_user = pool->dedicated == NULL && pool->database->spec != NULL && pool->database->spec->user != NULL;
 	pool_set_limits(&pool->policy, &limits, now, &pool->worker->actions);
 	session_pool_rearm(pool);
 }
 
 static void
-renew_pools_of(Worker *worker, const Database *database, bool new_servers, usec_t now)
+renew_pools_in(Worker *worker, const List *pools, const Database *database, bool new_servers, usec_t now)
 {
-	list_each(node, &worker->pool_list)
+	list_each(node, pools)
 	{
 		SessionPool *pool = CONTAINER_OF(node, SessionPool, list_node);
 
@@ -500,6 +559,27 @@ renew_pools_of(Worker *worker, const Database *database, bool new_servers, usec_
 		if (database->spec == NULL)
 			pool_retire(&pool->policy, now, &worker->actions);
 	}
+}
+
+/* Linked servers that are idle between transactions get no further event: look at them now. */
+static void
+close_outdated(Worker *worker)
+{
+	WorkerWalk walk;
+	const ListNode *node;
+
+	worker_walk_begin(worker, &walk, &worker->servers);
+	while ((node = worker_walk_next(&walk)) != NULL)
+		(void) server_close_if_outdated(CONTAINER_OF(node, Server, node));
+	worker_walk_end(worker, &walk);
+	worker_run_actions(worker);
+}
+
+static void
+renew_pools_of(Worker *worker, const Database *database, bool new_servers, usec_t now)
+{
+	renew_pools_in(worker, &worker->pool_list, database, new_servers, now);
+	renew_pools_in(worker, &worker->dedicated, database, new_servers, now);
 }
 
 void
@@ -530,7 +610,10 @@ worker_apply_settings(Worker *worker, const Settings *settings)
 	}
 	list_each(node, &worker->pool_list)
 		renew_pool(CONTAINER_OF(node, SessionPool, list_node), now);
+	list_each(node, &worker->dedicated)
+		renew_pool(CONTAINER_OF(node, SessionPool, list_node), now);
 	worker_run_actions(worker);
+	close_outdated(worker);
 	list_each(node, &worker->clients)
 		client_rearm_timer(CONTAINER_OF(node, Client, node));
 	list_each(node, &worker->logins)
@@ -542,11 +625,11 @@ worker_apply_settings(Worker *worker, const Settings *settings)
 typedef void (*PoolOperation)(Pool *pool, usec_t now, PoolActions *out);
 
 static void
-each_pool(Worker *worker, const Database *database, PoolOperation operation)
+each_pool_in(Worker *worker, const List *pools, const Database *database, PoolOperation operation)
 {
 	usec_t now = worker_now(worker);
 
-	list_each(node, &worker->pool_list)
+	list_each(node, pools)
 	{
 		SessionPool *pool = CONTAINER_OF(node, SessionPool, list_node);
 
@@ -556,6 +639,13 @@ each_pool(Worker *worker, const Database *database, PoolOperation operation)
 			session_pool_rearm(pool);
 		}
 	}
+}
+
+static void
+each_pool(Worker *worker, const Database *database, PoolOperation operation)
+{
+	each_pool_in(worker, &worker->pool_list, database, operation);
+	each_pool_in(worker, &worker->dedicated, database, operation);
 	worker_run_actions(worker);
 }
 
@@ -569,16 +659,12 @@ worker_pause(Worker *worker, Database *database)
 	each_pool(worker, database, pool_pause);
 }
 
-void
-worker_resume(Worker *worker, Database *database)
+static void
+resume_pools_in(Worker *worker, const List *pools, const Database *database)
 {
 	usec_t now = worker_now(worker);
 
-	if (database != NULL)
-		database->paused = false;
-	else
-		worker->paused = false;
-	list_each(node, &worker->pool_list)
+	list_each(node, pools)
 	{
 		SessionPool *pool = CONTAINER_OF(node, SessionPool, list_node);
 
@@ -588,6 +674,17 @@ worker_resume(Worker *worker, Database *database)
 			session_pool_rearm(pool);
 		}
 	}
+}
+
+void
+worker_resume(Worker *worker, Database *database)
+{
+	if (database != NULL)
+		database->paused = false;
+	else
+		worker->paused = false;
+	resume_pools_in(worker, &worker->pool_list, database);
+	resume_pools_in(worker, &worker->dedicated, database);
 	worker_run_actions(worker);
 }
 
@@ -595,6 +692,7 @@ void
 worker_reconnect(Worker *worker, Database *database)
 {
 	each_pool(worker, database, pool_reconnect);
+	close_outdated(worker);
 }
 
 void
@@ -620,10 +718,10 @@ worker_kill(Worker *worker, Database *database)
 	worker_run_actions(worker);
 }
 
-bool
-worker_has_active_servers(const Worker *worker, const Database *database)
+static bool
+has_active_in(const List *pools, const Database *database)
 {
-	list_each(node, &worker->pool_list)
+	list_each(node, pools)
 	{
 		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
 
@@ -632,6 +730,12 @@ worker_has_active_servers(const Worker *worker, const Database *database)
 			return true;
 	}
 	return false;
+}
+
+bool
+worker_has_active_servers(const Worker *worker, const Database *database)
+{
+	return has_active_in(&worker->pool_list, database) || has_active_in(&worker->dedicated, database);
 }
 
 bool

@@ -7,8 +7,10 @@
  * when it is no error and came within the deadline.  With --comment the deadline is also sent, as a comment in the statement, to
  * a pooler that understands it.
  *
- * Prints one line of key=value pairs for each class, and with --series one line for each 100 ms (good answers by arrival of the answer).
+ * Prints one line of key=value pairs for each class, and with --series one line for each 100 ms: how many requests arrived then,
+ * and how many of these were answered well, whenever that was.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
 #include <libpq-fe.h>
@@ -57,7 +59,7 @@ typedef struct Load
 	Class fast, slow;
 	uint64_t random;
 	double start;
-	long *good_at; /* per 100 ms */
+	long *good_at, *offered_at; /* per 100 ms of arrival */
 	int slots;
 	long busy;
 } Load;
@@ -157,7 +159,7 @@ finish(Load *load, Connection *c, double at)
 		class->late++;
 	else
 	{
-		long slot = (long) ((at - load->start) / 100.0);
+		long slot = (long) ((c->arrived - load->start) / 100.0);
 
 		class->good++;
 		sample(&class->good_ms, &class->good_n, took);
@@ -250,6 +252,7 @@ launch(Load *load, double arrived)
 	Connection *c;
 
 	class->offered++;
+	load->offered_at[(long) ((arrived - load->start) / 100.0)]++;
 	if (load->idle_head < 0)
 	{
 		class->no_connection++;
@@ -365,12 +368,18 @@ main(int argc, char **argv)
 	load.slow.sql = strdup(slow);
 	load.slots = (int) (load.seconds * 10) + 300;
 	load.good_at = calloc((size_t) load.slots, sizeof(long));
+	load.offered_at = calloc((size_t) load.slots, sizeof(long));
 	connect_all(&load);
+	if (load.series)
+	{
+		printf("started\n"); /* so that a script can act at a known time of the series */
+		fflush(stdout);
+	}
 	run(&load);
 	report(&load, &load.fast);
 	report(&load, &load.slow);
 	if (load.series)
 		for (int i = 0; i < (int) (load.seconds * 10); i++)
-			printf("t_ms=%d good=%ld\n", i * 100, load.good_at[i]);
+			printf("t_ms=%d offered=%ld good=%ld\n", i * 100, load.offered_at[i], load.good_at[i]);
 	return 0;
 }

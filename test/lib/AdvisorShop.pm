@@ -39,9 +39,11 @@ select i / 2 + 1, i % 2, (i * 104729::bigint) % 20000 + 1, 1 + i % 5, (i * 37) %
 from generate_series(0, 399999) i;
 
 create table products (
-	id int primary key, sku text not null unique, category_id int not null, price numeric(10, 2), name text, stock int);
+	id int primary key, sku text not null unique, category_id int not null, price numeric(10, 2), name text, stock int,
+	tags text[], attrs jsonb);
 insert into products
-select i, 'SKU-' || lpad(i::text, 8, '0'), (i * 31) % 400, (i * 37) % 5000 / 10.0, 'Product ' || md5(i::text), (i * 13) % 3000
+select i, 'SKU-' || lpad(i::text, 8, '0'), (i * 31) % 400, (i * 37) % 5000 / 10.0, 'Product ' || md5(i::text), (i * 13) % 3000,
+	array['common', 'tag' || i % 500, 'tag' || i % 700], jsonb_build_object('size', i % 400, 'color', 'c' || i % 30)
 from generate_series(1, 20000) i;
 create index products_category_price on products (category_id, price);
 

@@ -21,7 +21,7 @@ is_deeply([grep { $_->[0] eq 'pgbouncer' && $_->[5] eq 'yes' && $sample !~ /^;\Q
 
 # The sample is usable but for the files it names, which are not on this machine.
 my @problems = grep { !/auth_file|users\.txt/ } split /\n/, `sidecar/pgweir --check etc/pgweir.ini 2>&1`;
-is_deeply([grep { /error|unknown|not supported/i } @problems], [], 'the sample has no error');
+is_deeply([grep { /^error:/ } @problems], [], 'the sample has no error');
 
 my %options = map { $_ => 1 } `sidecar/pgweir --help` =~ /(--[a-z-]+)/g;
 my $manual = slurp('doc/pgweir.1') =~ s/\\-/-/gr;

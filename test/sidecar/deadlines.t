@@ -3,7 +3,7 @@ use PgweirTest;
 
 my $pg = server;
 $pg->sql('create extension pgweir');
-my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2, deadline_grace => '700ms', server_login_retry => 1});
+my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2, deadline_grace => '700ms', server_login_retry => 1, admission => 0});
 my $c = $w->wire;
 my $other = $w->wire;
 my $a;
@@ -82,6 +82,21 @@ subtest 'waiting for a server counts' => sub {
 	is($c->until_ready->{error}, undef, 'a free server answers');
 	is($c->until_ready->{rows}[0][0], 12, 'and the next group of the pipeline too');
 	$_->until_ready for @busy;
+};
+subtest 'with admission it is refused before it is too late' => sub {
+	my $v = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 1});
+	my ($busy, $s) = map { $v->wire } 1 .. 2;
+
+	$s->ask('select 1') for 1 .. 20;
+	$busy->send(PgWire::query('select pg_sleep(20)'));
+	eventually { $v->pool('postgres', 'postgres')->{sv_active} == 1 } 'a busy server';
+	$a = timed(sub { $s->ask("/* pgweir_deadline='300ms' */ select 1") });
+	like($a->{error}{C}, qr/^(53300|57014)$/, 'refused, or expired') or diag explain $a;
+	like($a->{error}{D}, qr/^Deadline 300 ms: waited \d+ ms/, 'with what it waited');
+	is($a->{status}, 'I', 'and the session lives');
+	$busy->cancel;
+	$busy->until_ready;
+	is($s->ask("/* pgweir_deadline='5s' */ select 1")->{rows}[0][0], 1, 'and is served again');
 };
 subtest 'inside a transaction' => sub {
 	$c->ask('begin');

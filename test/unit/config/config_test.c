@@ -787,7 +787,7 @@ show_prints_as_pgbouncer_does(void)
 			is_str(row.key, "admission", "ours come behind");
 	}
 	is_int(known, 2, "both rows were there");
-	is_int(rows, 112, "100 keys of PgBouncer and 12 of ours");
+	is_int(rows, 113, "100 keys of PgBouncer and 13 of ours");
 	ok(!config_show(config, 100000, &row), "no row far behind the last");
 	config_free(config);
 }
@@ -837,7 +837,7 @@ the_list_holds_every_key(void)
 	text = written(out);
 	for (const char *p = text; *p != '\0'; p++)
 		lines += *p == '\n';
-	is_int(lines, 112 + 24 + 12, "one line a key, without second names");
+	is_int(lines, 113 + 25 + 13, "one line a key, without second names");
 	ok(strstr(text, "pgbouncer\tquery_timeout\tseconds\t0\tyes\tyes\tDisconnect ") != NULL,
 	   "section, key, type, default...");
 	ok(strstr(text, "pgbouncer\tpeer_id\tinteger\t0\tyes\tno\t") != NULL, "a key without effect says so");
