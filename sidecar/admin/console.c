@@ -76,7 +76,7 @@ static const CommandRow commands[] = {
 	 "\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
 	 "\tSHOW DNS_HOSTS|DNS_ZONES\n"
 	 "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
-	 "\tSHOW DEADLINES|CLASSES|STATEMENTS"},
+	 "\tSHOW DEADLINES|ADMISSION|CLASSES|STATEMENTS"},
 	{"SELECT", run_show, false, NULL},
 	{"SET", NULL, true, "SET key = arg"},
 	{"RELOAD", run_reload, true, "RELOAD"},

@@ -32,6 +32,7 @@ static const ShowRow rows[] = {
 	{.name = "STATS_AVERAGES", .all = show_stats_averages},
 	{.name = "TOTALS", .all = show_totals},
 	{.name = "DEADLINES", .all = show_deadlines},
+	{.name = "ADMISSION", .all = show_admission},
 	{.name = "CLASSES", .all = show_classes},
 	{.name = "STATEMENTS", .all = show_statements},
 	{.name = NULL},

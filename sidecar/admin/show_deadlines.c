@@ -1,5 +1,5 @@
 /*
- * show_deadlines.c: what PgBouncer has no column for: SHOW DEADLINES, CLASSES and STATEMENTS.
+ * show_deadlines.c: what PgBouncer has no column for: SHOW DEADLINES, ADMISSION, CLASSES and STATEMENTS.
  */
 #include "admin/show.h"
 
@@ -50,6 +50,50 @@ show_deadlines(const Show *show)
 				   "wait_p50 wait_p95 wait_p99 run_p50 run_p95 run_p99 deadline_p50 deadline_p95 deadline_p99");
 	for (size_t i = 0; i < count; i++)
 		deadline_row(show->result, pools[i]);
+	free(pools);
+}
+
+/* --- admission --- */
+
+static void
+admission_row(Result *result, const SessionPool *pool)
+{
+	const Pool *policy = &pool->policy;
+	PoolAdmission now;
+
+	pool_admission(policy, &now);
+	result_row(result);
+	result_text(result, pool->database->name);
+	result_text(result, pool->role->name);
+	result_text(result, policy->limits.admission ? "on" : "off");
+	result_number(result, policy->waiters.count);
+	result_number(result, policy->active.count);
+	result_number(result, now.active_limit);
+	result_number(result, now.slow_waiting);
+	result_number(result, now.slow_active);
+	result_number(result, now.slow_limit);
+	result_number(result, policy->estimate.median_us);
+	result_number(result, policy->estimate.hold[0].mean_us);
+	result_number(result, policy->estimate.hold[1].mean_us);
+	result_number(result, policy->estimate.login.mean_us);
+	result_number(result, (int64_t) (now.margin * 100 + 0.5));
+	result_unsigned(result, policy->counters.refused_hopeless);
+	result_unsigned(result, policy->counters.refused_full);
+	result_row_end(result);
+}
+
+/* What each pool decides by: limits in slots (0 = none), estimates in microseconds, the margin in percent of a wait. */
+void
+show_admission(const Show *show)
+{
+	size_t count;
+	SessionPool **pools = show_sorted_pools(show, &count);
+
+	result_columns(show->result, "sssiiiiiiqqqqiNN",
+				   "database user admission waiting active active_limit slow_waiting slow_active slow_limit median_us hold_us "
+				   "hold_slow_us login_us margin refused queue_full");
+	for (size_t i = 0; i < count; i++)
+		admission_row(show->result, pools[i]);
 	free(pools);
 }
 

@@ -30,6 +30,8 @@
  */
 #include "pool/policy.h"
 
+#include <limits.h>
+
 /* How often a class, and a pool, is probed at most. */
 #define PROBE_CLASS_US (250 * USEC_PER_MSEC)
 #define PROBE_POOL_US (100 * USEC_PER_MSEC)
@@ -82,7 +84,7 @@ plain_ahead_us(const PoolQueue *queue, deadline_t deadline, usec_t others_us, us
 static int
 slots_of_lane(const Pool *pool, Lane lane)
 {
-	int slots = open_live(pool);
+	int slots = (int) smaller(open_live(pool), adaptive_limit(pool));
 	int limit = lane_limit(pool);
 	int slow = pool->_slow_active + pool->_queue[LANE_SLOW].count;
 
@@ -223,9 +225,28 @@ admission_learn_run(PoolSlot *slot, usec_t run_us, bool completed, usec_t now)
 		smoothed_add(run, run_us);
 	else
 		smoothed_add_at_least(run, run_us);
+	if (completed)
+		adaptive_learn(pool, class, run_us, now);
 	if (class == NULL)
 		return;
 	class->calls++;
 	class->last_ran = now;
 	(void) lane_of(pool, class, now);
+}
+
+/* --- showing --- */
+
+void
+pool_admission(const Pool *pool, PoolAdmission *out)
+{
+	int active = adaptive_limit(pool);
+	int slow = lane_limit(pool);
+
+	*out = (PoolAdmission){
+		.active_limit = active == INT_MAX ? 0 : active,
+		.slow_limit = slow == INT_MAX ? 0 : slow,
+		.slow_active = pool->_slow_active,
+		.slow_waiting = pool->_queue[LANE_SLOW].count,
+		.margin = (double) pool->estimate.margin / MARGIN_ONE,
+	};
 }

@@ -44,6 +44,7 @@ typedef struct PoolClass
 	bool slow;        /* takes the slow lane */
 	List _running;    /* the slots that run it, longest running first */
 	int _refs;
+	double rest_us;   /* the shortest run, creeping upwards; 0 = none (adaptive.c) */
 	usec_t _probed_at;
 } PoolClass;
 

@@ -207,7 +207,7 @@ grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	PoolSlot *slot;
 
 	if (list_empty(&pool->idle) || pool->paused || pool->retiring || pool->_queue[waiter->_lane].count > 0 ||
-		(waiter->_lane == LANE_SLOW && lane_room(pool, now) == 0))
+		(waiter->_lane == LANE_SLOW && lane_room(pool, now) == 0) || adaptive_room(pool) == 0)
 		return false;
 	slot = next_idle(pool);
 	if (slot == NULL || needs_check(pool, slot, now) || !actions_room(pool, out))
@@ -233,8 +233,10 @@ grant_eligible(const Pool *pool, usec_t now)
 {
 	int room = lane_room(pool, now);
 	int slow = pool->_queue[LANE_SLOW].count;
+	int wanted = pool->_queue[LANE_NORMAL].count + (slow < room ? slow : room);
+	int allowed = adaptive_room(pool);
 
-	return pool->_queue[LANE_NORMAL].count + (slow < room ? slow : room);
+	return wanted < allowed ? wanted : allowed;
 }
 
 static void
@@ -243,7 +245,7 @@ serve(Pool *pool, usec_t now, PoolActions *out)
 	PoolSlot *slot;
 	PoolWaiter *waiter;
 
-	while ((slot = next_idle(pool)) != NULL && actions_room(pool, out))
+	while (adaptive_room(pool) > 0 && (slot = next_idle(pool)) != NULL && actions_room(pool, out))
 	{
 		if (needs_check(pool, slot, now))
 		{
@@ -273,7 +275,7 @@ grant_serve(Pool *pool, usec_t now, PoolActions *out)
 bool
 grant_is_due(const Pool *pool, usec_t now)
 {
-	if (list_empty(&pool->idle) || pool->paused || pool->retiring)
+	if (list_empty(&pool->idle) || pool->paused || pool->retiring || adaptive_room(pool) == 0)
 		return false;
 	return pool->_lanes_moved || grant_eligible(pool, now) > pool->_checks;
 }
@@ -284,7 +286,8 @@ grant_slot(PoolSlot *slot, usec_t now, PoolActions *out)
 	Pool *pool = slot->pool;
 	PoolWaiter *waiter;
 
-	if (list_empty(&pool->waiters) || pool->paused || pool->retiring || !actions_room(pool, out))
+	if (list_empty(&pool->waiters) || pool->paused || pool->retiring || adaptive_room(pool) == 0 ||
+		!actions_room(pool, out))
 		return;
 	grant_expire(pool, now, out);
 	waiter = next_waiter(pool, now);

@@ -6,6 +6,7 @@
  *   grant.c      who is next                      open.c       when a server may be opened; groups, eviction
  *   admission.c  who cannot make it               lane.c       who is slow
  *   classes.c    service times                    actions.c    the consequences
+ *   adaptive.c   how many may be busy
  */
 #ifndef PGWEIR_POOL_POLICY_H
 #define PGWEIR_POOL_POLICY_H
@@ -89,6 +90,13 @@ extern void admission_granted(PoolSlot *slot, const PoolWaiter *waiter, usec_t n
 /* A waiter that was let in and queued did not make it. */
 extern void admission_learn_miss(Pool *pool);
 extern void admission_learn_run(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
+
+/* --- adaptive.c --- */
+/* How many slots may be active at once, and how many more than now; INT_MAX = as many as there are. */
+extern int adaptive_limit(const Pool *pool);
+extern int adaptive_room(const Pool *pool);
+/* A statement has ended by itself. */
+extern void adaptive_learn(Pool *pool, PoolClass *class, usec_t run_us, usec_t now);
 
 /* --- grant.c --- */
 /* An idle slot and a waiter that may have it: the hot path of a request that need not wait.  False: nothing

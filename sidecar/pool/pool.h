@@ -61,6 +61,7 @@ typedef struct PoolLimits
 	bool admission;           /* refuse at once what cannot meet its deadline */
 	int slow_lane_percent; /* slow_lane_share: slots that slow classes may hold (at least one); 100 = off */
 	int slow_lane_ratio;   /* a class is slow when its mean is so many times the pool's median; 0 = off */
+	bool adaptive;         /* let no more slots be active than the server gains from; needs a size */
 } PoolLimits;
 
 typedef enum SlotState
@@ -201,6 +202,17 @@ typedef struct PoolEstimate
 	int margin;                /* by how much waits turn out longer than expected, in parts of 2^16 */
 } PoolEstimate;
 
+/* What adaptive.c knows; zeroed = nothing. */
+typedef struct PoolAdaptive
+{
+	double limit;   /* 0 = nothing learned */
+	double ratio;   /* of the last window: how many times as long as at rest statements took */
+	double ratios;  /* of this window, their sum */
+	int samples;
+	bool held_back; /* in this window requests waited because of the limit */
+	usec_t since;
+} PoolAdaptive;
+
 /* What only its groups keep a pool from opening a slot for. */
 typedef enum PoolBlocked
 {
@@ -227,6 +239,7 @@ struct Pool
 	PoolClasses classes;
 	PoolCounters counters;
 	PoolEstimate estimate;
+	PoolAdaptive adaptive;
 	PoolQueue _queue[POOL_LANES];
 	int _slow_active;    /* active slots that run a slow class */
 	usec_t _normal_seen; /* the last request of the normal lane, 0 = never */
@@ -319,5 +332,15 @@ pool_slots(const Pool *pool)
 	return pool->opening.count + pool->idle.count + pool->active.count + pool->cleaning.count +
 		   pool->closing.count;
 }
+
+/* How the pool decides at this moment, to be looked at. */
+typedef struct PoolAdmission
+{
+	int active_limit; /* slots that may be active; 0 = no limit of its own */
+	int slow_limit;   /* slots the slow lane may hold while others are about; 0 = no limit */
+	int slow_active, slow_waiting;
+	double margin;    /* part by which waits turn out longer than expected */
+} PoolAdmission;
+extern void pool_admission(const Pool *pool, PoolAdmission *out);
 
 #endif

@@ -233,6 +233,8 @@ new_cancel_key(Client *client)
 		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
 			return false;
 		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
+		if (worker->settings->peer_id > 0)
+			peer_key_mark(client->cancel_key, worker->settings->peer_id);
 		hash = hash_bytes(worker->hash_seed, client->cancel_key, 8);
 	} while (map_find(&worker->cancel_keys, hash, client->cancel_key) != NULL);
 	map_insert(&worker->cancel_keys, &client->cancel_node, hash);
@@ -884,13 +886,17 @@ take_cancel(Client *client, const WireStartup *startup)
 	Worker *worker = client->worker;
 	uint8_t key[8];
 
+	client->quiet = true;
 	wire_store_u32(key, startup->pid);
 	if (startup->key.len == 4)
 	{
 		memcpy(key + 4, startup->key.ptr, 4);
+		if (peer_cancel(client, key))
+			return; /* closed when the peer has dealt with it */
+		if (worker->settings->peer_id > 0 && peer_key_owner(key) == worker->settings->peer_id)
+			peer_key_mark(key, worker->settings->peer_id);
 		cancel_by_key(worker, key);
 	}
-	client->quiet = true;
 	client_close(client, "cancel request", NULL);
 }
 

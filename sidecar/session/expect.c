@@ -3,6 +3,7 @@
  */
 #include "session/expect.h"
 
+#include "session/replay.h"
 #include "wire/backend.h"
 #include "wire/msg.h"
 
@@ -130,8 +131,7 @@ expect_clear(Server *server)
 	buf_free(&server->expected);
 	buf_free(&server->parses);
 	buf_free(&server->replay);
-	server->replay_statement = NULL;
-	server->replaying = false;
+	replay_forget(server);
 }
 
 bool

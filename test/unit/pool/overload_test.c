@@ -137,7 +137,45 @@ recovers_after_stall(double factor)
 	sim_free(&sim);
 }
 
-/* The same with a server that becomes a hundred times slower for a while. */
+/* --- a server that does less the more it is asked at once --- */
+
+/* Answers a second of a pool of 20 whose server slows down beyond five statements at once (500/s there). */
+static double
+crowded(bool adaptive, double per_second, int *active_limit)
+{
+	Sim sim;
+	SimLoad load = {.per_second = per_second, .mean_us = 10000, .budget_us = 300000, .fingerprint = 7, .exponential = true};
+	PoolLimits limits = limits_of(20);
+	PoolAdmission admission;
+
+	limits.adaptive = adaptive;
+	sim_init(&sim, &limits, SEED, &load, 1);
+	sim.knee = 5;
+	sim.count_from = 5 * USEC_PER_SEC;
+	sim_run(&sim, (5 + SECONDS) * USEC_PER_SEC);
+	pool_admission(&sim.pool, &admission);
+	*active_limit = admission.active_limit;
+	show(adaptive ? "adaptive" : "fixed size", &load);
+	sim_free(&sim);
+	return (double) load.good / SECONDS;
+}
+
+static void
+adaptive_pool_stays_where_the_server_is_quick(void)
+{
+	int limit;
+	double fixed = crowded(false, 750, &limit);
+	double adaptive;
+
+	is_int(limit, 0, "without adaptive_pool there is no limit of its own");
+	adaptive = crowded(true, 750, &limit);
+	diag("%.0f/s with all 20 busy, %.0f/s with the limit at %d", fixed, adaptive, limit);
+	ok(adaptive > 1.5 * fixed, "the adaptive pool answers more than one and a half times as many");
+	ok(limit >= 2 && limit <= 12, "its limit is near the knee of five (%d)", limit);
+	adaptive = crowded(true, 100, &limit);
+	ok(adaptive > 97, "below capacity it answers all that is asked (%.0f/s of 100)", adaptive);
+}
+
 int
 main(void)
 {
@@ -147,5 +185,6 @@ main(void)
 	recovers_after_stall(0.9);
 	recovers_after_stall(1.5);
 	recovers_after_stall(10);
+	adaptive_pool_stays_where_the_server_is_quick();
 	return done_testing();
 }

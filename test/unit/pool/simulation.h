@@ -108,6 +108,7 @@ typedef struct Sim
 	int load_count;
 	SimRequest *free;
 	usec_t stall_from, stall_until;
+	int knee; /* beyond so many statements at once each takes (n / knee) squared times as long; 0 = never */
 	usec_t count_from; /* requests that arrive earlier are not counted */
 	usec_t arrivals_until;
 	uint64_t *good_per_10ms; /* optional */
@@ -169,7 +170,9 @@ sim_granted(Sim *sim, const PoolAction *action)
 {
 	SimSlot *s = CONTAINER_OF(action->slot, SimSlot, slot);
 	SimRequest *request = CONTAINER_OF(action->waiter, SimRequest, waiter);
-	usec_t end = sim_ends_at(sim, request->run_us);
+	int active = sim->pool.active.count;
+	double crowd = sim->knee > 0 && active > sim->knee ? (double) active / sim->knee : 1;
+	usec_t end = sim_ends_at(sim, (usec_t) ((double) request->run_us * crowd * crowd));
 	usec_t cancel = request->waiter.deadline;
 
 	s->request = request;
