@@ -415,6 +415,15 @@ extern bool client_login_waits(const Client *client);
 extern void client_login_looked_up(Client *client, bool found, char *secret);
 extern void client_login_lookup_failed(Client *client);
 
+/* --- client_rules.c: with auth_type hba, and for certificates --- */
+/* The method of the rule that fits; of `asked` only replication, database and user count. The rule's map goes to *map. */
+extern AuthType client_rule_method(const Client *client, const HbaQuery *asked, const char **map);
+/* The client's verified certificate (or, on a Unix socket, its system user) may log in as user; map may be NULL. */
+extern bool client_certificate_fits(const Client *client, const char *user, const char *map);
+extern bool client_peer_fits(const Client *client, const char *user, const char *map);
+/* A password in clear is the one of this stored secret. */
+extern bool client_password_matches(Slice given, const char *stored, const char *user);
+
 /* --- auth_query.c --- */
 /* Ask for the secret of a user; the answer comes as one of the two above.  NULL: it could not even begin. */
 extern AuthLookup *auth_lookup_start(Client *client, const char *database, const char *auth_user, const char *query,
