@@ -79,6 +79,8 @@ show_lists(const Show *show)
 	const Settings *settings = worker->settings;
 	ResolverCounts dns = resolver_counts(worker->resolver);
 	int automatic = 0;
+	int peers = 0;
+	int peer_pools = 0;
 
 	for (MapNode *node = map_next(&worker->databases, NULL); node != NULL; node = map_next(&worker->databases, node))
 	{
@@ -89,9 +91,14 @@ show_lists(const Show *show)
 	result_columns(show->result, "si", "list items");
 	count_row(show->result, "databases", settings->database_count + automatic + 1);
 	count_row(show->result, "users", (int64_t) settings->users.count);
-	count_row(show->result, "peers", 0);
+	for (const PeerSpec *peer = settings->peers; peer != NULL; peer = peer->next)
+	{
+		peers++;
+		peer_pools += peer->id != settings->peer_id;
+	}
+	count_row(show->result, "peers", peers);
 	count_row(show->result, "pools", worker->pool_list.count + 1);
-	count_row(show->result, "peer_pools", 0);
+	count_row(show->result, "peer_pools", peer_pools);
 	count_row(show->result, "free_clients", 0); /* nothing is kept for later clients and servers */
 	count_row(show->result, "used_clients", worker->clients.count);
 	count_row(show->result, "login_clients", worker->logins.count);
@@ -226,13 +233,40 @@ show_dns_zones(const Show *show)
 void
 show_peers(const Show *show)
 {
+	const Settings *settings = show->worker->settings;
+
 	result_columns(show->result, "isii", "peer_id host port pool_size");
+	for (const PeerSpec *peer = settings->peers; peer != NULL; peer = peer->next)
+	{
+		result_row(show->result);
+		result_number(show->result, peer->id);
+		result_text(show->result, peer->host);
+		result_number(show->result, peer->port);
+		result_number(show->result, peer->pool_size > 0 ? peer->pool_size : settings->default_pool_size);
+		result_row_end(show->result);
+	}
 }
 
 void
 show_peer_pools(const Show *show)
 {
+	const Worker *worker = show->worker;
+
 	result_columns(show->result, "iiiii", "peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login");
+	for (const PeerSpec *peer = worker->settings->peers; peer != NULL; peer = peer->next)
+	{
+		PeerCounts counts = peer_counts(worker, peer->id);
+
+		if (peer->id == worker->settings->peer_id)
+			continue;
+		result_row(show->result);
+		result_number(show->result, peer->id);
+		result_number(show->result, counts.active);
+		result_number(show->result, counts.waiting);
+		result_number(show->result, counts.active);
+		result_number(show->result, 0);
+		result_row_end(show->result);
+	}
 }
 
 /* Descriptors are not handed to another process. */

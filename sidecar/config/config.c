@@ -17,7 +17,8 @@ config_home(const Config *config, const ConfigRow *row)
 		case HOME_PROCESS: return (void *) &config->process;
 		case HOME_NONE:
 		case HOME_DATABASE:
-		case HOME_USER: return NULL;
+		case HOME_USER:
+		case HOME_PEER: return NULL;
 	}
 	abort();
 }
@@ -270,6 +271,28 @@ copy_users(Settings *to, const Settings *from, Arena *arena)
 	return true;
 }
 
+static bool
+copy_peers(Settings *to, const Settings *from, Arena *arena)
+{
+	const PeerSpec **end = &to->peers;
+
+	to->peers = NULL;
+	for (const PeerSpec *peer = from->peers; peer != NULL; peer = peer->next)
+	{
+		PeerSpec *copy = arena_alloc(arena, sizeof(*copy));
+
+		if (copy == NULL)
+			return false;
+		*copy = *peer;
+		copy->next = NULL;
+		if (!own_strings(config_peer_table(), copy, peer, arena))
+			return false;
+		*end = copy;
+		end = (const PeerSpec **) &copy->next;
+	}
+	return true;
+}
+
 /* A copy that shares nothing with the original; NULL when out of memory. */
 static Config *
 config_copy(const Config *config)
@@ -294,7 +317,8 @@ config_copy(const Config *config)
 		if (!value_copy(row, config_home(copy, row), config_home(config, row), arena))
 			goto fail;
 	if (!copy_databases(copy->settings, config->settings, arena) ||
-		!copy_users(copy->settings, config->settings, arena))
+		!copy_users(copy->settings, config->settings, arena) ||
+		!copy_peers(copy->settings, config->settings, arena))
 		goto fail;
 	return copy;
 
@@ -413,4 +437,5 @@ config_list(FILE *out)
 	list_rows(out, "pgbouncer", config_table());
 	list_rows(out, "databases", config_database_table());
 	list_rows(out, "users", config_user_table());
+	list_rows(out, "peers", config_peer_table());
 }

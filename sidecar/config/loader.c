@@ -255,6 +255,36 @@ add_user(Loader *loader, const FilePlace *place, const char *name, const char *v
 	read_entry(loader, place, name, value, config_user_table(), user, "user");
 }
 
+static void
+add_peer(Loader *loader, const FilePlace *place, const char *name, const char *value)
+{
+	Settings *settings = loader->config->settings;
+	Arena *arena = &loader->config->_arena;
+	PeerSpec *peer = arena_alloc(arena, sizeof(*peer));
+	const PeerSpec **at = &settings->peers;
+	char *end;
+	long id = strtol(name, &end, 10);
+
+	if (*end != '\0' || id < 1 || id > 16383)
+	{
+		problems_add(loader->problems, PROBLEM_ERROR, place, "[peers] %s: a peer id is a number from 1 to 16383", name);
+		return;
+	}
+	if (peer == NULL || !reset_entry(config_peer_table(), peer, arena))
+	{
+		out_of_memory(loader, place);
+		return;
+	}
+	read_entry(loader, place, name, value, config_peer_table(), peer, "peer");
+	peer->id = (int) id;
+	if (peer->host == NULL)
+		problems_add(loader->problems, PROBLEM_ERROR, place, "[peers] %s: host is missing", name);
+	while (*at != NULL && (*at)->id < peer->id)
+		at = (const PeerSpec **) &((PeerSpec *) *at)->next;
+	peer->next = (PeerSpec *) (*at != NULL && (*at)->id == peer->id ? (*at)->next : *at); /* the last one given counts */
+	*at = peer;
+}
+
 UserSpec *
 config_new_user(Settings *settings, Arena *arena, const char *name)
 {
@@ -344,8 +374,7 @@ on_value(void *arg, const FilePlace *place, const char *section, const char *key
 		case SECTION_DATABASES: add_database(loader, place, key, value); return;
 		case SECTION_USERS: add_user(loader, place, key, value); return;
 		case SECTION_PEERS:
-			problems_add(loader->problems, PROBLEM_ERROR, place,
-						 "[peers] %s: not supported by this version; remove the line", key);
+			add_peer(loader, place, key, value);
 			return;
 		case SECTION_UNKNOWN: return;
 	}

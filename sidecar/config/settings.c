@@ -188,7 +188,9 @@ static const ConfigRow main_rows[] = {
 			"Server connections per user; 0 = no limit.", COUNT),
 	SETTING(min_pool_size, INT, min_pool_size, "0", YES, "Server connections to keep open per pool in use.",
 			COUNT),
-	UNSUPPORTED(peer_id, INT, "0", YES, "Own number in a group of poolers."),
+	SETTING(peer_id, INT, peer_id, "0", YES,
+			"Own number among [peers], 1 to 16383: cancel requests find the process they belong to; 0 = no peers.",
+			.max = 16383),
 	PROCESS(pidfile, FILE, pidfile, "", NO, "File for the process id; needed for a daemon."),
 	PROCESS(pkt_buf, INT, pkt_buf, "4096", NO, "Accepted without effect: buffers are sized by need.",
 			.min = 1, .max = INT_MAX),
@@ -402,6 +404,25 @@ static const ConfigRow user_rows[] = {
 		 "As the setting, for this user; 0 = no limit; beats the database's.", OURS),
 	{.name = NULL},
 };
+
+#define PEER(key_, type_, initial_, help_, ...)                                                              \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_PEER, .offset = offsetof(PeerSpec, key_),        \
+		.initial = initial_, .reloadable = true, .help = help_, __VA_ARGS__                                  \
+	}
+
+static const ConfigRow peer_rows[] = {
+	PEER(host, STRING, NULL, "Name or address of the peer; /directory or @name = Unix socket. Required."),
+	PEER(port, PORT, "6432", "Port of the peer."),
+	PEER(pool_size, INT, NULL, "Cancel requests on their way to the peer at once; default: default_pool_size.", SIGNED),
+	{.name = NULL},
+};
+
+const ConfigRow *
+config_peer_table(void)
+{
+	return peer_rows;
+}
 
 const ConfigRow *
 config_table(void)

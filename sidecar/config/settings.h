@@ -15,5 +15,7 @@ extern const ConfigRow *config_table(void);
 extern const ConfigRow *config_database_table(void);
 /* Keys of an entry of [users]; offsets are into UserSpec. */
 extern const ConfigRow *config_user_table(void);
+/* Keys of an entry of [peers]; offsets are into PeerSpec. */
+extern const ConfigRow *config_peer_table(void);
 
 #endif

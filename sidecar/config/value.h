@@ -37,7 +37,8 @@ typedef enum ConfigHome
 	HOME_SETTINGS, /* Settings */
 	HOME_PROCESS,  /* ProcessOptions */
 	HOME_DATABASE, /* DatabaseSpec */
-	HOME_USER      /* UserSpec */
+	HOME_USER,     /* UserSpec */
+	HOME_PEER      /* PeerSpec */
 } ConfigHome;
 
 /* A choice of an enum; the list ends with name NULL. */

@@ -506,6 +506,8 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		dedicated_client_left(client->pool);
 	if (client->has_key)
 		map_remove(&worker->cancel_keys, &client->cancel_node);
+	if (client->quiet)
+		peer_forget_client(client);
 	timer_disarm(net_timers(worker->loop), &client->timer);
 	client_set_state(client, CLIENT_CLOSED);
 	if (message == NULL)

@@ -3,6 +3,7 @@
  */
 #include "session/expect.h"
 
+#include "session/replay.h"
 #include "wire/backend.h"
 #include "wire/msg.h"
 
@@ -36,7 +37,7 @@ static bool
 has_statement(Expect what)
 {
 	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_TWICE ||
-		   what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED;
+		   what == EXPECT_PARSE_FAKE || what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED;
 }
 
 Statement *
@@ -76,7 +77,7 @@ pop(Server *server, bool undo)
 
 		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN))
 			server_statements_remove(&server->statements, registry, statement);
-		if (undo && what == EXPECT_PARSE && server->client != NULL)
+		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_FAKE) && server->client != NULL)
 			client_statements_remove_statement(server->client->statements, registry, statement);
 		statement_unref(registry, statement);
 	}
@@ -130,8 +131,7 @@ expect_clear(Server *server)
 	buf_free(&server->expected);
 	buf_free(&server->parses);
 	buf_free(&server->replay);
-	server->replay_statement = NULL;
-	server->replaying = false;
+	replay_forget(server);
 }
 
 bool

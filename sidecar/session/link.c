@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/replay.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 
@@ -213,6 +214,7 @@ unlink_pair(Client *client, Server *server)
 	client->hold = false;
 	server->client = NULL;
 	server->rewrite_cancel = false;
+	replay_forget(server);
 	net_resume(&server->conn);
 }
 

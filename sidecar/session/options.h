@@ -69,6 +69,16 @@ typedef struct UserSpec
 	usec_t query_deadline_us, max_query_deadline_us, transaction_deadline_us;
 } UserSpec;
 
+/* One entry of [peers]: another process that serves the same clients. */
+typedef struct PeerSpec
+{
+	struct PeerSpec *next; /* by id */
+	int id;
+	const char *host;
+	int port;
+	int pool_size; /* cancel requests on their way there at once */
+} PeerSpec;
+
 typedef struct Settings Settings;
 struct Settings
 {
@@ -123,6 +133,8 @@ struct Settings
 	int database_count;
 	const DatabaseSpec *database_template; /* `*` or NULL; not among databases */
 	Map users;
+	int peer_id;		   /* our own; 0 = no peering */
+	const PeerSpec *peers; /* sorted by id, the own one among them if listed; NULL = none */
 };
 
 /* --- lookups; NULL when there is none --- */

@@ -153,7 +153,7 @@ relay_error(Server *server, Plan *plan, Slice payload)
 	server->copy_in = false;
 	if (!wire_read_error(payload, &error))
 		return false;
-	if (replay_error(server, &error))
+	if (replay_error(server, &error, payload))
 		rewritten = true;
 	else
 		server_count_error(server, error.code);

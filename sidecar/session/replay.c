@@ -7,50 +7,65 @@
 #include "wire/frontend.h"
 #include "wire/msg.h"
 
-/* After the Bind: Describe of a portal, Execute, Sync, all there.  Returns the length of the three, 0 when it is something else. */
-static size_t
-rest_of_group(const uint8_t *data, size_t len)
-{
-	static const uint8_t types[] = {FE_DESCRIBE, FE_EXECUTE, FE_SYNC};
-	size_t pos = 0;
-
-	for (size_t i = 0; i < sizeof(types); i++)
-	{
-		WireHeader header;
-
-		if (wire_read_header(data + pos, len - pos, &header) != WIRE_OK || header.type != types[i] ||
-			header.payload_len > len - pos - WIRE_HEADER_SIZE ||
-			(i == 0 && (header.payload_len == 0 || data[pos + WIRE_HEADER_SIZE] != 'P')))
-			return 0;
-		pos += WIRE_HEADER_SIZE + header.payload_len;
-	}
-	return pos;
-}
-
 void
 replay_keep(Server *server, Statement *statement, const uint8_t *data, size_t len, size_t portal_len, Slice old_name,
 			const char *name)
 {
 	Buf *kept = &server->replay;
-	size_t bind_len = 1 + (size_t) wire_load_u32(data + 1);
 	size_t name_len = strlen(name);
-	size_t rest;
-	uint8_t header[WIRE_HEADER_SIZE] = {FE_BIND};
-	const uint8_t *payload = data + WIRE_HEADER_SIZE;
 	size_t tail = WIRE_HEADER_SIZE + portal_len + 1 + old_name.len + 1;
+	uint8_t header[WIRE_HEADER_SIZE] = {FE_BIND};
 
 	buf_consume(kept, buf_len(kept));
 	server->replay_statement = NULL;
-	if (server->tx_status != 'I' || server->outstanding > 0 || bind_len > len || bind_len > REPLAY_MAX ||
-		(rest = rest_of_group(data + bind_len, len - bind_len)) == 0 || bind_len + rest > REPLAY_MAX)
+	if (server->tx_status != 'I' || server->outstanding > 0 || len > REPLAY_MAX)
 		return;
-	wire_store_u32(header + 1, (uint32_t) (bind_len - 1 - old_name.len + name_len));
-	if (buf_append(kept, header, sizeof(header)) && buf_append(kept, payload, portal_len + 1) &&
-		buf_append(kept, name, name_len + 1) && buf_append(kept, data + tail, bind_len - tail) &&
-		buf_append(kept, data + bind_len, rest))
+	wire_store_u32(header + 1, (uint32_t) (len - 1 - old_name.len + name_len));
+	if (buf_append(kept, header, sizeof(header)) && buf_append(kept, data + WIRE_HEADER_SIZE, portal_len + 1) &&
+		buf_append(kept, name, name_len + 1) && buf_append(kept, data + tail, len - tail))
+	{
 		server->replay_statement = statement;
-	else
-		buf_consume(kept, buf_len(kept));
+		server->replay_next = FE_DESCRIBE;
+	}
+}
+
+static void
+tell_withheld(Server *server)
+{
+	Buf error = server->replay_withheld;
+
+	server->replay_withheld = (Buf){0};
+	server->replaying = false;
+	client_send_buf(server->client, &error);
+}
+
+void
+replay_follow(Server *server, uint8_t type, const uint8_t *data, size_t len)
+{
+	bool fits;
+
+	if (server->replay_statement == NULL || server->replay_next == 0)
+		return;
+	fits = type == server->replay_next && len <= REPLAY_MAX &&
+		   (type != FE_DESCRIBE || (len > WIRE_HEADER_SIZE && data[WIRE_HEADER_SIZE] == 'P'));
+	if (!fits || !buf_append(&server->replay, data, len))
+	{
+		server->replay_statement = NULL;
+		if (server->replaying)
+			tell_withheld(server);
+		return;
+	}
+	server->replay_next = type == FE_DESCRIBE ? FE_EXECUTE : type == FE_EXECUTE ? FE_SYNC : 0;
+	if (server->replaying && server->replay_next == 0)
+		server->client->hold = true; /* nothing may come between */
+}
+
+void
+replay_forget(Server *server)
+{
+	server->replaying = false;
+	server->replay_statement = NULL;
+	buf_free(&server->replay_withheld);
 }
 
 static bool
@@ -60,19 +75,35 @@ is_stale_plan(const WireError *error)
 											  slice_is(error->message, "cached plan must not change result type"));
 }
 
+/* The error as it came, for the case that it must be told after all. */
+static bool
+withhold(Server *server, Slice payload)
+{
+	uint8_t header[WIRE_HEADER_SIZE] = {BE_ERROR_RESPONSE};
+
+	wire_store_u32(header + 1, (uint32_t) payload.len + 4);
+	buf_free(&server->replay_withheld);
+	return buf_append(&server->replay_withheld, header, sizeof(header)) &&
+		   buf_append(&server->replay_withheld, payload.ptr, payload.len);
+}
+
 bool
-replay_error(Server *server, const WireError *error)
+replay_error(Server *server, const WireError *error, Slice payload)
 {
 	Statement *statement = expect_statement(server);
+	Client *client = server->client;
+	bool whole = server->replay_next == 0;
 
 	if (statement == NULL || !is_stale_plan(error))
 		return false;
 	statement->generation++;
-	if (server->replay_statement != statement || expect_head(server) != EXPECT_BIND_NAMED || server->client == NULL ||
-		server->outstanding != 1 || server->cancels > 0 || server->client->expired || server->client->in_group)
+	if (server->replay_statement != statement || expect_head(server) != EXPECT_BIND_NAMED || client == NULL ||
+		server->outstanding != whole || client->in_group == whole || server->cancels > 0 || client->expired)
+		return false;
+	if (!whole && !withhold(server, payload))
 		return false;
 	server->replaying = true;
-	server->client->hold = true; /* nothing may come between */
+	client->hold = whole; /* nothing may come between */
 	return true;
 }
 
@@ -107,8 +138,7 @@ replay_run(Server *server)
 	Buf out = {0};
 	bool ok;
 
-	server->replaying = false;
-	server->replay_statement = NULL;
+	replay_forget(server);
 	server->group_serial--; /* it is still the same group for a cancel that is on its way */
 	statement_ref(statement);
 	server_statements_remove(&server->statements, registry, statement);

@@ -19,13 +19,20 @@
 #define REPLAY_MAX 8192
 
 /*
- * The group at data (its Bind first, len bytes are there) runs this statement, which the server knows as `name`; old_name is the client's
- * name inside the Bind.  Keep it if it is of the kind that can be run again.
+ * A group begins with this Bind (len bytes at data), which runs a statement that the server knows as `name`; old_name is the client's
+ * name inside it.  Keep it, and what follows, if it can be run again.
  */
 extern void replay_keep(Server *server, Statement *statement, const uint8_t *data, size_t len, size_t portal_len,
 						Slice old_name, const char *name);
-/* Is this the error?  Then the statement is marked; true: the client must not see it, replay_run() follows at ReadyForQuery. */
-extern bool replay_error(Server *server, const WireError *error);
+/* The next message of the client's: it completes what is kept, or shows that the group is of another kind. */
+extern void replay_follow(Server *server, uint8_t type, const uint8_t *data, size_t len);
+/*
+ * Is this the error (payload: its message's)?  Then the statement is marked; true: the client must not see it now.  replay_run() follows
+ * at ReadyForQuery; where the rest of the group has not arrived and turns out to be of another kind, the client is told then.
+ */
+extern bool replay_error(Server *server, const WireError *error, Slice payload);
+/* Client and server part. */
+extern void replay_forget(Server *server);
 static inline bool
 replay_is_due(const Server *server)
 {

@@ -22,6 +22,9 @@
 /* Messages up to this size are looked at whole before anything is done with them. */
 #define WHOLE_MESSAGE (NET_READ_SIZE - 1024)
 
+/* A longer name is none that a driver makes up. */
+#define NAMEDATALEN_MAX 256
+
 typedef struct Message
 {
 	uint8_t *data; /* header first */
@@ -498,9 +501,11 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 	WireParse parse;
 	Statement *statement;
 	Statement *existing;
+	bool begins = server->replay_may_begin;
 	size_t used = message->total;
 	bool ok;
 
+	server->replay_may_begin = false;
 	client->pool->stats.client_parses++;
 	if (!manages_statements(client) || server->skipping || !wire_read_parse(message->payload, &parse) ||
 		parse.name.len == 0)
@@ -516,7 +521,10 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 	statement = new_statement(client, &parse, message);
 	ok = statement != NULL && client_statements_add(client->statements, parse.name, statement);
 	if (ok && server_statements_use(&server->statements, statement))
-		ok = expect_push(server, EXPECT_PARSE_FAKE);
+	{
+		ok = expect_push_statement(server, EXPECT_PARSE_FAKE, statement);
+		server->replay_may_begin = begins;
+	}
 	else if (ok)
 	{
 		ok = register_on_server(client, plan, statement) && expect_push_statement(server, EXPECT_PARSE, statement);
@@ -531,9 +539,8 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 	return used;
 }
 
-/* len: how much is there from the message's beginning; 0 when it is not the first of its group. */
 static size_t
-forward_bind(Client *client, Plan *plan, const Message *message, size_t len)
+forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_group)
 {
 	char name[STATEMENT_NAME_MAX];
 	WireBind bind;
@@ -544,8 +551,8 @@ forward_bind(Client *client, Plan *plan, const Message *message, size_t len)
 		(statement = client_statements_find(client->statements, bind.statement)) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_BIND); /* an unknown name: the server says so */
 	statement_name(statement, name);
-	if (len > 0)
-		replay_keep(client->server, statement, message->data, len, bind.portal.len, bind.statement, name);
+	if (first_of_group && message->whole)
+		replay_keep(client->server, statement, message->data, message->total, bind.portal.len, bind.statement, name);
 	if (!ensure_prepared(client, plan, statement) ||
 		(!client->server->skipping && !expect_push_statement(client->server, EXPECT_BIND_NAMED, statement)))
 	{
@@ -625,6 +632,7 @@ sync_message(Client *client, Plan *plan, const Message *message)
 	if (server->copy_in && !server->copy_in_ending)
 		return forward(client, plan, message, false); /* ignored by the server while it copies in */
 	client->in_group = false;
+	replay_follow(server, FE_SYNC, message->data, message->total);
 	return forward_expecting(client, plan, message, EXPECT_SYNC);
 }
 
@@ -650,6 +658,33 @@ needs_whole(const Message *message)
 	}
 }
 
+/*
+ * A simple Query that is nothing but DEALLOCATE of a statement this client has prepared by protocol (drivers such as DBD::Pg do that):
+ * the server knows it by another name, or not at all, so it is answered here.  0: it is something else, or now is not the time.
+ */
+static size_t
+deallocate_message(Client *client, const Message *message)
+{
+	Server *server = client->server;
+	char name[NAMEDATALEN_MAX];
+	Slice sql;
+	Buf out = {0};
+	bool ok;
+
+	if (client_statements_count(client->statements) == 0 || !manages_statements(client) || client->in_group || !message->whole ||
+		(server != NULL && (server->outstanding > 0 || server->tx_status == 'E')) ||
+		!wire_read_query(message->payload, &sql) || !sql_is_deallocate(sql, name, sizeof(name)) ||
+		client_statements_find(client->statements, slice_str(name)) == NULL)
+		return 0;
+	client_statements_remove(client->statements, &client->worker->statements, slice_str(name));
+	ok = wire_write_command_complete(&out, "DEALLOCATE") &&
+		 wire_write_ready_for_query(&out, server != NULL ? server->tx_status : 'I');
+	if (!ok)
+		out_of_memory(client);
+	client_send_buf(client, &out);
+	return message->total;
+}
+
 /* A message that wants a server. */
 static size_t
 run_message(Client *client, Plan *plan, const Message *message, size_t len)
@@ -662,6 +697,13 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 	{
 		broken(client, "PQexec disallowed");
 		return 0;
+	}
+	if (message->type == FE_QUERY && !client->group_begun)
+	{
+		size_t used = deallocate_message(client, message);
+
+		if (used > 0)
+			return used;
 	}
 	if (!client_is_linked(client))
 	{
@@ -690,11 +732,15 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 			break;
 	}
 	begins = !client->in_group;
+	if (message->type == FE_BIND && client->server->replay_may_begin)
+		begins = true;
+	client->server->replay_may_begin = message->type == FE_PARSE && begins;
 	client->in_group = true;
+	replay_follow(client->server, message->type, message->data, message->available);
 	switch (message->type)
 	{
 		case FE_PARSE: return forward_parse(client, plan, message);
-		case FE_BIND: return forward_bind(client, plan, message, begins ? len : 0);
+		case FE_BIND: return forward_bind(client, plan, message, begins);
 		case FE_DESCRIBE: return forward_describe(client, plan, message);
 		case FE_EXECUTE: return forward_expecting(client, plan, message, EXPECT_EXECUTE);
 		default: return forward_close(client, plan, message);
@@ -737,6 +783,8 @@ one_message(Client *client, Plan *plan, uint8_t *data, size_t len)
 		case FE_SYNC:
 			return sync_message(client, plan, &message);
 		case FE_FLUSH:
+			if (client_is_linked(client))
+				replay_follow(client->server, FE_FLUSH, message.data, message.total);
 			return client_is_linked(client) ? forward(client, plan, &message, false) : message.total;
 		case FE_COPY_DATA:
 		case FE_COPY_DONE:

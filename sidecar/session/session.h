@@ -17,6 +17,8 @@
 #ifndef PGWEIR_SESSION_SESSION_H
 #define PGWEIR_SESSION_SESSION_H
 
+#include <limits.h>
+
 #include "base/buf.h"
 #include "base/histogram.h"
 #include "base/list.h"
@@ -39,6 +41,7 @@ typedef struct Database Database;
 typedef struct Role Role;
 typedef struct SessionPool SessionPool;
 typedef struct Dedicated Dedicated;
+typedef struct PeerCancel PeerCancel;
 typedef struct ClientLogin ClientLogin;
 typedef struct ServerLogin ServerLogin;
 typedef struct AuthLookup AuthLookup;
@@ -181,6 +184,9 @@ struct Server
 	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
 	Buf replay;			/* the running group, where it can be run again: replay.h */
 	Statement *replay_statement; /* borrowed from `parses` while that group runs */
+	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
+	Buf replay_withheld; /* replaying, and the group is not whole: the error, in case the rest is of another kind */
+	bool replay_may_begin; /* the group so far is one Parse that was not sent on: its Bind counts as the first message */
 	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
 	const ParamSet *params; /* counted reference; NULL before login */
@@ -310,6 +316,7 @@ struct Worker
 	int client_count;	/* all connected clients, logins included */
 	int cancel_jobs;
 	List cancels;
+	List peer_cancels; /* requests for other processes */
 	List walks;
 	uint64_t next_id;
 	bool running_actions;
@@ -407,6 +414,15 @@ extern bool client_login_waits(const Client *client);
 /* auth_query has answered: the user exists or not; takes the secret over (NULL = has none). */
 extern void client_login_looked_up(Client *client, bool found, char *secret);
 extern void client_login_lookup_failed(Client *client);
+
+/* --- client_rules.c: with auth_type hba, and for certificates --- */
+/* The method of the rule that fits; of `asked` only replication, database and user count. The rule's map goes to *map. */
+extern AuthType client_rule_method(const Client *client, const HbaQuery *asked, const char **map);
+/* The client's verified certificate (or, on a Unix socket, its system user) may log in as user; map may be NULL. */
+extern bool client_certificate_fits(const Client *client, const char *user, const char *map);
+extern bool client_peer_fits(const Client *client, const char *user, const char *map);
+/* A password in clear is the one of this stored secret. */
+extern bool client_password_matches(Slice given, const char *stored, const char *user);
 
 /* --- auth_query.c --- */
 /* Ask for the secret of a user; the answer comes as one of the two above.  NULL: it could not even begin. */
@@ -516,6 +532,30 @@ typedef enum CancelWhy
 extern void cancel_server(Server *server, CancelWhy why);
 /* A CancelRequest arrived with this key. */
 extern void cancel_by_key(Worker *worker, const uint8_t key[8]);
+/* A client that is nothing but a CancelRequest: carry it out, or pass it on, and close. */
+extern void cancel_requested(Client *client, uint32_t pid, Slice rest);
+/* --- peer.c --- */
+/* The peer id in a key, and putting ours there. */
+extern int peer_key_owner(const uint8_t key[8]);
+extern void peer_key_mark(uint8_t key[8], int peer_id);
+/* A CancelRequest with another process's key: pass it on and close the client afterwards.  False: it is not one, or cannot be passed on. */
+extern bool peer_cancel(Client *client, uint8_t key[8]);
+/* The client that asked has left. */
+extern void peer_forget_client(Client *client);
+extern void peer_close_all(Worker *worker);
+typedef struct PeerCounts
+{
+	int active, waiting; /* requests on their way, and those for which there was no room */
+} PeerCounts;
+extern PeerCounts peer_counts(const Worker *worker, int peer_id);
+static inline int
+peer_pool_size(const Settings *settings, const PeerSpec *peer)
+{
+	int size = peer->pool_size > 0 ? peer->pool_size : settings->default_pool_size;
+
+	return size > 0 ? size : INT_MAX;
+}
+
 /* The server is gone. */
 extern void cancel_forget_server(Server *server);
 extern void cancel_close_all(Worker *worker);

@@ -396,6 +396,7 @@ worker_create(const WorkerOptions *options)
 	list_init(&worker->logins);
 	list_init(&worker->servers);
 	list_init(&worker->cancels);
+	list_init(&worker->peer_cancels);
 	list_init(&worker->walks);
 	statements_init(&worker->statements, worker->hash_seed);
 	return worker;
@@ -473,6 +474,7 @@ worker_close_all(Worker *worker)
 	list_each(pool, &worker->dedicated)
 		CONTAINER_OF(pool, SessionPool, list_node)->policy.retiring = true;
 	cancel_close_all(worker);
+	peer_close_all(worker);
 	while (!list_empty(&worker->servers))
 		server_close(CONTAINER_OF(list_first(&worker->servers), Server, node), "server shutting down");
 	worker_run_actions(worker);

@@ -448,3 +448,31 @@ sql_is_single(Slice sql)
 	}
 	return true;
 }
+
+bool
+sql_is_deallocate(Slice sql, char *name, size_t size)
+{
+	SqlLexer lexer;
+	SqlToken token;
+	size_t len;
+
+	sql_lexer_init(&lexer, sql);
+	if (sql_lexer_next(&lexer) != SQL_TOKEN_WORD || !sql_word_is(lexer.text, "deallocate"))
+		return false;
+	token = sql_lexer_next(&lexer);
+	if (token == SQL_TOKEN_WORD && sql_word_is(lexer.text, "prepare"))
+		token = sql_lexer_next(&lexer);
+	len = lexer.text.len;
+	if ((token != SQL_TOKEN_WORD && token != SQL_TOKEN_IDENTIFIER) || len == 0 || len >= size ||
+		memchr(lexer.text.ptr, '"', len) != NULL || (token == SQL_TOKEN_WORD && sql_word_is(lexer.text, "all")))
+		return false;
+	memcpy(name, lexer.text.ptr, len);
+	name[len] = '\0';
+	for (size_t i = 0; token == SQL_TOKEN_WORD && i < len; i++)
+		if (name[i] >= 'A' && name[i] <= 'Z')
+			name[i] |= 32;
+	token = sql_lexer_next(&lexer);
+	while (token == SQL_TOKEN_CHAR && lexer.text.ptr[0] == ';')
+		token = sql_lexer_next(&lexer);
+	return token == SQL_TOKEN_END;
+}

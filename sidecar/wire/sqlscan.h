@@ -86,4 +86,10 @@ extern SqlVerb sql_verb(Slice sql);
  * as several. */
 extern bool sql_is_single(Slice sql);
 
+/*
+ * Is the text nothing but DEALLOCATE [PREPARE] of one name?  The name as the server takes it (an unquoted one in lower case) is written
+ * to name with a NUL.  False also when it does not fit, or has a doubled quote inside.
+ */
+extern bool sql_is_deallocate(Slice sql, char *name, size_t size) MUST_CHECK;
+
 #endif

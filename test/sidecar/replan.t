@@ -41,6 +41,18 @@ like(told($a), qr/^(0A000 I|3,NULL)$/, 'behind another group it is run again or 
 is(rows($c->until_ready), '9', '... and the next group gets its own answer');
 is(told(run_it($c, 's', 1, 3)), '3,NULL', '... then it works');
 
+# A driver that writes each message by itself: the error comes before the rest of the group.
+$pg->sql('alter table t add c int default 10');
+for my $part (PgWire::bind_message('', 's', 1), PgWire::describe('P', ''), PgWire::execute(), PgWire::sync()) { $c->send($part); select undef, undef, undef, 0.1; }
+$a = $c->until_ready;
+is(told($a) . " $a->{types}", '1,x,10 2TDCZ', 'messages that come one by one are run again too');
+$pg->sql('alter table t drop c');
+for my $part (PgWire::bind_message('', 's', 1), PgWire::describe('P', '')) { $c->send($part); select undef, undef, undef, 0.1; }
+$c->send(PgWire::flush_message());
+is($c->next_message->{type}, 'E', '... unless the client asks for its answer first');
+$c->send(PgWire::sync());
+is($c->until_ready->{types}, 'Z', '... then the error is told in its place');
+
 $pg->sql('alter table t add c int default 9');
 $c->send(PgWire::bind_message('', 's', 1), PgWire::describe('P', ''), PgWire::execute(), PgWire::sync(), PgWire::query('select 10'));
 like(told($c->until_ready), qr/^(0A000 I|1,x,9)$/, 'with the next group already there it is told, or run again');
@@ -55,6 +67,13 @@ $a = $d->until_ready;
 like($a->{error} ? $a->{error}{C} : 'none', qr/^(0A000|none)$/, 'Describe of an outdated statement is an error at most once');
 $d->send(PgWire::describe('S', 'other'), PgWire::sync());
 is($d->until_ready->{types}, 'tTZ', '... then it tells the new columns');
+
+# A new client whose Parse is answered without asking the server must not hear of an old plan either.
+my $new = $w->wire;
+$new->send(PgWire::parse('mine', 'select * from t where a = $1'), PgWire::bind_message('', 'mine', 1), PgWire::describe('P', ''), PgWire::execute(), PgWire::sync());
+$a = $new->until_ready;
+is("$a->{types} " . told($a), '12TDCZ 1,x', 'a new client that prepares an outdated text is served');
+is(told(run_it($new, 'mine', 1, 2)), '2,y', '... and goes on');
 
 $pg->sql('drop table t');
 $a = run_it($c, 's', 1, 1);

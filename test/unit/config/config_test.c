@@ -205,10 +205,9 @@ each_mistake_has_its_text(void)
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_dbname = pgbouncer\n", "weir.ini: auth_dbname: the console has no users to ask for"},
 		{"[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = hba\nauth_hba_file = nowhere\n",
 		 "nowhere: could not read the file: No such file or directory"},
-		{"[pgbouncer]\npeer_id = 1\n", "weir.ini:2: peer_id = 1: not supported by this version; remove the "
-									   "line or set it to its default \"0\""},
-		{"[pgbouncer]\n[peers]\n1 = host=x\n",
-		 "weir.ini:3: [peers] 1: not supported by this version; remove the line"},
+		{"[pgbouncer]\npeer_id = 16384\n", "weir.ini:2: peer_id = 16384: must be between 0 and 16383"},
+		{"[pgbouncer]\n[peers]\n0 = host=x\n", "weir.ini:3: [peers] 0: a peer id is a number from 1 to 16383"},
+		{"[pgbouncer]\n[peers]\n1 = port=3\n", "weir.ini:3: [peers] 1: host is missing"},
 		{"[pgbouncer]\n[bogus]\nx = 1\n", "weir.ini:2: unknown section [bogus]: expected [pgbouncer] (or "
 										  "[pgweir]), [databases], [users] or [peers]"},
 		{"a = 1\n[pgbouncer]\n",
@@ -723,7 +722,7 @@ set_makes_a_changed_copy(void)
 	ok(config_set(config, "client_tls_sslmode", "require", error, sizeof(error)) == NULL,
 	   "what does not work is refused");
 	is_str(error, "client_tls_cert_file: not set", "with a text");
-	ok(config_set(config, "peer_id", "7", error, sizeof(error)) == NULL, "a key without effect too");
+	ok(config_set(config, "pool_idle_timeout", "7", error, sizeof(error)) == NULL, "a key without effect too");
 	ok(config_set(config, "auth_file", "nowhere.txt", error, sizeof(error)) == NULL,
 	   "a missing auth file too");
 	is_str(error, "nowhere.txt: could not read the auth file: No such file or directory", "with a text");
@@ -761,7 +760,7 @@ show_prints_as_pgbouncer_does(void)
 	is_str(shown(config, "admin_users"), "", "an empty string");
 	is_str(shown(config, "auth_file"), "(none)", "an unset one");
 	is_str(shown(config, "client_tls_sslmode"), "disable", "a name");
-	is_str(shown(config, "peer_id"), "0", "a key that only has its default");
+	is_str(shown(config, "pool_idle_timeout"), "0", "a key that only has its default");
 	is_str(shown(config, "conffile"), "weir.ini", "the file");
 
 	for (; config_show(config, rows, &row); rows++)
@@ -837,10 +836,10 @@ the_list_holds_every_key(void)
 	text = written(out);
 	for (const char *p = text; *p != '\0'; p++)
 		lines += *p == '\n';
-	is_int(lines, 114 + 25 + 13, "one line a key, without second names");
+	is_int(lines, 114 + 25 + 13 + 3, "one line a key, without second names");
 	ok(strstr(text, "pgbouncer\tquery_timeout\tseconds\t0\tyes\tyes\tDisconnect ") != NULL,
 	   "section, key, type, default...");
-	ok(strstr(text, "pgbouncer\tpeer_id\tinteger\t0\tyes\tno\t") != NULL, "a key without effect says so");
+	ok(strstr(text, "pgbouncer\tresolv_conf\tfile\t\tno\tno\t") != NULL, "a key without effect says so");
 	ok(strstr(text, "databases\tdbname\tstring\tunset\tyes\tyes\t") != NULL, "an entry's key");
 	ok(strstr(text, "reserve_pool\t") == NULL, "no second name");
 }
