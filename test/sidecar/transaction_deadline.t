@@ -3,7 +3,7 @@ use PgweirTest;
 
 my $pg = server;
 $pg->sql('create table kept(a int)');
-my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 1, transaction_deadline => '400ms'}, users => {patient => 'transaction_deadline=0'}, auth => {postgres => '', patient => ''});
+my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 1, admission => 0, transaction_deadline => '400ms'}, users => {patient => 'transaction_deadline=0'}, auth => {postgres => '', patient => ''});
 my $c = $w->wire;
 my $a;
 
@@ -109,7 +109,7 @@ subtest 'prepared ROLLBACK and COMMIT' => sub {
 	is($s->value('select 9'), 9, 'the session goes on');
 };
 subtest 'who has none' => sub {
-	my $v = sidecar($pg, settings => {transaction_deadline => '200ms'}, databases => {'*' => '', calm => 'dbname=postgres transaction_deadline=0'}, auth => {postgres => ''});
+	my $v = sidecar($pg, settings => {admission => 0, transaction_deadline => '200ms'}, databases => {'*' => '', calm => 'dbname=postgres transaction_deadline=0'}, auth => {postgres => ''});
 	my $s = $v->wire(database => 'calm');
 
 	$s->ask('begin');
