@@ -9,7 +9,7 @@ PROVE = test/as-user prove -j$(JOBS) --timer
 SELF = $(sort $(wildcard test/selfcheck/*.t))
 UNIT = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*/*_test.c)))
 SERVER = $(sort $(wildcard test/server/*.pl))
-DAEMON = $(sort $(wildcard test/sidecar/*.t))
+DAEMON = $(sort $(wildcard test/sidecar/*.t test/drivers/*.t))
 
 all: sidecar extension ## build sidecar/pgweir and extension/pgweir.so
 install: all ## install the daemon, its manual pages and the extension

@@ -188,8 +188,8 @@ suggestion_id(const PgweirSuggestion *suggestion)
 {
 	const char *identity = suggestion->identity;
 
-	return psprintf("%016" INT64_MODIFIER "x",
-					hash_bytes_extended((const unsigned char *) identity, (int) strlen(identity), 0));
+	return psprintf("%016llx",
+					(unsigned long long) hash_bytes_extended((const unsigned char *) identity, (int) strlen(identity), 0));
 }
 
 static void

@@ -5,6 +5,7 @@
 #include "config/loader.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -47,6 +48,22 @@ first_listener_name(const ProcessOptions *process, char *buf, size_t size)
 	snprintf(buf, size, strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host, process->listen_port);
 }
 
+/* As PostgreSQL has it: a key is its owner's alone; one of root's may be read by a group. */
+static void
+check_key_file(const char *path, const char *side, ConfigProblems *problems)
+{
+	struct stat st;
+	mode_t excess;
+
+	if (!is_set(path) || stat(path, &st) != 0)
+		return;
+	excess = st.st_mode & (st.st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO);
+	if (excess != 0)
+		problems_add(problems, PROBLEM_WARNING, NULL,
+					 "%s_tls_key_file: others can use the private key \"%s\" (mode %04o); chmod 0600 would do", side, path,
+					 (unsigned int) (st.st_mode & 07777));
+}
+
 /* The context of one direction, unless it is there already. */
 static void
 derive_tls(NetTlsContext **context, NetTlsOptions *options, bool accepting, ConfigProblems *problems)
@@ -56,6 +73,7 @@ derive_tls(NetTlsContext **context, NetTlsOptions *options, bool accepting, Conf
 	options->accepting = accepting;
 	if (*context != NULL || options->mode == NET_TLS_DISABLE)
 		return;
+	check_key_file(options->key_file, accepting ? "client" : "server", problems);
 	*context = net_tls_context_create(options, error, sizeof(error));
 	if (*context == NULL)
 		problems_add(problems, PROBLEM_ERROR, NULL, "%s_%s%s", accepting ? "client" : "server",

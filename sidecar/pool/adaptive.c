@@ -1,16 +1,17 @@
 /*
- * adaptive.c: how many of a pool's server connections may be busy at once, when the pool finds that out by itself.
+ * adaptive.c: how many of a pool's server connections may be busy at once, when the pool finds that out by
+ * itself.
  *
- * A gradient limit, as in Netflix's concurrency-limits and in spirit of TCP Vegas (Brakmo, O'Malley and Peterson, 1994):
- * where statements begin to take longer than they do at rest, further connections do not add work but only wait
- * inside the server.  After each window of statements
+ * A gradient limit, as in Netflix's concurrency-limits and in spirit of TCP Vegas (Brakmo, O'Malley and
+ * Peterson, 1994): where statements begin to take longer than they do at rest, further connections do not add
+ * work but only wait inside the server.  After each window of statements
  *
  *   gradient = tolerance * time at rest / time now        (at most 1, at least 1/2)
  *   limit    = limit * gradient + sqrt(limit)             (between min_size and size)
  *
- * smoothed.  The time at rest is the shortest seen of each class (creeping upwards, so that a class that grew is found
- * out), which makes the ratio independent of the mix of classes.  The limit only grows when it was what held
- * requests back.  Slow classes have their own share (lane.c) and do not count.
+ * smoothed.  The time at rest is the shortest seen of each class (creeping upwards, so that a class that grew
+ * is found out), which makes the ratio independent of the mix of classes.  The limit only grows when it was
+ * what held requests back.  Slow classes have their own share (lane.c) and do not count.
  */
 #include "pool/policy.h"
 

@@ -7,11 +7,14 @@
  *   run  = mean + deviation of the statement class
  *   refused when  wait * (1 + margin) + run + guard  exceeds the budget
  *
- * The guard is for the way of the answer to the client, whose clock counts.  The margin is learned: each miss (a
- * queued request that was given up on, or whose answer was later than its deadline less the guard) widens it by a step,
- * each success narrows it by the 64th part of one.  So it settles where one in 65 misses, as stochastic approximation
- * does (Robbins and Monro, 1951), and is near zero where nobody misses: a burst below capacity is not refused for
- * the sake of a caution that only overload needs.
+ * The guard is for the way of the answer to the client, whose clock counts.  The margin is learned: a miss (a
+ * queued request that was given up on, or whose answer was later than its deadline less the guard) widens it
+ * by a step, 64 successes without a miss narrow it by an eighth of one.  Only requests that arrived after the
+ * last change count, for those who stand in a queue of two thousand were all let in by the same margin:
+ * counting each would swing it from one end to the other, as TCP's window would swing if it were halved at
+ * each lost packet rather than once a round trip (RFC 5681).  So it settles where about one in 500 misses,
+ * and is near zero where nobody does: a burst below capacity is not refused for the sake of a caution that
+ * only overload needs.
  *
  * This is the test of earliest-deadline-first admission control (Dertouzos 1974 for the order; Stankovic et
  * al., "Deadline Scheduling for Real-Time Systems", 1998, for testing at arrival), with work measured as
@@ -22,8 +25,8 @@
  * It cannot lock a pool shut.  A request that finds a slot idle and nobody waiting is never judged, so that a
  * pool that has become quick again measures itself with its very next request; a class never seen has no run
  * time held against it; and a class (or pool) from which everybody is refused is let in once in a while
- * as a probe, whose measured time replaces the old estimate when it is shorter.  What is measured anyway is not
- * probed: a probe is a request that will be late, and takes the place of one that would not.
+ * as a probe, whose measured time replaces the old estimate when it is shorter.  What is measured anyway is
+ * not probed: a probe is a request that will be late, and takes the place of one that would not.
  *
  * At the head of the queue a waiter is given up on (`lost`) when not even mean minus deviation fits what is
  * left.
@@ -35,10 +38,12 @@
 /* How often a class, and a pool, is probed at most. */
 #define PROBE_CLASS_US (250 * USEC_PER_MSEC)
 #define PROBE_POOL_US (100 * USEC_PER_MSEC)
-/* The margin, in parts of 2^16 of the expected wait: its step at a miss, and at a success, and its end. */
+/* The margin, in parts of 2^16 of the expected wait: its step at a miss, its step after so many successes,
+ * and its end. */
 #define MARGIN_ONE 65536
 #define MARGIN_MISS (MARGIN_ONE / 32)
-#define MARGIN_SUCCESS (MARGIN_MISS / 64)
+#define MARGIN_SUCCESS (MARGIN_MISS / 8)
+#define MARGIN_SUCCESSES 64
 #define MARGIN_MAX (MARGIN_ONE / 4)
 /* The guard: this part of the budget, and no more than so much. */
 #define GUARD_PART 16
@@ -100,7 +105,9 @@ expected_wait_us(const Pool *pool, const PoolWaiter *waiter, usec_t now)
 {
 	Lane lane = (Lane) waiter->_lane;
 	const PoolQueue *queue = &pool->_queue[lane];
-	usec_t running = pool->estimate.hold[lane].mean_us;
+	usec_t mixed = pool->estimate.hold[lane].mean_us;
+	usec_t own = admission_cost_us(pool, waiter);
+	usec_t running = mixed > own ? mixed : own; /* who is dear is seldom dear alone */
 	usec_t ahead = queue_ahead_us(queue, waiter->deadline);
 	usec_t wait;
 
@@ -175,23 +182,33 @@ admission_lost_at(const Pool *pool, const PoolWaiter *waiter)
 
 /* --- learning --- */
 
-void
-admission_learn_miss(Pool *pool)
+static void
+set_margin(Pool *pool, int margin, usec_t now)
 {
-	pool->estimate.margin = (int) smaller(pool->estimate.margin + MARGIN_MISS, MARGIN_MAX);
+	pool->estimate.margin = margin < 0 ? 0 : margin > MARGIN_MAX ? MARGIN_MAX : margin;
+	pool->estimate.margin_since = now;
+	pool->estimate.successes = 0;
+}
+
+void
+admission_learn_miss(Pool *pool, usec_t since, usec_t now)
+{
+	if (since >= pool->estimate.margin_since)
+		set_margin(pool, pool->estimate.margin + MARGIN_MISS, now);
 }
 
 static void
-learn_success(Pool *pool)
+learn_success(Pool *pool, usec_t since, usec_t now)
 {
-	pool->estimate.margin =
-		pool->estimate.margin > MARGIN_SUCCESS ? pool->estimate.margin - MARGIN_SUCCESS : 0;
+	if (since >= pool->estimate.margin_since && ++pool->estimate.successes >= MARGIN_SUCCESSES)
+		set_margin(pool, pool->estimate.margin - MARGIN_SUCCESS, now);
 }
 
 void
 admission_granted(PoolSlot *slot, const PoolWaiter *waiter, usec_t now)
 {
 	slot->_goal = DEADLINE_NONE;
+	slot->_asked_at = waiter->since;
 	if (waiter->deadline != DEADLINE_NONE && now > waiter->since && !waiter->_probe)
 		slot->_goal = waiter->deadline - guard_us(waiter->deadline - waiter->since);
 }
@@ -203,9 +220,9 @@ learn_margin(PoolSlot *slot, usec_t now)
 	if (slot->_goal == DEADLINE_NONE)
 		return;
 	if (now > slot->_goal)
-		admission_learn_miss(slot->pool);
+		admission_learn_miss(slot->pool, slot->_asked_at, now);
 	else
-		learn_success(slot->pool);
+		learn_success(slot->pool, slot->_asked_at, now);
 	slot->_goal = DEADLINE_NONE;
 }
 

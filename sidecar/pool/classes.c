@@ -11,27 +11,71 @@
 #define OUTLIER_FACTOR 3
 /* ... but means below this are too small to judge by. */
 #define OUTLIER_FLOOR_US 1000
+/* A sample weighs as one of so many. */
+#define MEMORY 32
+/* So many samples in a row below this part of the mean replace it. */
+#define LOWS_IN_A_ROW 8
+#define LOW_PART 4
 
 /* --- smoothed means --- */
+
+static void
+restart(Smoothed *s, usec_t mean_us)
+{
+	if (mean_us < 1)
+		mean_us = 1;
+	*s = (Smoothed){
+		.mean_us = mean_us,
+		.dev_us = mean_us / 4,
+		._sum_us = mean_us * MEMORY,
+		._weight = 1,
+		.seen = true,
+	};
+}
+
+/* Is the sample the last of a row that shows that the mean is of the past? */
+static bool
+ends_an_era(Smoothed *s, usec_t sample_us)
+{
+	if (sample_us > s->mean_us / LOW_PART)
+	{
+		s->_lows = 0;
+		s->_low_us = 0;
+		return false;
+	}
+	s->_low_us += sample_us;
+	return ++s->_lows == LOWS_IN_A_ROW;
+}
 
 void
 smoothed_add(Smoothed *s, usec_t sample_us)
 {
 	usec_t most = (s->mean_us > OUTLIER_FLOOR_US ? s->mean_us : OUTLIER_FLOOR_US) * OUTLIER_FACTOR;
+
+	if (s->seen && ends_an_era(s, sample_us))
+		restart(s, s->_low_us / LOWS_IN_A_ROW);
+	else
+		smoothed_add_mixed(s, s->seen && sample_us > most ? most : sample_us);
+}
+
+void
+smoothed_add_mixed(Smoothed *s, usec_t sample_us)
+{
 	usec_t error;
 
 	if (sample_us < 1)
 		sample_us = 1;
 	if (!s->seen)
 	{
-		*s = (Smoothed){.mean_us = sample_us, .dev_us = sample_us / 4, .seen = true};
+		restart(s, sample_us);
 		return;
 	}
-	if (sample_us > most)
-		sample_us = most;
 	error = sample_us - s->mean_us;
-	s->mean_us += error / 16;
-	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / 16;
+	if (s->_weight < MEMORY)
+		s->_weight++;
+	s->_sum_us += (sample_us * MEMORY - s->_sum_us) / s->_weight;
+	s->mean_us = s->_sum_us / MEMORY;
+	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / (s->_weight < 16 ? s->_weight : 16);
 }
 
 void

@@ -45,7 +45,7 @@ grant_fail(Pool *pool, PoolWaiter *waiter, const PoolAction *why, usec_t now, Po
 	if (pool_is_waiting(waiter))
 	{
 		if ((action.fail == POOL_FAIL_DEADLINE || action.fail == POOL_FAIL_HOPELESS) && !waiter->_probe)
-			admission_learn_miss(pool);
+			admission_learn_miss(pool, waiter->since, now);
 		queue_remove(pool, waiter);
 	}
 	actions_add(out, &action);
@@ -74,15 +74,30 @@ expire_lane(Pool *pool, PoolQueue *queue, usec_t now, PoolActions *out)
 	}
 }
 
+/* Give up on the oldest waiters if they have waited for too long; true when one had. */
+static bool
+end_waits(Pool *pool, usec_t now, PoolActions *out)
+{
+	PoolWaiter *waiter;
+	bool any = false;
+
+	while ((waiter = queue_oldest(pool)) != NULL && waiter->wait_until <= now && actions_room(pool, out))
+	{
+		grant_fail(pool, waiter, &(PoolAction){.fail = POOL_FAIL_WAIT_TIMEOUT}, now, out);
+		any = true;
+	}
+	return any;
+}
+
 void
 grant_expire(Pool *pool, usec_t now, PoolActions *out)
 {
-	PoolWaiter *waiter;
-
-	for (int i = 0; i < POOL_LANES; i++)
-		expire_lane(pool, &pool->_queue[i], now, out);
-	while ((waiter = queue_oldest(pool)) != NULL && waiter->wait_until <= now && actions_room(pool, out))
-		grant_fail(pool, waiter, &(PoolAction){.fail = POOL_FAIL_WAIT_TIMEOUT}, now, out);
+	/* a deadline goes first: missing it ends a request, waiting for too long ends the session */
+	do
+	{
+		for (int i = 0; i < POOL_LANES; i++)
+			expire_lane(pool, &pool->_queue[i], now, out);
+	} while (end_waits(pool, now, out));
 }
 
 /* --- choosing --- */
@@ -245,8 +260,13 @@ serve(Pool *pool, usec_t now, PoolActions *out)
 	PoolSlot *slot;
 	PoolWaiter *waiter;
 
-	while (adaptive_room(pool) > 0 && (slot = next_idle(pool)) != NULL && actions_room(pool, out))
+	for (;;)
 	{
+		/* who is first may be too late by now, which nobody asked while somebody else was */
+		grant_expire(pool, now, out);
+		slot = adaptive_room(pool) > 0 ? next_idle(pool) : NULL;
+		if (slot == NULL || !actions_room(pool, out))
+			return;
 		if (needs_check(pool, slot, now))
 		{
 			if (pool->_checks >= grant_eligible(pool, now))
@@ -265,10 +285,7 @@ void
 grant_serve(Pool *pool, usec_t now, PoolActions *out)
 {
 	if (!list_empty(&pool->waiters) && !pool->paused && !pool->retiring)
-	{
-		grant_expire(pool, now, out);
 		serve(pool, now, out);
-	}
 	pool->_lanes_moved = false;
 }
 

@@ -196,5 +196,5 @@ lane_learn_hold(Pool *pool, PoolClass *class, usec_t hold_us, usec_t now)
 	if (class != NULL)
 		smoothed_add(&class->hold, hold_us);
 	lane = lane_of(pool, class, now);
-	smoothed_add(&pool->estimate.hold[lane], hold_us);
+	smoothed_add_mixed(&pool->estimate.hold[lane], hold_us);
 }

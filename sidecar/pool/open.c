@@ -4,11 +4,11 @@
  * A pool wants one more slot when it has more waiters that could use it than slots on their way (opening, or
  * being cleaned for no longer than CLEANING_HOPE_US), or fewer slots than its minimum.  It may open one when
  *
- *   - it is neither paused nor retiring, and not within the retry time of a failed login (then one at a
- * time);
+ *   - it is neither paused nor retiring;
+ *   - the retry time of a failed login is over (until one succeeds, one login runs at a time);
  *   - fewer than max_parallel_opening logins are under way;
- *   - it has fewer than `size` slots, or the oldest waiter has waited for reserve_timeout and it has fewer
- * than size + reserve_size (then one at a time);
+ *   - it has fewer than `size` slots; or fewer than size + reserve_size, no login under way, and the oldest
+ *     waiter has waited for reserve_timeout;
  *   - its groups have room.  For waiters, an idle slot of another pool of a full group is evicted.
  *
  * A pool that only its groups hold back is `blocked`; it is looked at again when the group loses a slot or
@@ -214,7 +214,8 @@ longest_idle(PoolGroup *group, const Pool *but)
 	return found;
 }
 
-/* Can the group give the pool a slot, now or by an eviction?  (When one is being closed we are called again after that.) */
+/* Can the group give the pool a slot, now or by an eviction?  (When one is being closed we are called again
+ * after that.) */
 static inline bool
 can_relieve(const PoolGroup *group, const Pool *pool)
 {
@@ -255,7 +256,8 @@ claimant(const PoolGroup *group, const Pool *owner, usec_t now)
 		Pool *pool = member(group, node);
 		const PoolWaiter *oldest = queue_oldest(pool);
 
-		if (pool == owner || pool->_blocked != POOL_BLOCKED_WAITERS || oldest == NULL || now - oldest->since < OPEN_PATIENCE_US)
+		if (pool == owner || pool->_blocked != POOL_BLOCKED_WAITERS || oldest == NULL ||
+			now - oldest->since < OPEN_PATIENCE_US)
 			continue;
 		if ((open_live(pool) == 0 || open_live(pool) + 1 < open_live(owner)) &&
 			blocked_by_groups_of(pool, owner) && may_open(pool, POOL_BLOCKED_WAITERS, now) == OPEN_GROUP_FULL)
@@ -276,8 +278,8 @@ open_must_yield(const Pool *pool, usec_t now)
 	return to != NULL;
 }
 
-/* Does the first blocked pool come before the second?  One for which a slot was given up does, then those without any slot, then who
- * has waited for longest; those that only lack their minimum come last. */
+/* Does the first blocked pool come before the second?  One for which a slot was given up does, then those
+ * without any slot, then who has waited for longest; those that only lack their minimum come last. */
 static bool
 comes_before(const Pool *a, const Pool *b)
 {
@@ -299,7 +301,7 @@ next_blocked(PoolGroup *group, Pool *found)
 {
 	if (group == NULL || group->_blocked == 0 || (is_full(group) && group->_idle == 0))
 		return found;
-	list_each(node, &group->pools)
+	list_each (node, &group->pools)
 	{
 		Pool *pool = member(group, node);
 
@@ -314,7 +316,7 @@ end_round(PoolGroup *group)
 {
 	if (group == NULL)
 		return;
-	list_each(node, &group->pools)
+	list_each (node, &group->pools)
 		member(group, node)->_looked_at = false;
 }
 
@@ -394,8 +396,8 @@ open_fill(Pool *pool, usec_t now, PoolActions *out)
 	set_blocked(pool, blocked);
 	if (opened || blocked != POOL_BLOCKED_WAITERS)
 		pool->_claims = false;
-	/* This may have been the room for which somebody else has evicted, or somebody may have stood back for us; unless we
-	 * are called for their sake. */
+	/* This may have been the room for which somebody else has evicted, or somebody may have stood back for
+	 * us; unless we are called for their sake. */
 	if ((opened || (was_hungry && blocked != POOL_BLOCKED_WAITERS)) && !pool->_looked_at)
 		open_serve_groups(pool, now, out);
 }
@@ -459,7 +461,8 @@ void
 open_share(Pool *pool, usec_t now, PoolActions *out)
 {
 	/* one of many that want it, though the first to know */
-	if (pool->_blocked != POOL_BLOCKED_WAITERS && (has_blocked(pool->db_group) || has_blocked(pool->user_group)) && unserved(pool, now) > 0)
+	if (pool->_blocked != POOL_BLOCKED_WAITERS &&
+		(has_blocked(pool->db_group) || has_blocked(pool->user_group)) && unserved(pool, now) > 0)
 		set_blocked(pool, POOL_BLOCKED_WAITERS);
 	open_serve_groups(pool, now, out);
 	open_fill(pool, now, out);

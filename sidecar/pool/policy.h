@@ -88,7 +88,7 @@ extern deadline_t admission_lost_at(const Pool *pool, const PoolWaiter *waiter);
 /* The slot begins to serve this waiter, whose deadline will show how good the estimate was. */
 extern void admission_granted(PoolSlot *slot, const PoolWaiter *waiter, usec_t now);
 /* A waiter that was let in and queued did not make it. */
-extern void admission_learn_miss(Pool *pool);
+extern void admission_learn_miss(Pool *pool, usec_t since, usec_t now);
 extern void admission_learn_run(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
 
 /* --- adaptive.c --- */
@@ -135,7 +135,8 @@ extern void open_fill(Pool *pool, usec_t now, PoolActions *out);
 extern deadline_t open_next_event(const Pool *pool, usec_t now);
 /* min_size where it applies now, else 0. */
 extern int open_minimum(const Pool *pool);
-/* For so long a pool may keep a slot, and must a waiter have waited, before the slot goes to a poorer pool of the group. */
+/* For so long a pool may keep a slot, and must a waiter have waited, before the slot goes to a poorer pool of
+ * the group. */
 #define OPEN_PATIENCE_US (500 * USEC_PER_MSEC)
 /* Does another pool of the group have the better claim to a slot this pool is about to reuse? */
 extern bool open_must_yield(const Pool *pool, usec_t now);

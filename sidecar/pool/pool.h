@@ -91,6 +91,7 @@ struct PoolSlot
 	bool _probe;          /* the running request measures its class anew */
 	bool _checking;       /* CLEANING because of POOL_CHECK */
 	deadline_t _goal;     /* ACTIVE: when the answer to who waited for it should be there, or DEADLINE_NONE */
+	usec_t _asked_at;     /* ... and when that one came */
 };
 
 struct PoolWaiter
@@ -143,8 +144,8 @@ typedef struct PoolAction
 	usec_t expected_wait_us, expected_run_us; /* FAIL hopeless */
 } PoolAction;
 
-/* Actions not yet carried out, a queue.  Where it cannot grow the decision is not made: it is tried again 10
- * ms later. */
+/* Actions not yet carried out, a queue.  While it cannot grow nothing is decided: the pool tries again 10 ms
+ * later. */
 typedef struct PoolActions
 {
 	PoolAction *items; /* owned */
@@ -173,7 +174,7 @@ struct PoolGroup
 	int _blocked; /* member pools that would open a slot if a group let them */
 	int _hungry;  /* ... of these for their waiters */
 	bool _of_user;
-	List pools;      /* members, by Pool.db_node or Pool.user_node */
+	List pools; /* members, by Pool.db_node or Pool.user_node */
 };
 
 #define POOL_LANES 2 /* 0 is the normal one, 1 the slow one */
@@ -198,16 +199,18 @@ typedef struct PoolEstimate
 	usec_t median_us;          /* of hold times */
 	int samples;               /* ... seen, up to where it can be trusted */
 	usec_t probed_at;
-	usec_t ran_at;             /* when a statement last ended, 0 = never */
-	int margin;                /* by how much waits turn out longer than expected, in parts of 2^16 */
+	usec_t ran_at;       /* when a statement last ended, 0 = never */
+	int margin;          /* by how much waits turn out longer than expected, in parts of 2^16 */
+	int successes;       /* ... since it was changed */
+	usec_t margin_since; /* when that was */
 } PoolEstimate;
 
 /* What adaptive.c knows; zeroed = nothing. */
 typedef struct PoolAdaptive
 {
-	double limit;   /* 0 = nothing learned */
-	double ratio;   /* of the last window: how many times as long as at rest statements took */
-	double ratios;  /* of this window, their sum */
+	double limit;  /* 0 = nothing learned */
+	double ratio;  /* of the last window: how many times as long as at rest statements took */
+	double ratios; /* of this window, their sum */
 	int samples;
 	bool held_back; /* in this window requests waited because of the limit */
 	usec_t since;
@@ -228,9 +231,8 @@ struct Pool
 	PoolGroup *user_group; /* borrowed, may be NULL */
 	ListNode db_node, user_node;
 	List opening, idle, active, cleaning, closing;
-	List waiters; /* arrival order */
-	int clients; /* logged-in clients that use this pool, kept by the caller, who asks pool_next_event after a
-					change */
+	List waiters;             /* arrival order */
+	int clients;              /* logged in, kept by the caller, who asks pool_next_event after a change */
 	bool forced_user;         /* min_size holds also without clients */
 	bool paused;              /* PAUSE: no grants */
 	bool retiring;            /* database removed: no grants, idle ones are closed */
@@ -241,19 +243,19 @@ struct Pool
 	PoolEstimate estimate;
 	PoolAdaptive adaptive;
 	PoolQueue _queue[POOL_LANES];
-	int _slow_active;    /* active slots that run a slow class */
-	usec_t _normal_seen; /* the last request of the normal lane, 0 = never */
-	int _checks;         /* slots out for POOL_CHECK */
-	int _failures;       /* logins failed in a row */
-	deadline_t _age_at;  /* no idle slot exceeds its lifetime before */
-	usec_t _aged_at;     /* when one was last closed for its age, 0 = never */
-	bool _login_refused; /* the last failed login was refused by the server */
-	bool _plain_turn;    /* the next grant goes to a waiter without a deadline */
+	int _slow_active;     /* active slots that run a slow class */
+	usec_t _normal_seen;  /* the last request of the normal lane, 0 = never */
+	int _checks;          /* slots out for POOL_CHECK */
+	int _failures;        /* logins failed in a row */
+	deadline_t _age_at;   /* no idle slot exceeds its lifetime before */
+	usec_t _aged_at;      /* when one was last closed for its age, 0 = never */
+	bool _login_refused;  /* the last failed login was refused by the server */
+	bool _plain_turn;     /* the next grant goes to a waiter without a deadline */
 	PoolBlocked _blocked; /* counted in the groups */
 	bool _claims;         /* another pool of a group gave up a slot for this one */
 	bool _looked_at;      /* in this round of open_serve_groups */
 	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
-	bool _starved;       /* an action could not be stored */
+	bool _starved;        /* an action could not be stored */
 };
 
 /* --- life --- */
@@ -273,8 +275,7 @@ extern void pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions
 /* The client is gone or changed its mind; takes a grant or failure back that was not yet carried out;
  * otherwise harmless when it is not queued. */
 extern void pool_abandon(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
-/* Is it worth knowing the class of the next request?  Not while the pool is quiet and nothing has a deadline.
- */
+/* Is it worth knowing the class of the next request?  Not while the pool is quiet and it has no deadline. */
 static inline bool
 pool_wants_class(const Pool *pool, bool has_deadline)
 {
@@ -289,12 +290,12 @@ pool_is_waiting(const PoolWaiter *waiter)
 }
 
 /* --- server connections --- */
-extern void pool_slot_opening(Pool *pool, PoolSlot *slot,
-							  usec_t now); /* answers POOL_OPEN; initialises the slot */
-extern void pool_open_impossible(Pool *pool, usec_t now,
-								 PoolActions *out); /* answers POOL_OPEN: not even an attempt could be made */
-extern void pool_slot_opened(PoolSlot *slot, usec_t now,
-							 PoolActions *out); /* login complete: idle, perhaps granted */
+/* Answers POOL_OPEN; initialises the slot. */
+extern void pool_slot_opening(Pool *pool, PoolSlot *slot, usec_t now);
+/* Answers POOL_OPEN: not even an attempt could be made. */
+extern void pool_open_impossible(Pool *pool, usec_t now, PoolActions *out);
+/* The login is complete: the slot is idle, or granted. */
+extern void pool_slot_opened(PoolSlot *slot, usec_t now, PoolActions *out);
 /* OPENING failed.  fail_waiters: the server refused the login itself (the waiters are told now unless another
  * connection is there or coming), rather than being unreachable or starting up (they may wait).  The slot is
  * out of the pool on return. */
@@ -320,12 +321,14 @@ extern deadline_t pool_next_event(const Pool *pool, usec_t now);
 
 /* --- operations --- */
 extern void pool_set_limits(Pool *pool, const PoolLimits *limits, usec_t now, PoolActions *out);
-extern void pool_pause(Pool *pool, usec_t now,
-					   PoolActions *out); /* closes idle ones, and others as soon as they are idle */
+/* Closes idle slots, and others as soon as they are idle; waiters wait, and may run out of time. */
+extern void pool_pause(Pool *pool, usec_t now, PoolActions *out);
 extern void pool_resume(Pool *pool, usec_t now, PoolActions *out);
-extern void pool_reconnect(Pool *pool, usec_t now,
-						   PoolActions *out); /* close_needed for all, idle ones at once */
-extern void pool_retire(Pool *pool, usec_t now, PoolActions *out); /* as reconnect, and no new ones */
+/* Every slot is to be replaced: idle ones are closed now, the others (close_needed) when they are released.
+ */
+extern void pool_reconnect(Pool *pool, usec_t now, PoolActions *out);
+/* As reconnect, and no new ones. */
+extern void pool_retire(Pool *pool, usec_t now, PoolActions *out);
 static inline int
 pool_slots(const Pool *pool)
 {
@@ -339,7 +342,7 @@ typedef struct PoolAdmission
 	int active_limit; /* slots that may be active; 0 = no limit of its own */
 	int slow_limit;   /* slots the slow lane may hold while others are about; 0 = no limit */
 	int slow_active, slow_waiting;
-	double margin;    /* part by which waits turn out longer than expected */
+	double margin; /* part by which waits turn out longer than expected */
 } PoolAdmission;
 extern void pool_admission(const Pool *pool, PoolAdmission *out);
 

@@ -105,7 +105,8 @@ pool_tick(Pool *pool, usec_t now, PoolActions *out)
 	grant_expire(pool, now, out);
 	close_too_old(pool, now, out);
 	grant_serve(pool, now, out);
-	/* a slot opened for the waiters may make an old idle one superfluous (where those that are checked do not answer) */
+	/* a slot opened for the waiters may make an old idle one superfluous (where those that are checked do not
+	 * answer) */
 	do
 		open_fill(pool, now, out);
 	while (close_idle_too_long(pool, now, out));

@@ -14,6 +14,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
+#include "wire/msg.h"
 #include "wire/startup.h"
 
 #define CANCEL_PARALLEL 32
@@ -234,6 +235,26 @@ cancel_by_key(Worker *worker, const uint8_t key[8])
 	else if (client->state == CLIENT_ACTIVE && client->server->outstanding > 0)
 		cancel_server(client->server, CANCEL_CLIENT);
 	worker_run_actions(worker);
+}
+
+void
+cancel_requested(Client *client, uint32_t pid, Slice rest)
+{
+	Worker *worker = client->worker;
+	uint8_t key[8];
+
+	client->quiet = true;
+	wire_store_u32(key, pid);
+	if (rest.len == 4)
+	{
+		memcpy(key + 4, rest.ptr, 4);
+		if (peer_cancel(client, key))
+			return; /* closed when the peer has dealt with it */
+		if (worker->settings->peer_id > 0 && peer_key_owner(key) == worker->settings->peer_id)
+			peer_key_mark(key, worker->settings->peer_id);
+		cancel_by_key(worker, key);
+	}
+	client_close(client, "cancel request", NULL);
 }
 
 void

@@ -8,7 +8,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -54,10 +53,10 @@ client_login_free(ClientLogin *login)
 		return;
 	if (login->wanted != NULL)
 		paramset_unref(login->registry, login->wanted);
-	free(login->options);
 	if (login->looked_up != NULL)
 		OPENSSL_cleanse(login->looked_up, strlen(login->looked_up));
 	free(login->looked_up);
+	free(login->options);
 	scram_server_wipe(&login->scram);
 	scram_verifier_wipe(&login->verifier);
 	free(login);
@@ -538,74 +537,6 @@ start_md5(Client *client)
 	send_or_die(client, &out, ok);
 }
 
-/* The name in the client's certificate, if that was verified, is this user's. */
-static bool
-certificate_fits(const Client *client, const char *map)
-{
-	char name[256];
-
-	return net_tls_peer_name(&client->conn, name, sizeof(name)) &&
-		   hba_ident_allows(client->worker->settings->hba, map, name, client->login->user);
-}
-
-/* The system's name of who is at the other end of the Unix socket is this user's. */
-static bool
-peer_fits(const Client *client, const char *map)
-{
-	struct passwd entry;
-	struct passwd *found = NULL;
-	char buf[2048];
-
-	return client->peer.family == AF_UNIX && getpwuid_r(client->peer.uid, &entry, buf, sizeof(buf), &found) == 0 &&
-		   found != NULL && hba_ident_allows(client->worker->settings->hba, map, found->pw_name, client->login->user);
-}
-
-/* What the client's certificate must be before anything else is asked. */
-static bool
-client_cert_fits(const Client *client, HbaClientCert wanted)
-{
-	char name[256];
-
-	switch (wanted)
-	{
-		case HBA_CLIENTCERT_NONE: return true;
-		case HBA_CLIENTCERT_VERIFY_CA: return net_tls_peer_name(&client->conn, name, sizeof(name));
-		case HBA_CLIENTCERT_VERIFY_FULL: return certificate_fits(client, NULL);
-	}
-	return false;
-}
-
-/* The method of the rule that fits; the map goes to *map. */
-static AuthType
-method_by_rule(const Client *client, const char **map)
-{
-	HbaQuery query = {.peer = &client->peer, .tls = net_is_tls(&client->conn), .replication = client->login->replication,
-					  .database = client->login->database, .user = client->login->user};
-	const HbaRule *rule = hba_match(client->worker->settings->hba, &query);
-
-	if (rule == NULL)
-	{
-		client_log(client, LOG_LEVEL_WARNING, "no rule of auth_hba_file fits: db=%s user=%s tls=%s", query.database, query.user,
-				   query.tls ? "yes" : "no");
-		return AUTH_TYPE_REJECT;
-	}
-	client_log(client, LOG_LEVEL_DEBUG, "rule %s:%d", rule->file, rule->line);
-	if (!client_cert_fits(client, rule->client_cert))
-		return AUTH_TYPE_REJECT;
-	*map = rule->map;
-	switch (rule->method)
-	{
-		case HBA_REJECT: return AUTH_TYPE_REJECT;
-		case HBA_TRUST: return AUTH_TYPE_TRUST;
-		case HBA_PASSWORD: return AUTH_TYPE_PLAIN;
-		case HBA_MD5: return AUTH_TYPE_MD5;
-		case HBA_SCRAM: return AUTH_TYPE_SCRAM_SHA_256;
-		case HBA_PEER: return AUTH_TYPE_PEER;
-		case HBA_CERT: return AUTH_TYPE_CERT;
-	}
-	return AUTH_TYPE_REJECT;
-}
-
 /* The client needs no password if `fits`; it must be a known user all the same. */
 static void
 admit_if(Client *client, bool fits, const char *text)
@@ -679,7 +610,8 @@ start_authentication(Client *client)
 
 	login->method = client->worker->settings->auth_type;
 	if (login->method == AUTH_TYPE_HBA)
-		login->method = method_by_rule(client, &map);
+		login->method = client_rule_method(client, &(HbaQuery){.replication = login->replication == REPLICATION_PHYSICAL, .database = login->database,
+																.user = login->user}, &map);
 	if (is_console(login->database) && is_own_uid(client))
 		login->method = AUTH_TYPE_ANY;
 	client_set_state(client, CLIENT_AUTH);
@@ -710,10 +642,10 @@ start_authentication(Client *client)
 			(void) start_scram(client, stored);
 			return;
 		case AUTH_TYPE_CERT:
-			admit_if(client, certificate_fits(client, map), "certificate authentication failed");
+			admit_if(client, client_certificate_fits(client, login->user, map), "certificate authentication failed");
 			return;
 		case AUTH_TYPE_PEER:
-			admit_if(client, peer_fits(client, map), "unix socket login rejected");
+			admit_if(client, client_peer_fits(client, login->user, map), "unix socket login rejected");
 			return;
 		case AUTH_TYPE_HBA:
 		case AUTH_TYPE_REJECT:
@@ -770,21 +702,6 @@ client_login_as(Client *client, const char *database, const char *user)
 	login_authenticated(client);
 }
 
-static bool
-plain_matches(Slice given, const char *stored, const char *user)
-{
-	ScramVerifier have;
-	ScramVerifier made;
-	char md5[WIRE_MD5_SIZE];
-
-	if (scram_verifier_parse(slice_str(stored), &have))
-		return scram_verifier_build(given, have.iterations, have.salt, have.salt_len, &made) == SCRAM_OK &&
-			   CRYPTO_memcmp(made.stored_key, have.stored_key, sizeof(made.stored_key)) == 0;
-	if (wire_md5_is_stored(slice_str(stored)))
-		return wire_md5_password(slice_str(user), given, md5) && CRYPTO_memcmp(md5, stored, 35) == 0;
-	return strlen(stored) == given.len && given.len > 0 && CRYPTO_memcmp(stored, given.ptr, given.len) == 0;
-}
-
 static void
 take_plain(Client *client, Slice payload)
 {
@@ -793,7 +710,7 @@ take_plain(Client *client, Slice payload)
 	Slice password;
 
 	if (wire_read_password(payload, &password) && stored != NULL && stored[0] != '\0' &&
-		plain_matches(password, stored, client->login->user))
+		client_password_matches(password, stored, client->login->user))
 	{
 		Role *role = worker_role(client->worker, client->login->user);
 
@@ -964,26 +881,6 @@ direct_tls(Client *client, const uint8_t *data, size_t len)
 }
 
 static void
-take_cancel(Client *client, const WireStartup *startup)
-{
-	Worker *worker = client->worker;
-	uint8_t key[8];
-
-	client->quiet = true;
-	wire_store_u32(key, startup->pid);
-	if (startup->key.len == 4)
-	{
-		memcpy(key + 4, startup->key.ptr, 4);
-		if (peer_cancel(client, key))
-			return; /* closed when the peer has dealt with it */
-		if (worker->settings->peer_id > 0 && peer_key_owner(key) == worker->settings->peer_id)
-			peer_key_mark(key, worker->settings->peer_id);
-		cancel_by_key(worker, key);
-	}
-	client_close(client, "cancel request", NULL);
-}
-
-static void
 take_startup(Client *client, const WireStartup *startup)
 {
 	Worker *worker = client->worker;
@@ -1048,7 +945,7 @@ startup_input(Client *client, uint8_t *data, size_t len)
 	{
 		case STARTUP_SSL_REQUEST:
 		case STARTUP_GSSENC_REQUEST: answer_encryption(client, &startup, len); break;
-		case STARTUP_CANCEL: take_cancel(client, &startup); return len;
+		case STARTUP_CANCEL: cancel_requested(client, startup.pid, startup.key); return len;
 		case STARTUP_MESSAGE: take_startup(client, &startup); break;
 		case STARTUP_OLD_V2:
 			client_close(client, "old V2 protocol not supported", "old V2 protocol not supported");

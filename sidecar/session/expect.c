@@ -37,7 +37,7 @@ static bool
 has_statement(Expect what)
 {
 	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_TWICE ||
-		   what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED;
+		   what == EXPECT_PARSE_FAKE || what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED;
 }
 
 Statement *
@@ -77,7 +77,7 @@ pop(Server *server, bool undo)
 
 		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN))
 			server_statements_remove(&server->statements, registry, statement);
-		if (undo && what == EXPECT_PARSE && server->client != NULL)
+		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_FAKE) && server->client != NULL)
 			client_statements_remove_statement(server->client->statements, registry, statement);
 		statement_unref(registry, statement);
 	}

@@ -72,10 +72,27 @@ refuse(Client *client, Buf *out)
 	return write_aborted(client, out);
 }
 
+/* A statement that ends the transaction may be a prepared one.  False: it is refused, and so is what follows. */
+static bool
+bind_named(Client *client, Slice name)
+{
+	Statement *statement = client->statements != NULL ? client_statements_find(client->statements, name) : NULL;
+	Slice sql;
+
+	client->local_ends_tx = false;
+	if (statement == NULL)
+		return false;
+	sql = statement_query(statement);
+	client->local_ends_tx = ends_transaction(sql);
+	client->local_ran = client->local_ends_tx && pretends_commit(client, sql);
+	return client->local_ends_tx && !client->local_ran;
+}
+
 static bool
 answer_extended(Client *client, uint8_t type, Slice payload, Buf *out)
 {
 	WireParse parse;
+	WireBind bind;
 	WireTarget describe;
 
 	if (type == FE_SYNC)
@@ -100,6 +117,8 @@ answer_extended(Client *client, uint8_t type, Slice payload, Buf *out)
 			}
 			return client->local_ends_tx ? wire_write_parse_complete(out) : refuse(client, out);
 		case FE_BIND:
+			if (wire_read_bind(payload, &bind) && bind.statement.len > 0 && !bind_named(client, bind.statement))
+				return refuse(client, out);
 			return client->local_ends_tx ? wire_write_bind_complete(out) : refuse(client, out);
 		case FE_DESCRIBE:
 			if (!client->local_ends_tx || !wire_read_describe(payload, &describe))

@@ -190,18 +190,22 @@ client_statements_remove(ClientStatements *map, StatementRegistry *registry, Sli
 void
 client_statements_remove_statement(ClientStatements *map, StatementRegistry *registry, const Statement *statement)
 {
+	ClientEntry *found = NULL;
+
 	if (map == NULL)
 		return;
 	for (MapNode *node = map_next(&map->by_name, NULL); node != NULL; node = map_next(&map->by_name, node))
 	{
 		ClientEntry *entry = CONTAINER_OF(node, ClientEntry, node);
 
-		if (entry->statement == statement)
-		{
-			client_entry_drop(map, registry, entry);
+		if (entry->statement != statement)
+			continue;
+		if (found != NULL)
 			return;
-		}
+		found = entry;
 	}
+	if (found != NULL)
+		client_entry_drop(map, registry, found);
 }
 
 Slice

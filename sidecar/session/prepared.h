@@ -60,7 +60,7 @@ extern Statement *client_statements_find(const ClientStatements *map, Slice name
 /* The name is new; takes its own reference. */
 extern bool client_statements_add(ClientStatements *map, Slice name, Statement *statement) MUST_CHECK;
 extern void client_statements_remove(ClientStatements *map, StatementRegistry *registry, Slice name);
-/* Remove whatever name stands for this statement (its Parse failed). */
+/* Remove the name that stands for this statement (its Parse failed or was skipped); none when there are several. */
 extern void client_statements_remove_statement(ClientStatements *map, StatementRegistry *registry, const Statement *statement);
 /* The name under which the client knows this statement; empty when it does not. */
 extern Slice client_statements_name_of(const ClientStatements *map, const Statement *statement);

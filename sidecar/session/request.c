@@ -501,9 +501,11 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 	WireParse parse;
 	Statement *statement;
 	Statement *existing;
+	bool begins = server->replay_may_begin;
 	size_t used = message->total;
 	bool ok;
 
+	server->replay_may_begin = false;
 	client->pool->stats.client_parses++;
 	if (!manages_statements(client) || server->skipping || !wire_read_parse(message->payload, &parse) ||
 		parse.name.len == 0)
@@ -519,7 +521,10 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 	statement = new_statement(client, &parse, message);
 	ok = statement != NULL && client_statements_add(client->statements, parse.name, statement);
 	if (ok && server_statements_use(&server->statements, statement))
-		ok = expect_push(server, EXPECT_PARSE_FAKE);
+	{
+		ok = expect_push_statement(server, EXPECT_PARSE_FAKE, statement);
+		server->replay_may_begin = begins;
+	}
 	else if (ok)
 	{
 		ok = register_on_server(client, plan, statement) && expect_push_statement(server, EXPECT_PARSE, statement);
@@ -727,6 +732,9 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 			break;
 	}
 	begins = !client->in_group;
+	if (message->type == FE_BIND && client->server->replay_may_begin)
+		begins = true;
+	client->server->replay_may_begin = message->type == FE_PARSE && begins;
 	client->in_group = true;
 	replay_follow(client->server, message->type, message->data, message->available);
 	switch (message->type)

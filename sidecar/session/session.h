@@ -186,6 +186,7 @@ struct Server
 	Statement *replay_statement; /* borrowed from `parses` while that group runs */
 	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
 	Buf replay_withheld; /* replaying, and the group is not whole: the error, in case the rest is of another kind */
+	bool replay_may_begin; /* the group so far is one Parse that was not sent on: its Bind counts as the first message */
 	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
 	const ParamSet *params; /* counted reference; NULL before login */
@@ -414,6 +415,15 @@ extern bool client_login_waits(const Client *client);
 extern void client_login_looked_up(Client *client, bool found, char *secret);
 extern void client_login_lookup_failed(Client *client);
 
+/* --- client_rules.c: with auth_type hba, and for certificates --- */
+/* The method of the rule that fits; of `asked` only replication, database and user count. The rule's map goes to *map. */
+extern AuthType client_rule_method(const Client *client, const HbaQuery *asked, const char **map);
+/* The client's verified certificate (or, on a Unix socket, its system user) may log in as user; map may be NULL. */
+extern bool client_certificate_fits(const Client *client, const char *user, const char *map);
+extern bool client_peer_fits(const Client *client, const char *user, const char *map);
+/* A password in clear is the one of this stored secret. */
+extern bool client_password_matches(Slice given, const char *stored, const char *user);
+
 /* --- auth_query.c --- */
 /* Ask for the secret of a user; the answer comes as one of the two above.  NULL: it could not even begin. */
 extern AuthLookup *auth_lookup_start(Client *client, const char *database, const char *auth_user, const char *query,
@@ -522,6 +532,8 @@ typedef enum CancelWhy
 extern void cancel_server(Server *server, CancelWhy why);
 /* A CancelRequest arrived with this key. */
 extern void cancel_by_key(Worker *worker, const uint8_t key[8]);
+/* A client that is nothing but a CancelRequest: carry it out, or pass it on, and close. */
+extern void cancel_requested(Client *client, uint32_t pid, Slice rest);
 /* --- peer.c --- */
 /* The peer id in a key, and putting ours there. */
 extern int peer_key_owner(const uint8_t key[8]);

@@ -8,15 +8,14 @@ use File::Basename 'dirname';
 
 my $here = PgweirTest::top() . '/test/drivers';
 my $jar = (grep { -e } '/usr/share/java/postgresql.jar', split /:/, $ENV{CLASSPATH} // '')[0];
+my $python = -x '/usr/bin/python3' ? '/usr/bin/python3' : 'python3';
 my @cases = ('connect', 'types', 'transactions', 'prepared across servers', 'copy', 'cancel', 'errors', 'ddl');
 my @drivers = (
-	{name => 'psycopg2', have => [qw(python3 -c), 'import psycopg2'], run => ['python3', "$here/driver_psycopg2.py"]},
-	{name => 'psycopg', have => [qw(python3 -c), 'import psycopg'], run => ['python3', "$here/driver_psycopg.py"]},
+	{name => 'psycopg2', have => [$python, '-c', 'import psycopg2'], run => [$python, "$here/driver_psycopg2.py"]},
+	{name => 'psycopg', have => [$python, '-c', 'import psycopg'], run => [$python, "$here/driver_psycopg.py"]},
 	{name => 'DBD::Pg', have => [qw(perl -MDBD::Pg -e1)], run => ['perl', "$here/driver_dbdpg.pl"]},
 	{name => 'node-postgres', have => ['node', '-e', 'require("pg")'], run => ['node', "$here/driver_pg.js"]},
 	{name => 'JDBC', have => ['sh', '-c', 'test -n "$1" && command -v javac >/dev/null', 'sh', $jar // ''], run => ['java', '-cp', $jar // '', "$here/DriverJdbc.java"]},
-	{name => 'lib/pq', have => ['sh', '-c', 'command -v go >/dev/null && test -d "${GOPATH:-/usr/share/gocode}/src/github.com/lib/pq"'],
-		env => {GO111MODULE => 'off', GOPATH => $ENV{GOPATH} // '/usr/share/gocode', GOCACHE => "$ENV{PGWEIR_TMP}/go", GOFLAGS => '-p=1'}, run => ['go', 'run', "$here/driver_libpq.go"]},
 );
 my $pg = server(preload => '');
 my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 3, ignore_startup_parameters => 'extra_float_digits'});

@@ -36,6 +36,20 @@ subtest 'two clients with one name and two texts' => sub {
 	is(rows(run_named($d, 's')), 'other', 'each has its own');
 	is(run_named($c, 's', 1)->{rows}[0][0], 2, '... and keeps it');
 };
+subtest 'DEALLOCATE in SQL of a statement prepared by protocol' => sub {
+	my $d = $w->wire;
+
+	$d->send(PgWire::parse('Mixed one', 'select 1'), PgWire::parse('plain', 'select 2'), PgWire::sync());
+	$d->until_ready;
+	is($d->ask('deallocate Plain;')->{tags}[0], 'DEALLOCATE', 'the name is found as PostgreSQL writes it');
+	is(run_named($d, 'plain')->{error}{C}, '26000', '... and forgotten');
+	$d->ask('begin');
+	$a = $d->ask('DEALLOCATE PREPARE "Mixed one"');
+	is("$a->{tags}[0] $a->{status}", 'DEALLOCATE T', 'a quoted one, in a transaction');
+	is($d->ask('deallocate nobody')->{error}{C}, '26000', 'an unknown one is the server\'s business');
+	$d->ask('rollback');
+	is(rows(run_named($c, 's', 1)) =~ /^2,/ ? 1 : 0, 1, 'other clients keep theirs');
+};
 subtest 'names as PostgreSQL treats them' => sub {
 	$a = run_named($c, 'nobody');
 	is("$a->{error}{C} $a->{error}{M} $a->{status}", '26000 prepared statement "nobody" does not exist I', 'an unknown name is an ERROR');

@@ -68,6 +68,13 @@ like($a->{error} ? $a->{error}{C} : 'none', qr/^(0A000|none)$/, 'Describe of an 
 $d->send(PgWire::describe('S', 'other'), PgWire::sync());
 is($d->until_ready->{types}, 'tTZ', '... then it tells the new columns');
 
+# A new client whose Parse is answered without asking the server must not hear of an old plan either.
+my $new = $w->wire;
+$new->send(PgWire::parse('mine', 'select * from t where a = $1'), PgWire::bind_message('', 'mine', 1), PgWire::describe('P', ''), PgWire::execute(), PgWire::sync());
+$a = $new->until_ready;
+is("$a->{types} " . told($a), '12TDCZ 1,x', 'a new client that prepares an outdated text is served');
+is(told(run_it($new, 'mine', 1, 2)), '2,y', '... and goes on');
+
 $pg->sql('drop table t');
 $a = run_it($c, 's', 1, 1);
 is(told($a), '42P01 I', 'a statement that cannot be prepared any more gives the reason');

@@ -193,6 +193,15 @@ subtest 'bad files at the start' => sub {
 		like($said, $case->[1], '... and says file and reason');
 	}
 };
+subtest 'a key that others can read' => sub {
+	chmod 0644, "$dir/server.key";
+	my $w = sidecar($pg, settings => {client_tls_sslmode => 'prefer', %cert});
+
+	like($w->log, qr{WARNING client_tls_key_file: others can use the private key "\Q$dir\E/server.key" \(mode 0644\)}, 'is warned about');
+	chmod 0600, "$dir/server.key";
+	$w = sidecar($pg, settings => {client_tls_sslmode => 'prefer', %cert});
+	unlike($w->log, qr/private key/, '... and one that is fine is not');
+};
 subtest 'strangers on the wire' => sub {
 	my $w = sidecar($pg, settings => {client_tls_sslmode => 'prefer', %cert});
 	my $request = pack('NN', 8, 80877103);

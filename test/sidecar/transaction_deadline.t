@@ -90,6 +90,24 @@ for my $mode (qw(transaction session))
 		undef $s;
 	};
 }
+subtest 'prepared ROLLBACK and COMMIT' => sub {
+	$w->set(pool_mode => 'transaction')->reload;
+	my $s = $w->wire;
+
+	$s->send(PgWire::parse('r', 'rollback'), PgWire::parse('c', 'commit'), PgWire::parse('q', 'select 1'), PgWire::sync());
+	$s->until_ready;
+	$s->ask('begin');
+	idle();
+	$s->send(PgWire::bind_message('', 'q'), PgWire::execute(), PgWire::sync());
+	told($s->until_ready, 'another prepared statement', 'E');
+	$s->send(PgWire::bind_message('', 'r'), PgWire::execute(), PgWire::sync());
+	is($s->until_ready->{status}, 'I', 'ROLLBACK ends the transaction');
+	$s->ask('begin');
+	idle();
+	$s->send(PgWire::bind_message('', 'c'), PgWire::execute(), PgWire::sync());
+	told($s->until_ready, 'COMMIT', 'I');
+	is($s->value('select 9'), 9, 'the session goes on');
+};
 subtest 'who has none' => sub {
 	my $v = sidecar($pg, settings => {transaction_deadline => '200ms'}, databases => {'*' => '', calm => 'dbname=postgres transaction_deadline=0'}, auth => {postgres => ''});
 	my $s = $v->wire(database => 'calm');

@@ -1,5 +1,6 @@
 /*
- * limits_test.c: when a server may be opened: sizes, the reserve, the minimum, groups, eviction, failed logins.
+ * limits_test.c: when a server may be opened: sizes, the reserve, the minimum, groups, eviction, failed
+ * logins.
  */
 #include "pool_test.h"
 
@@ -184,7 +185,8 @@ longest_idle_server_is_evicted(void)
 	done(0);
 	ask_of(&other, 2, 0, 0);
 	ok(has_server(2), "a full group makes room for the other pool");
-	ok(!servers[oldest].used || servers[oldest].slot.pool == &other, "the server that was idle for longest went");
+	ok(!servers[oldest].used || servers[oldest].slot.pool == &other,
+	   "the server that was idle for longest went");
 	is_int(evictions, 1, "... and no other");
 	done(2);
 	end_pools(&other);
@@ -253,7 +255,8 @@ refused_login_fails_the_waiters(void)
 	fail_open(0, true);
 	ok(is_waiting(0) && is_waiting(1), "while another login is under way there is hope");
 	fail_open(1, true);
-	ok(failed_with(0, POOL_FAIL_LOGIN) && failed_with(1, POOL_FAIL_LOGIN), "when the server has refused the last, all are told");
+	ok(failed_with(0, POOL_FAIL_LOGIN) && failed_with(1, POOL_FAIL_LOGIN),
+	   "when the server has refused the last, all are told");
 	is_int(clients[0].waited_us, 3 * MSEC, "... how long they had waited");
 	ask(2, 0);
 	ok(failed_with(2, POOL_FAIL_LOGIN), "who comes within server_login_retry fails fast");

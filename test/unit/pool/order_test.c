@@ -170,7 +170,8 @@ queue_wait_expires_before_grant(void)
 	ask(1, 50 * MSEC);
 	now += 50 * MSEC; /* the release is seen before the timer fires */
 	done(0);
-	ok(failed_with(1, POOL_FAIL_DEADLINE), "a server that comes free at the deadline is not granted to who has just expired");
+	ok(failed_with(1, POOL_FAIL_DEADLINE),
+	   "a server that comes free at the deadline is not granted to who has just expired");
 	is_int(pool.idle.count, 1, "it is idle instead");
 	ask(1, -1);
 	ok(has_server(1), "a budget of nothing means no deadline");
@@ -178,7 +179,8 @@ queue_wait_expires_before_grant(void)
 	clients[2].waiter.deadline = now;
 	pool_request(&pool, &clients[2].waiter, now, &actions);
 	carry_out();
-	ok(failed_with(2, POOL_FAIL_DEADLINE), "a request that arrives at its deadline fails, an idle server or not");
+	ok(failed_with(2, POOL_FAIL_DEADLINE),
+	   "a request that arrives at its deadline fails, an idle server or not");
 	finish();
 }
 
@@ -260,7 +262,8 @@ grant_is_taken_back_when_the_client_left(void)
 	is_int(actions.count, 1, "a grant is under way");
 	pool_abandon(&pool, &clients[1].waiter, now, &actions);
 	carry_out();
-	ok(!has_server(1) && has_server(2), "a client that leaves before its grant is carried out leaves the server to the next");
+	ok(!has_server(1) && has_server(2),
+	   "a client that leaves before its grant is carried out leaves the server to the next");
 	done(2);
 	is_int(pool.counters.granted, 3, "both decisions count");
 	finish();

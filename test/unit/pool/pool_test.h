@@ -1,8 +1,9 @@
 /*
  * pool_test.h: one pool with servers and clients that exist only as structs, for tests that tell a story.
  *
- * Time is `now`, moved by pass(); pass() ticks exactly when pool_next_event asks for it.  Actions are carried out at once, and
- * remembered: who was granted what, who failed and why, how many opens, closes and checks there were.
+ * Time is `now`, moved by pass(); pass() ticks exactly when pool_next_event asks for it.  Actions are carried
+ * out at once, and remembered: who was granted what, who failed and why, how many opens, closes and checks
+ * there were.
  */
 #ifndef POOL_TEST_H
 #define POOL_TEST_H
@@ -149,7 +150,8 @@ end_pools(Pool *other)
 	if (other != NULL)
 		other->retiring = true;
 	for (int i = 0; i < CLIENTS; i++)
-		pool_abandon(clients[i].waiter.pool != NULL ? clients[i].waiter.pool : &pool, &clients[i].waiter, now, &actions);
+		pool_abandon(clients[i].waiter.pool != NULL ? clients[i].waiter.pool : &pool, &clients[i].waiter, now,
+					 &actions);
 	carry_out();
 	for (int i = 0; i < SERVERS; i++)
 	{
@@ -222,7 +224,8 @@ is_waiting(int client)
 static inline bool
 failed_with(int client, PoolFail fail)
 {
-	return clients[client].failed && clients[client].fail == fail && !is_waiting(client) && !has_server(client);
+	return clients[client].failed && clients[client].fail == fail && !is_waiting(client) &&
+		   !has_server(client);
 }
 
 static inline Server *

@@ -1,12 +1,14 @@
 /*
- * random_test.c: thousands of random schedules against a model that keeps its own books and decides by scanning.
+ * random_test.c: thousands of random schedules against a model that keeps its own books and decides by
+ * scanning.
  *
- * Three pools (two of one database, two of one user) share groups.  Each step is an event, a jump in time, or an
- * operation; its actions are carried out at once, later, or (by clients and servers that vanish in between) never.  The model
- * is told of every event and sees every action; it knows nothing of how pool/ keeps its lists.
+ * Three pools (two of one database, two of one user) share groups.  Each step is an event, a jump in time, or
+ * an operation; its actions are carried out at once, later, or (by clients and servers that vanish in
+ * between) never.  The model is told of every event and sees every action; it knows nothing of how pool/
+ * keeps its lists.
  *
- * What is held against every schedule is named at each `must`.  A failing schedule prints its seed; `random_test SEED` runs
- * that one alone.
+ * What is held against every schedule is named at each `must`.  A failing schedule prints its seed;
+ * `random_test SEED` runs that one alone.
  */
 #include "pool/pool.h"
 
@@ -40,10 +42,10 @@ typedef enum Seen
 {
 	NOT_THERE,
 	OPENING,
-	FREE,	  /* idle: may be granted */
-	BUSY,	  /* granted, or being cleaned */
-	CHECKED,  /* must prove that it lives */
-	CLOSING,  /* close was asked */
+	FREE,    /* idle: may be granted */
+	BUSY,    /* granted, or being cleaned */
+	CHECKED, /* must prove that it lives */
+	CLOSING, /* close was asked */
 } Seen;
 
 typedef struct TestSlot
@@ -197,7 +199,8 @@ may_be_next(const TestWaiter *w)
 		plain_next = plain_turn[w->pool];
 	else
 		plain_next = plain->waiter.since + AGING < earliest;
-	return plain_next ? w->waiter.since == plain->waiter.since && !has_deadline(w) : w->waiter.deadline == earliest;
+	return plain_next ? w->waiter.since == plain->waiter.since && !has_deadline(w)
+					  : w->waiter.deadline == earliest;
 }
 
 /* --- actions --- */
@@ -210,7 +213,8 @@ saw_grant(const PoolAction *action)
 
 	grants_seen++;
 	must(s->seen == FREE, "a slot is granted that is not free (%d)", s->seen);
-	must(s->pool == number_of(action->pool) && w->pool == s->pool, "slot and waiter are of the pool that says so");
+	must(s->pool == number_of(action->pool) && w->pool == s->pool,
+		 "slot and waiter are of the pool that says so");
 	must(w->fate == QUEUED, "a waiter is granted that does not wait (%d)", w->fate);
 	must(w->waiter.deadline > now || flavour.pending, "a waiter is granted after its deadline");
 	must(!pools[s->pool].paused || flavour.pending, "a slot is granted while paused");
@@ -237,14 +241,16 @@ saw_fail(const PoolAction *action)
 	{
 		case POOL_FAIL_DEADLINE: must(w->waiter.deadline <= now, "it expires before its deadline"); break;
 		case POOL_FAIL_HOPELESS:
-			must(limits->admission && has_deadline(w), "admission refuses although it is off, or without a deadline");
+			must(limits->admission && has_deadline(w),
+				 "admission refuses although it is off, or without a deadline");
 			break;
 		case POOL_FAIL_QUEUE_FULL:
 			must(limits->max_waiting > 0 && (count_queued(w->pool) > limits->max_waiting || flavour.pending),
 				 "the queue is not full");
 			break;
 		case POOL_FAIL_WAIT_TIMEOUT:
-			must(flavour.pending || (limits->wait_timeout_us > 0 && w->waiter.since + limits->wait_timeout_us <= now),
+			must(flavour.pending ||
+					 (limits->wait_timeout_us > 0 && w->waiter.since + limits->wait_timeout_us <= now),
 				 "it timed out too early");
 			break;
 		case POOL_FAIL_LOGIN:
@@ -341,7 +347,8 @@ check_pool(int p)
 	int most = pool->limits.size + pool->limits.reserve_size;
 
 	must(pool->waiters.count == queued, "the pool has %d waiters, the model %d", pool->waiters.count, queued);
-	must(pool_slots(pool) + pool->pending_opens == all, "the pool has %d slots, the model %d", pool_slots(pool), all);
+	must(pool_slots(pool) + pool->pending_opens == all, "the pool has %d slots, the model %d",
+		 pool_slots(pool), all);
 	must(pool->idle.count == free, "the pool has %d idle slots, the model %d", pool->idle.count, free);
 	must(pool->limits.size == 0 || all <= most, "%d slots of at most %d", all, most);
 	must(opening <= pool->limits.max_parallel_opening, "%d logins at once", opening);
@@ -354,7 +361,8 @@ check_pool(int p)
 		must(count_slots(p, CHECKED) >= queued, "waiters beside idle slots that nobody checks");
 	if (!flavour.lanes && queued > free + opening + pool->cleaning.count && all < pool->limits.size &&
 		opening < pool->limits.max_parallel_opening && pool->last_open_failure == 0)
-		must(!group_has_room(pool->db_group) || !group_has_room(pool->user_group), "waiters, room, and no slot is opened");
+		must(!group_has_room(pool->db_group) || !group_has_room(pool->user_group),
+			 "waiters, room, and no slot is opened");
 }
 
 static void
@@ -376,7 +384,8 @@ check_group(int g)
 			hungry += pools[p]._blocked == POOL_BLOCKED_WAITERS;
 		}
 	}
-	must(group->used == all && group->closing == closing, "group %d counts %d slots, the model %d", g, group->used, all);
+	must(group->used == all && group->closing == closing, "group %d counts %d slots, the model %d", g,
+		 group->used, all);
 	must(group->limit == 0 || all <= group->limit, "%d slots in a group of %d", all, group->limit);
 	must(group->_blocked == blocked && group->_hungry == hungry, "blocked pools are counted");
 }
@@ -389,7 +398,8 @@ check_all(void)
 	for (int g = 0; g < 3; g++)
 		check_group(g);
 	for (int i = 0; i < waiter_count; i++)
-		must((waiters[i].fate == QUEUED) == pool_is_waiting(&waiters[i].waiter), "waiter %d: who waits is queued", i);
+		must((waiters[i].fate == QUEUED) == pool_is_waiting(&waiters[i].waiter),
+			 "waiter %d: who waits is queued", i);
 }
 
 /* --- time --- */
@@ -412,8 +422,8 @@ tick_due(void)
 		for (int i = 0; i < 100 && pool_next_event(&pools[p], now) <= now; i++)
 		{
 			pool_tick(&pools[p], now, &actions);
-			must(pool_next_event(&pools[p], now) > now, "after a tick nothing is due (pool %d, %" PRId64 ")", p,
-				 pool_next_event(&pools[p], now) - now);
+			must(pool_next_event(&pools[p], now) > now, "after a tick nothing is due (pool %d, %" PRId64 ")",
+				 p, pool_next_event(&pools[p], now) - now);
 			do_actions();
 		}
 	}
@@ -437,8 +447,8 @@ advance_to(usec_t at)
 			now = event - 1;
 			for (int p = 0; p < POOLS; p++)
 				pool_tick(&pools[p], now, &actions);
-			must(actions.count == 0, "a tick just before the next event does nothing (%d: kind %d)", actions.count,
-				 actions.count > 0 ? (int) actions.items[actions.head].kind : -1);
+			must(actions.count == 0, "a tick just before the next event does nothing (%d: kind %d)",
+				 actions.count, actions.count > 0 ? (int) actions.items[actions.head].kind : -1);
 			do_actions();
 		}
 		now = event;
@@ -458,7 +468,8 @@ request(void)
 	w = &waiters[waiter_count];
 	*w = (TestWaiter){.pool = below(POOLS), .order = waiter_count, .fate = QUEUED};
 	waiter_count++;
-	w->waiter.deadline = flavour.deadlines && !one_in(3) ? now + (one_in(10) ? -1 : 1) * below(3000000) : DEADLINE_NONE;
+	w->waiter.deadline =
+		flavour.deadlines && !one_in(3) ? now + (one_in(10) ? -1 : 1) * below(3000000) : DEADLINE_NONE;
 	w->waiter.fingerprint = flavour.lanes || flavour.admission ? (uint64_t) below(4) : 0;
 	pool_request(&pools[w->pool], &w->waiter, now, &actions);
 }
@@ -681,7 +692,8 @@ end(void)
 	for (int p = 0; p < POOLS; p++)
 		pool_free(&pools[p]);
 	for (int g = 0; g < 3; g++)
-		must(groups[g].used == 0 && groups[g]._idle == 0 && groups[g]._blocked == 0 && groups[g]._hungry == 0, "an empty group counts nothing");
+		must(groups[g].used == 0 && groups[g]._idle == 0 && groups[g]._blocked == 0 && groups[g]._hungry == 0,
+			 "an empty group counts nothing");
 	pool_actions_free(&actions);
 }
 
@@ -711,10 +723,11 @@ main(int argc, char **argv)
 		schedules = 1;
 	while (run < schedules && failures_seen == 0)
 		run_schedule(first + (uint64_t) run++);
-	diag("seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " grants, %" PRIu64 " failures, %" PRIu64
-		 " evictions",
+	diag("seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " grants, %" PRIu64
+		 " failures, %" PRIu64 " evictions",
 		 first, first + (uint64_t) run - 1, steps_run, grants_seen, fails_seen, evictions_seen);
 	is_int(failures_seen, 0, "%d random schedules hold every invariant", run);
-	ok(argc > 1 || (grants_seen > 50000 && fails_seen > 10000 && evictions_seen > 200), "the schedules were not idle ones");
+	ok(argc > 1 || (grants_seen > 50000 && fails_seen > 10000 && evictions_seen > 200),
+	   "the schedules were not idle ones");
 	return done_testing();
 }

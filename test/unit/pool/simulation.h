@@ -1,8 +1,10 @@
 /*
- * simulation.h: a pool in front of a server that exists only as numbers: a discrete event simulation around pool/.
+ * simulation.h: a pool in front of a server that exists only as numbers: a discrete event simulation around
+ * pool/.
  *
- * Requests arrive, are granted, run, end; time is invented.  A statement that still runs at its deadline is cancelled: the slot is
- * then cleaned for CANCEL_US.  While the server is stalled nothing that runs ends, and a cancel is not obeyed either.
+ * Requests arrive, are granted, run, end; time is invented.  A statement that still runs at its deadline is
+ * cancelled: the slot is then cleaned for CANCEL_US.  While the server is stalled nothing that runs ends, and
+ * a cancel is not obeyed either.
  */
 #ifndef SIMULATION_H
 #define SIMULATION_H
@@ -51,10 +53,10 @@ random_exponential(Random *r, double mean)
 typedef enum SimKind
 {
 	SIM_ARRIVAL, /* of a request of load `index` */
-	SIM_LOGIN,	 /* slot `index` is ready */
-	SIM_END,	 /* the statement on slot `index` ends by itself */
-	SIM_CANCEL,	 /* ... is cancelled */
-	SIM_CLEAN,	 /* slot `index` has been cleaned */
+	SIM_LOGIN,   /* slot `index` is ready */
+	SIM_END,     /* the statement on slot `index` ends by itself */
+	SIM_CANCEL,  /* ... is cancelled */
+	SIM_CLEAN,   /* slot `index` has been cleaned */
 } SimKind;
 
 typedef struct SimEvent
@@ -74,7 +76,8 @@ typedef struct SimLoad
 	usec_t budget_us; /* 0 = no deadline */
 	uint64_t fingerprint;
 	uint64_t offered, good, late, refused, expired, other; /* by outcome; late: cancelled while running */
-	usec_t longest_refusal_us; /* longest time until a refusal was told */
+	uint64_t good_while_offered;                           /* ... before the arrivals ended */
+	usec_t longest_refusal_us;                             /* longest time until a refusal was told */
 } SimLoad;
 
 typedef struct SimRequest
@@ -107,11 +110,14 @@ typedef struct Sim
 	SimLoad *loads;
 	int load_count;
 	SimRequest *free;
-	usec_t stall_from, stall_until;
+	usec_t stall_from, stall_until; /* nothing ends */
+	usec_t slow_from, slow_until;   /* what begins takes slow_factor times as long */
+	int slow_factor, slow_load;     /* ... of this load only, -1 = of all */
 	int knee; /* beyond so many statements at once each takes (n / knee) squared times as long; 0 = never */
 	usec_t count_from; /* requests that arrive earlier are not counted */
 	usec_t arrivals_until;
-	uint64_t *good_per_10ms; /* optional */
+	uint64_t *good_per_10ms; /* of load counted_load; optional */
+	int counted_load;
 	usec_t good_span;
 } Sim;
 
@@ -170,9 +176,12 @@ sim_granted(Sim *sim, const PoolAction *action)
 {
 	SimSlot *s = CONTAINER_OF(action->slot, SimSlot, slot);
 	SimRequest *request = CONTAINER_OF(action->waiter, SimRequest, waiter);
+	bool slow = sim->now >= sim->slow_from && sim->now < sim->slow_until &&
+				(sim->slow_load < 0 || sim->slow_load == request->load);
 	int active = sim->pool.active.count;
 	double crowd = sim->knee > 0 && active > sim->knee ? (double) active / sim->knee : 1;
-	usec_t end = sim_ends_at(sim, (usec_t) ((double) request->run_us * crowd * crowd));
+	double factor = crowd * crowd * (slow ? sim->slow_factor : 1);
+	usec_t end = sim_ends_at(sim, (usec_t) ((double) request->run_us * factor));
 	usec_t cancel = request->waiter.deadline;
 
 	s->request = request;
@@ -268,7 +277,8 @@ sim_arrive(Sim *sim, int index)
 	else
 		request = malloc(sizeof(SimRequest));
 	*request = (SimRequest){.load = index, .arrived = sim->now};
-	request->run_us = load->exponential ? random_exponential(&sim->random, load->mean_us) : (usec_t) load->mean_us;
+	request->run_us =
+		load->exponential ? random_exponential(&sim->random, load->mean_us) : (usec_t) load->mean_us;
 	request->waiter.deadline = deadline_after(sim->now, load->budget_us);
 	request->waiter.fingerprint = load->fingerprint;
 	if (sim->now >= sim->count_from)
@@ -287,9 +297,10 @@ sim_statement_ends(Sim *sim, SimSlot *s, bool completed)
 	if (request->arrived >= sim->count_from)
 	{
 		load->good += good;
+		load->good_while_offered += good && sim->now < sim->arrivals_until;
 		load->late += !good;
 	}
-	if (good && sim->good_per_10ms != NULL && sim->now < sim->good_span)
+	if (good && sim->good_per_10ms != NULL && request->load == sim->counted_load && sim->now < sim->good_span)
 		sim->good_per_10ms[sim->now / 10000]++;
 	sim_free_request(sim, request);
 	s->request = NULL;
@@ -320,7 +331,8 @@ static inline void
 sim_init(Sim *sim, const PoolLimits *limits, uint64_t seed, SimLoad *loads, int load_count)
 {
 	*sim = (Sim){.random = {seed}, .loads = loads, .load_count = load_count, .now = 1};
-	sim->stall_from = sim->stall_until = -1;
+	sim->stall_from = sim->stall_until = sim->slow_from = sim->slow_until = -1;
+	sim->slow_load = -1;
 	if (!pool_init(&sim->pool, limits, NULL, NULL, sim->now))
 		bail_out("pool_init failed");
 }
@@ -331,7 +343,8 @@ sim_run(Sim *sim, usec_t until)
 {
 	sim->arrivals_until = until;
 	for (int i = 0; i < sim->load_count; i++)
-		sim_push(sim, sim->now + random_exponential(&sim->random, 1e6 / sim->loads[i].per_second), SIM_ARRIVAL, i, 0);
+		sim_push(sim, sim->now + random_exponential(&sim->random, 1e6 / sim->loads[i].per_second),
+				 SIM_ARRIVAL, i, 0);
 	for (;;)
 	{
 		deadline_t tick_at = pool_next_event(&sim->pool, sim->now);

@@ -1,0 +1,33 @@
+# Admission as clients see it: a refusal at once, with numbers, and SHOW ADMISSION.
+use PgweirTest;
+
+my $pg = server(preload => '');
+my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2, adaptive_pool => 1});
+my @busy = map { $w->wire } 1 .. 8;
+my $c = $w->wire;
+my ($a, $row, $t);
+
+# The class is learned: half a second each.
+$c->ask('select pg_sleep(0.5)') for 1 .. 3;
+# Those that wait have no time limit, but are older: urgent ones go before them until they have waited a second.
+$_->send(PgWire::query('select pg_sleep(0.5)')) for @busy;
+eventually { $w->pool('postgres', 'postgres')->{cl_waiting} >= 5 } 'a queue';
+($row) = grep { $_->{database} eq 'postgres' } @{$w->console('show admission')};
+is($row->{admission}, 'on', 'SHOW ADMISSION: it is on');
+cmp_ok($row->{waiting}, '>=', 1, 'so many wait');
+cmp_ok($row->{active_limit}, '>=', 1, 'adaptive_pool has a limit');
+cmp_ok($row->{active_limit}, '<=', 2, '... not above the pool');
+cmp_ok($row->{hold_us} + $row->{hold_slow_us}, '>', 100, 'the time a request holds its server is known');
+is($row->{refused}, 0, 'nobody has been refused');
+$t = Time::HiRes::time();
+$a = $c->ask("/* pgweir_deadline='700ms' */ select pg_sleep(0.5)");
+cmp_ok(Time::HiRes::time() - $t, '<', 0.6, 'what cannot be in time is refused before its deadline');
+is($a->{error}{C} // 'no error', '53300', '... with 53300');
+is($a->{error}{M}, 'query refused: it cannot meet its deadline', '... and says so');
+like($a->{error}{D}, qr/^Deadline 700 ms: waited 0 ms for a server connection; expected are \d+ ms more to wait and \d+ ms to run\.$/, '... with the numbers');
+like($a->{error}{H}, qr/^Retry after \d+ ms/, '... and when to come back');
+($row) = grep { $_->{database} eq 'postgres' } @{$w->console('show admission')};
+is($row->{refused}, 1, 'it is counted');
+is($_->until_ready->{error}, undef, 'who has no deadline is served') for @busy;
+is($c->ask("/* pgweir_deadline='20s' */ select pg_sleep(0.5)")->{error}, undef, 'and who has the time too');
+done_testing;
