@@ -456,8 +456,9 @@ leave_pool(Client *client)
 
 	if (client->server != NULL)
 		link_abandon(client);
-	else if (pool_is_waiting(&client->waiter))
+	else if (client->pool != NULL && (client->state == CLIENT_WAITING || client->state == CLIENT_WELCOME))
 	{
+		/* also when it is queued no more: a grant may have been decided that is not carried out yet */
 		if (client->state == CLIENT_WAITING)
 		{
 			client->pool->stats.gone_waiting++;

@@ -468,6 +468,7 @@ login_authenticated(Client *client)
 															   : "yes");
 	if (client->pool->welcome != NULL)
 	{
+		session_pool_rearm(client->pool); /* min_pool_size counts from the first client on */
 		client_login_finish(client);
 		return;
 	}
