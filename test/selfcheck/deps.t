@@ -23,5 +23,16 @@ like($said, qr/^These are missing:$/m, 'it says so');
 like($said, qr/^  \Q$_\E/m, "it names $_") for 'the program cc', 'the library libpq with its headers', 'the server of pg_config';
 like($said, qr/PG_CONFIG=/, 'it says how to name a server');
 unlike($said, qr/not found|line \d/, 'and nothing goes wrong on the way');
+
+# Debian's client package brings PGXS's makefile without the server's headers.
+my $half = tempdir(CLEANUP => 1);
+open my $fake, '>', "$half/pg_config" or die $!;
+print $fake qq(#!/bin/sh\ncase \$1 in --version) echo 'PostgreSQL 15.1' ;; --pgxs) echo $half/pg_config ;; *) echo $half ;; esac\n);
+close $fake;
+chmod 0755, "$half/pg_config" or die $!;
+$said = do { local @ENV{qw(PATH PG_CONFIG)} = ($bin, "$half/pg_config"); `test/deps build 2>&1` };
+like($said, qr/^  the server's headers/m, 'the makefile of PGXS alone does not pass for the headers');
+like($said, qr/postgresql-server-dev-15/, 'and it names their package');
+
 is(do { local $ENV{DEPS} = 'no'; local $ENV{PATH} = $bin; `test/deps build check bench 2>&1` }, '', 'DEPS=no asks nothing');
 done_testing;
