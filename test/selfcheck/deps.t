@@ -27,7 +27,10 @@ unlike($said, qr/not found|line \d/, 'and nothing goes wrong on the way');
 # Debian's client package brings PGXS's makefile without the server's headers.
 my $half = tempdir(CLEANUP => 1);
 open my $fake, '>', "$half/pg_config" or die $!;
-print $fake qq(#!/bin/sh\ncase \$1 in --version) echo 'PostgreSQL 15.1' ;; --pgxs) echo $half/pg_config ;; *) echo $half ;; esac\n);
+print $fake <<"SCRIPT";
+#!/bin/sh
+case \$1 in --version) echo 'PostgreSQL 15.1' ;; --pgxs) echo $half/pg_config ;; *) echo $half ;; esac
+SCRIPT
 close $fake;
 chmod 0755, "$half/pg_config" or die $!;
 $said = do { local @ENV{qw(PATH PG_CONFIG)} = ($bin, "$half/pg_config"); `test/deps build 2>&1` };
