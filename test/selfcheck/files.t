@@ -6,7 +6,7 @@ use Test::More;
 chdir($ENV{PGWEIR_TOP} // '.') or die $!;
 
 my @code = sort map { glob } qw(extension/*.[ch] extension/*/*.[ch] sidecar/*.[ch] sidecar/*/*.[ch] test/unit/*/*.[ch] test/unit/*.h test/bench/*.c test/demo/*.c);
-my @scripts = sort map { glob } qw(sql/*.sql test/lib/*.pm test/lib/*/*.pm test/*/*.t test/server/*.pl);
+my @scripts = sort map { glob } qw(sql/*/*.sql test/lib/*.pm test/lib/*/*.pm test/*/*.t test/server/*.pl);
 my $open_words = join '|', map { join '', @$_ } ['TO', 'DO'], ['FIX', 'ME'], ['XX', 'X'];
 my (%lines, @long, @blank, @open, @headless, @space_indent);
 

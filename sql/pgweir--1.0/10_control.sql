@@ -1,0 +1,40 @@
+-- == control ==
+
+GRANT USAGE ON SCHEMA pgweir TO PUBLIC;
+
+CREATE FUNCTION pgweir.check_preload() RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgweir_check_preload_1_0'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgweir.check_preload() IS
+'true when the library was preloaded; otherwise an error that tells how';
+
+CREATE FUNCTION pgweir.reset() RETURNS void
+AS 'MODULE_PATHNAME', 'pgweir_reset_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION pgweir.reset() FROM PUBLIC;
+COMMENT ON FUNCTION pgweir.reset() IS
+'forgets all that was counted and reported';
+
+CREATE FUNCTION pgweir.flush() RETURNS integer
+AS 'MODULE_PATHNAME', 'pgweir_flush_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgweir.flush() IS
+'merges the counts of this session; reading the views does so, too';
+
+CREATE FUNCTION pgweir.info(
+	OUT capacity bigint,
+	OUT entries bigint,
+	OUT evicted bigint,
+	OUT dropped bigint,
+	OUT since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_info_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION pgweir.info() IS
+'the statement store: places, classes in them, classes evicted since the last reset, executions that could not be counted';
+
+CREATE FUNCTION pgweir.comment_deadline(statement text) RETURNS double precision
+AS 'MODULE_PATHNAME', 'pgweir_comment_deadline_1_0'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgweir.comment_deadline(text) IS
+'the deadline in milliseconds that a comment pgweir_deadline=''...'' of a statement asks for';

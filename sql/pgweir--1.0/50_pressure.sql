@@ -1,0 +1,135 @@
+-- == pressure ==
+
+--
+-- What is held to be too much.  To change a rule, replace this function: pool_pressure and diagnosis ask it.
+--
+CREATE FUNCTION pgweir.thresholds(
+	OUT slots_tight double precision,		-- share of connections in use
+	OUT slots_exhausted double precision,
+	OUT wait_ms double precision,			-- wait for a server connection, p95
+	OUT slow_ms double precision,			-- mean of a statement class, recently
+	OUT slow_share double precision,		-- of all time in statements, recently
+	OUT slow_running_s double precision,	-- a statement runs this long
+	OUT load double precision,				-- connections kept busy on the average
+	OUT lock_share double precision,		-- of the running statements, those that wait for locks
+	OUT idle_in_transaction_s double precision,
+	OUT think_share double precision,		-- of the time in transactions, that between statements
+	OUT think_ms double precision,			-- mean time between statements of a transaction
+	OUT connects_per_s double precision,	-- new sessions
+	OUT drain_share double precision,		-- of query time, that in which a result waits for its client
+	OUT rtt_ms double precision,
+	OUT lost_share double precision,		-- packets now lost, per connection to an address
+	OUT errors_min bigint,					-- in a minute; fewer prove nothing
+	OUT error_share double precision,		-- of statements
+	OUT error_growth double precision,		-- times the rate before
+	OUT gone_min bigint,					-- clients that gave up in a minute
+	OUT gone_peak_share double precision)	-- of them, those that did so at the same age
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+	SELECT 0.8::float8, 0.95::float8, 50::float8,
+		20::float8, 0.4::float8, 5::float8, 0.5::float8, 0.5::float8,
+		15::float8, 0.5::float8, 20::float8, 20::float8, 0.5::float8,
+		20::float8, 0.1::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
+$$;
+COMMENT ON FUNCTION pgweir.thresholds() IS
+'what pool_pressure and diagnosis hold to be too much';
+
+CREATE FUNCTION pgweir.server_slots() RETURNS integer
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+	SELECT current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+		- coalesce(current_setting('reserved_connections', true)::integer, 0)
+$$;
+COMMENT ON FUNCTION pgweir.server_slots() IS
+'connections that the server has for ordinary users';
+
+CREATE VIEW pgweir.pool_pressure AS
+WITH backend AS (
+	SELECT a.*, a.state LIKE 'idle in transaction%' AS in_transaction, pgweir.ms_since(a.state_change) / 1000 AS age_s
+	FROM pg_stat_activity AS a
+	WHERE a.backend_type = 'client backend'
+), recent AS (
+	SELECT sum(t.deadline_missed)::bigint AS deadline_missed
+	FROM pgweir.timeline() AS t
+	WHERE t.at > clock_timestamp() - interval '60 s'
+), grouped AS (
+	SELECT CASE grouping(b.datname, b.usename)
+			WHEN 3 THEN 'server' WHEN 1 THEN 'database' WHEN 2 THEN 'user' ELSE 'database+user' END AS scope,
+		b.datname AS database, b.usename AS username,
+		count(*) FILTER (WHERE b.state IN ('active', 'fastpath function call')) AS active,
+		count(*) FILTER (WHERE b.state = 'idle') AS idle,
+		count(*) FILTER (WHERE b.in_transaction) AS idle_in_transaction,
+		count(*) FILTER (WHERE b.state IS NULL) AS opening,
+		count(*) AS used,
+		(array_agg(b.pid ORDER BY b.age_s DESC) FILTER (WHERE b.in_transaction))[1] AS holder_pid,
+		max(b.age_s) FILTER (WHERE b.in_transaction) AS holder_s
+	FROM backend AS b
+	GROUP BY GROUPING SETS ((), (b.datname), (b.usename), (b.datname, b.usename))
+), limited AS (
+	SELECT g.*,
+		CASE g.scope
+			WHEN 'server' THEN pgweir.server_slots()
+			WHEN 'database' THEN (SELECT nullif(d.datconnlimit, -1) FROM pg_database AS d WHERE d.datname = g.database)
+			WHEN 'user' THEN (SELECT nullif(r.rolconnlimit, -1) FROM pg_roles AS r WHERE r.rolname = g.username)
+		END::bigint AS size
+	FROM grouped AS g
+), pool AS (
+	SELECT p.*, h.in_transaction, h.holder_pid, h.holder_s
+	FROM pgweir.pools() AS p
+	LEFT JOIN (
+		SELECT l.reporter, l.database, l.username, count(*) AS in_transaction,
+			(array_agg(b.pid ORDER BY b.age_s DESC))[1] AS holder_pid, max(b.age_s) AS holder_s
+		FROM pgweir.linked() AS l
+		JOIN backend AS b ON b.pid = l.pid AND b.in_transaction
+		GROUP BY l.reporter, l.database, l.username
+	) AS h USING (reporter, database, username)
+), counted AS (
+	SELECT l.scope, NULL::text AS reporter, l.database::text, l.username::text, l.size, l.active, l.idle,
+		l.idle_in_transaction, NULL::bigint AS waiting, l.opening, l.used,
+		NULL::float8 AS wait_p50_ms, NULL::float8 AS wait_p95_ms, NULL::float8 AS wait_p99_ms, NULL::float8 AS maxwait_ms,
+		NULL::bigint AS refused,
+		CASE WHEN l.scope = 'server' THEN coalesce(r.deadline_missed, 0) END AS deadline_missed,
+		l.holder_pid, l.holder_s
+	FROM limited AS l CROSS JOIN recent AS r
+	UNION ALL
+	SELECT 'pool', p.reporter, p.database, p.username, p.size,
+		p.sv_active - coalesce(p.in_transaction, 0), p.sv_idle + p.sv_used + p.sv_tested,
+		coalesce(p.in_transaction, 0), p.cl_waiting, p.sv_login, p.sv_active + p.sv_login,
+		p.wait_p50_ms, p.wait_p95_ms, p.wait_p99_ms, p.maxwait_us / 1000.0,
+		p.refused + p.wait_timeouts, p.expired_queued + p.expired_running + p.expired_grace,
+		p.holder_pid, p.holder_s
+	FROM pool AS p
+), rated AS (
+	SELECT c.*,
+		CASE WHEN c.size > 0 THEN least(1, (c.used + coalesce(c.waiting, 0))::float8 / c.size) END AS pressure
+	FROM counted AS c
+)
+SELECT r.scope, r.reporter, r.database, r.username, r.size, r.active, r.idle, r.idle_in_transaction, r.waiting,
+	r.opening, r.wait_p50_ms, r.wait_p95_ms, r.wait_p99_ms, r.maxwait_ms, r.refused, r.deadline_missed,
+	r.holder_pid AS oldest_holder_pid, r.holder_s AS oldest_holder_s, r.pressure,
+	CASE
+		WHEN r.scope = 'pool' AND r.waiting > 0 AND r.used >= r.size
+			THEN format('exhausted: %s clients wait for %s connections, the first for %s ms', r.waiting, r.size,
+				round(r.maxwait_ms::numeric, 1))
+		WHEN r.scope = 'pool' AND r.refused > 0
+			THEN format('overloaded: %s requests refused in the last minute', r.refused)
+		WHEN r.scope = 'pool' AND r.wait_p95_ms >= t.wait_ms
+			THEN format('tight: one in twenty waits %s ms or longer', round(r.wait_p95_ms::numeric, 1))
+		WHEN r.pressure IS NULL THEN 'no limit of its own'
+		WHEN r.scope <> 'pool' AND r.pressure >= t.slots_exhausted
+			THEN format('exhausted: %s of %s connections in use', r.used, r.size)
+		WHEN r.scope <> 'pool' AND r.pressure >= t.slots_tight
+			THEN format('tight: %s of %s connections in use', r.used, r.size)
+		WHEN r.scope = 'pool' AND r.used >= r.size THEN 'full, nobody waits'
+		ELSE 'ok'
+	END
+	|| CASE WHEN r.holder_s >= t.idle_in_transaction_s
+		THEN format('; backend %s has been idle in a transaction for %s s', r.holder_pid, round(r.holder_s::numeric))
+		ELSE '' END AS verdict
+FROM rated AS r CROSS JOIN pgweir.thresholds() AS t
+ORDER BY r.pressure DESC NULLS LAST, r.scope;
+COMMENT ON VIEW pgweir.pool_pressure IS
+'connections of the server, of its databases and users, and of the pools of sidecars: who holds them, who waits';
+GRANT SELECT ON pgweir.pool_pressure TO pg_read_all_stats;
