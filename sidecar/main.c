@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ typedef struct Process
 	Log log;
 	Config *config;
 	NetLoop *loop;
+	NetJobs *jobs;
 	Worker *worker;
 	Console *console;
 	Averages *averages;
@@ -356,11 +358,16 @@ build(Process *process)
 	NetLoopOptions loop_options = {.log = &process->log};
 	WorkerOptions options;
 	ConsoleOptions console_options;
+	uint8_t mock_secret[32];
 
 	process->loop = net_loop_create(&loop_options);
 	if (process->loop == NULL)
 		die(process, "could not create the event loop: %s", strerror(errno));
-	options = (WorkerOptions){.loop = process->loop, .log = &process->log, .settings = process->config->settings,
+	process->jobs = net_jobs_create();
+	if (process->jobs == NULL || RAND_bytes(mock_secret, sizeof(mock_secret)) != 1)
+		die(process, "out of memory, or no randomness");
+	options = (WorkerOptions){.loop = process->loop, .jobs = process->jobs, .mock_secret = mock_secret,
+							  .log = &process->log, .settings = process->config->settings,
 							  .version = PGWEIR_VERSION};
 	process->worker = worker_create(&options);
 	if (process->worker == NULL)
@@ -388,6 +395,7 @@ destroy(Process *process)
 	console_free(process->console);
 	averages_free(process->averages);
 	worker_free(process->worker);
+	net_jobs_free(process->jobs);
 	net_unwatch(&process->signals);
 	close(process->signals.fd);
 	net_loop_free(process->loop);

@@ -63,6 +63,17 @@ in_logins(ClientState state)
 }
 
 void
+client_leave_half_open(Client *client)
+{
+	if (!client->half_open)
+		return;
+	list_remove(&client->worker->half_open, &client->half_node);
+	client->half_open = false;
+	client->conn.background = false;
+	client->cancel_node = (MapNode){0};
+}
+
+void
 client_set_state(Client *client, ClientState state)
 {
 	Worker *worker = client->worker;
@@ -81,6 +92,8 @@ client_set_state(Client *client, ClientState state)
 		worker_walk_skip(worker, &client->node);
 		list_remove(&worker->clients, &client->node);
 	}
+	if (state == CLIENT_CLOSED)
+		client_leave_half_open(client);
 	client->state = state;
 }
 
@@ -440,7 +453,10 @@ client_create(Worker *worker, int fd, const NetPeer *peer)
 		return NULL;
 	}
 	client->conn.early_hangup = true;
+	client->conn.background = true; /* clients that have work to do come first */
 	list_append(&worker->logins, &client->node);
+	list_append(&worker->half_open, &client->half_node);
+	client->half_open = true;
 	worker->client_count++;
 	client->suspended = worker->suspended;
 	client_update_flow(client);

@@ -28,6 +28,8 @@ typedef enum AuthType
 	AUTH_TYPE_MD5,
 	AUTH_TYPE_SCRAM_SHA_256,
 	AUTH_TYPE_CERT,
+	AUTH_TYPE_PAM,
+	AUTH_TYPE_LDAP,
 	AUTH_TYPE_HBA,	 /* as the rule that fits says */
 	AUTH_TYPE_PEER,	 /* only by a rule */
 	AUTH_TYPE_REJECT /* likewise */
@@ -87,6 +89,12 @@ struct Settings
 	const char *auth_user;				   /* NULL and "" = no auth_query */
 	const char *auth_dbname;			   /* NULL = the database that the client wants */
 	const char *auth_query;
+	const char *auth_ldap_options; /* or NULL */
+	const LdapOptions *ldap;	   /* what that says; NULL without it */
+	const char *auth_pam_service;
+	/* what users that do not exist are made to look like: most of those in the auth file */
+	bool mock_scram;		  /* they have SCRAM secrets */
+	uint32_t mock_iterations; /* ... of so many iterations; 0 = scram_iterations */
 	const HbaRules *hba;				   /* with auth_type hba; borrowed: lives as long as the Settings */
 	const char *admin_users, *stats_users; /* comma-separated */
 	const char *ignore_startup_parameters; /* comma-separated */
@@ -97,6 +105,7 @@ struct Settings
 	int max_client_conn, default_pool_size, min_pool_size, reserve_pool_size;
 	int max_db_connections, max_user_connections, max_db_client_connections, max_user_client_connections;
 	int max_waiting_clients;
+	int max_login_clients;
 	int max_prepared_statements;
 	uint32_t max_packet_size;
 	/* durations, 0 = off unless said */

@@ -21,11 +21,14 @@
 
 struct ServerLogin
 {
+	Server *server; /* borrowed */
 	bool ssl_asked; /* an SSLRequest is to be answered */
 	ScramClient scram;
 	bool scram_started;
 	bool scram_verified; /* the server has proved that it knows the secret too */
 	bool authenticated;
+	DeriveWaiter derive; /* keys are derived from the password, and the server waits for our proof */
+	Buf kept;			 /* ... of this server-first */
 	Buf fixed; /* ParameterStatus messages of the untracked parameters, as they came */
 };
 
@@ -34,7 +37,9 @@ server_login_free(ServerLogin *login)
 {
 	if (login == NULL)
 		return;
+	derive_cancel(&login->derive);
 	scram_client_wipe(&login->scram);
+	buf_free(&login->kept);
 	buf_free(&login->fixed);
 	free(login);
 }
@@ -58,6 +63,8 @@ server_login_teach(Server *server)
 static void
 send_and_free(Server *server, Buf *out)
 {
+	if (buf_len(out) == 0)
+		return;
 	net_send_bytes(&server->conn, buf_ptr(out), buf_len(out));
 	OPENSSL_cleanse(buf_ptr(out), buf_len(out));
 	buf_free(out);
@@ -121,6 +128,7 @@ server_login_start(Server *server)
 		server_open_failed(server, "53200", "out of memory", false);
 		return;
 	}
+	server->login->server = server;
 	if (!server_wants_tls(server->worker->settings, &server->address))
 	{
 		send_startup(server);
@@ -258,19 +266,65 @@ start_scram(Server *server, Buf *out, const WireAuth *auth)
 		   wire_write_sasl_initial(out, plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, scram_message_slice(&first));
 }
 
+/* Our proof; the keys are there. */
 static bool
-continue_scram(Server *server, Buf *out, Slice data)
+prove(Server *server, Buf *out, Slice data)
 {
 	ScramMessage final;
-	ScramStatus status;
+	ScramStatus status = scram_client_final(&server->login->scram, data, clear_password(server),
+											&server->pool->role->scram_keys, &final);
 
-	if (!server->login->scram_started)
-		return false;
-	status = scram_client_final(&server->login->scram, data, clear_password(server), &server->pool->role->scram_keys,
-								&final);
 	if (status != SCRAM_OK)
 		server_log(server, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
 	return status == SCRAM_OK && wire_write_sasl_response(out, scram_message_slice(&final));
+}
+
+static void
+refused(Server *server)
+{
+	server_open_failed(server, "28P01", "server authentication failed", true);
+}
+
+static void
+on_derived(DeriveWaiter *waiter, ScramStatus status, const ScramKeys *keys)
+{
+	ServerLogin *login = CONTAINER_OF(waiter, ServerLogin, derive);
+	Server *server = login->server;
+	Worker *worker = server->worker;
+	Buf out = {0};
+
+	if (status == SCRAM_OK)
+		server->pool->role->scram_keys = *keys;
+	else
+		server_log(server, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
+	if (status == SCRAM_OK && prove(server, &out, buf_slice(&login->kept)))
+		send_and_free(server, &out);
+	else
+		refused(server);
+	buf_free(&out);
+	if (server->state != SERVER_CLOSED && !worker->suspended)
+		net_resume(&server->conn);
+	worker_run_actions(worker);
+}
+
+/* False when it cannot go on.  Where keys are to be derived first, `out` stays empty and the proof follows later. */
+static bool
+continue_scram(Server *server, Buf *out, Slice data)
+{
+	ServerLogin *login = server->login;
+	Role *role = server->pool->role;
+	ScramKeys wanted;
+
+	if (!login->scram_started || derive_waits(&login->derive))
+		return false;
+	if (scram_client_wants(&login->scram, data, clear_password(server), &role->scram_keys, &wanted) != SCRAM_KEYS_MISSING)
+		return prove(server, out, data);
+	login->derive.ready = on_derived;
+	if (!buf_append(&login->kept, data.ptr, data.len) ||
+		!derive_start(server->worker->jobs, &role->server_derivation, clear_password(server), &wanted, &login->derive))
+		return false;
+	net_pause(&server->conn);
+	return true;
 }
 
 /* False when the dialogue cannot go on; the server is closed then or will be. */
@@ -368,7 +422,7 @@ login_message(Server *server, uint8_t *data, size_t total)
 		case BE_AUTHENTICATION:
 			if (authentication(server, payload))
 				return true;
-			server_open_failed(server, "28P01", "server authentication failed", true);
+			refused(server);
 			return false;
 		case BE_ERROR_RESPONSE:
 			login_error(server, payload);

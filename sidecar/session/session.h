@@ -24,10 +24,12 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "net/jobs.h"
 #include "net/net.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "pool/pool.h"
+#include "session/derive.h"
 #include "session/options.h"
 #include "session/params.h"
 #include "session/prepared.h"
@@ -76,7 +78,11 @@ struct Client
 	Worker *worker; /* borrowed */
 	ClientState state;
 	uint8_t cancel_key[8];
-	MapNode cancel_node; /* Worker.cancel_keys, from login on */
+	union
+	{
+		ListNode half_node;	 /* Worker.half_open, until it has proved who it is */
+		MapNode cancel_node; /* Worker.cancel_keys, from login on */
+	};
 	ListNode node;
 	uint64_t id;
 	NetPeer peer;
@@ -113,6 +119,7 @@ struct Client
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
+	bool half_open;		 /* in Worker.half_open */
 	bool has_key;		 /* in Worker.cancel_keys */
 	bool counted;		 /* in the clients of its database, role and pool */
 	bool quiet;			 /* a cancel request: not worth a log line */
@@ -220,9 +227,9 @@ struct Role
 	int clients;
 	char *looked_up;		  /* owned, wiped: secret that auth_query gave last */
 	char *plain;			  /* owned, wiped: password captured by auth_type plain */
-	ScramVerifier verifier;	  /* made from a clear password of the auth file; iterations == 0: not yet */
-	uint64_t verifier_of;	  /* hash of the password it was made from */
+	ScramKeys own_keys;		  /* made from a clear password of the auth file, for clients; iterations == 0: not yet */
 	ScramKeys scram_keys;	  /* captured at a SCRAM login, or derived once: reach the server without a stored password */
+	Derivation *own_derivation, *server_derivation; /* borrowed: of the two above, while under way */
 };
 
 struct SessionPool
@@ -300,6 +307,7 @@ struct Worker
 	NetLoop *loop;
 	Log *log;
 	Resolver *resolver;
+	NetJobPort *jobs; /* owned: slow work, off this loop */
 	const Settings *settings; /* borrowed until the next worker_apply_settings */
 	const char *version;
 	ConsoleOps console;
@@ -307,9 +315,10 @@ struct Worker
 	bool paused;   /* PAUSE without a database */
 	bool suspended;
 	uint64_t hash_seed;
-	uint8_t mock_secret[32]; /* makes up verifiers for unknown users */
+	uint8_t mock_secret[32]; /* makes up verifiers for unknown users, and salts */
 	Map databases, roles, pools, cancel_keys;
 	List pool_list, dedicated, clients, logins, servers;
+	List half_open; /* the logins that have not proved who they are, in order of arrival */
 	ParamRegistry params;
 	StatementRegistry statements;
 	PoolActions actions;
@@ -327,6 +336,8 @@ typedef struct WorkerOptions
 {
 	NetLoop *loop;
 	Log *log;
+	NetJobs *jobs; /* borrowed: one for all workers */
+	const uint8_t *mock_secret; /* 32 random bytes, the same for all workers */
 	const Settings *settings;
 	const char *version;
 	ConsoleOps console;
@@ -340,12 +351,14 @@ extern void worker_accept(Worker *worker, int fd, const NetPeer *peer);
 extern void worker_apply_settings(Worker *worker, const Settings *settings);
 /* Carry out what the policy decided.  Every handler that calls into pool/ ends with this. */
 extern void worker_run_actions(Worker *worker);
+/*
+ * There are too many clients: send the one away that has been half open for longest and for which nothing is being done; never
+ * `asker`.  false: there is none.
+ */
+extern bool worker_make_room(Worker *worker, const Client *asker, const char *why);
 /* Database by name, made from the template if there is one; NULL when unknown. */
 extern Database *worker_database(Worker *worker, const char *name);
 extern Role *worker_role(Worker *worker, const char *name);
-/* A verifier for a password stored in clear, made once per role (it takes milliseconds) and kept. */
-extern bool role_plain_verifier(Worker *worker, Role *role, const char *password, uint32_t iterations,
-								ScramVerifier *out) MUST_CHECK;
 extern SessionPool *worker_pool(Worker *worker, Database *database, Role *role);
 /* A pool for one replication client; takes `dedicated` over, also when it fails (NULL). */
 extern SessionPool *worker_dedicated_pool(Worker *worker, Dedicated *dedicated);
@@ -394,6 +407,8 @@ extern void client_set_state(Client *client, ClientState state);
 extern void client_close(Client *client, const char *reason, const char *fatal_message);
 extern void client_close_error(Client *client, const char *sqlstate, const char *message);
 extern void client_rearm_timer(Client *client);
+/* It has proved who it is, or is being closed. */
+extern void client_leave_half_open(Client *client);
 /* Decide whether input may flow now, and pause or resume accordingly. */
 extern void client_update_flow(Client *client);
 extern void client_send_buf(Client *client, Buf *buf); /* sends and frees the content */
@@ -409,19 +424,19 @@ extern void client_login_free(ClientLogin *login);
 extern void client_login_as(Client *client, const char *database, const char *user);
 /* The client is being closed: nothing comes back to it any more. */
 extern void client_login_stop(Client *client);
-/* Does the login wait for auth_query? */
+/* Does the login wait for auth_query, or for something slow? */
 extern bool client_login_waits(const Client *client);
 /* auth_query has answered: the user exists or not; takes the secret over (NULL = has none). */
 extern void client_login_looked_up(Client *client, bool found, char *secret);
 extern void client_login_lookup_failed(Client *client);
 
 /* --- client_rules.c: with auth_type hba, and for certificates --- */
-/* The method of the rule that fits; of `asked` only replication, database and user count. The rule's map goes to *map. */
-extern AuthType client_rule_method(const Client *client, const HbaQuery *asked, const char **map);
+/* The method of the rule that fits, which goes to *rule; of `asked` only replication, database and user count. */
+extern AuthType client_rule_method(const Client *client, const HbaQuery *asked, const HbaRule **rule);
 /* The client's verified certificate (or, on a Unix socket, its system user) may log in as user; map may be NULL. */
 extern bool client_certificate_fits(const Client *client, const char *user, const char *map);
 extern bool client_peer_fits(const Client *client, const char *user, const char *map);
-/* A password in clear is the one of this stored secret. */
+/* A password in clear is the one of this stored secret, which is no SCRAM verifier. */
 extern bool client_password_matches(Slice given, const char *stored, const char *user);
 
 /* --- auth_query.c --- */

@@ -76,21 +76,6 @@ worker_role(Worker *worker, const char *name)
 	return role;
 }
 
-bool
-role_plain_verifier(Worker *worker, Role *role, const char *password, uint32_t iterations, ScramVerifier *out)
-{
-	uint64_t hash = name_hash(worker, password);
-
-	if (role->verifier.iterations != iterations || role->verifier_of != hash)
-	{
-		if (scram_verifier_build(slice_str(password), iterations, NULL, 0, &role->verifier) != SCRAM_OK)
-			return false;
-		role->verifier_of = hash;
-	}
-	*out = role->verifier;
-	return true;
-}
-
 /* The spec of an automatic database: the template under the client's name for it. */
 static void
 fill_from_template(Database *database, const DatabaseSpec *template)
@@ -375,13 +360,15 @@ worker_create(const WorkerOptions *options)
 	worker->log = options->log;
 	worker->settings = options->settings;
 	worker->version = options->version;
+	memcpy(worker->mock_secret, options->mock_secret, sizeof(worker->mock_secret));
 	worker->console = options->console;
 	resolver = (ResolverOptions){worker->settings->dns_max_ttl_us, worker->settings->dns_nxdomain_ttl_us};
 	if (RAND_bytes((uint8_t *) &worker->hash_seed, sizeof(worker->hash_seed)) != 1 ||
-		RAND_bytes(worker->mock_secret, sizeof(worker->mock_secret)) != 1 ||
 		!params_init(&worker->params, worker->settings->track_extra_parameters, worker->hash_seed) ||
-		(worker->resolver = resolver_create(worker->loop, &resolver)) == NULL)
+		(worker->resolver = resolver_create(worker->loop, &resolver)) == NULL ||
+		(worker->jobs = net_job_port_create(options->jobs, worker->loop)) == NULL)
 	{
+		resolver_free(worker->resolver);
 		params_free(&worker->params);
 		free(worker);
 		return NULL;
@@ -394,6 +381,7 @@ worker_create(const WorkerOptions *options)
 	list_init(&worker->dedicated);
 	list_init(&worker->clients);
 	list_init(&worker->logins);
+	list_init(&worker->half_open);
 	list_init(&worker->servers);
 	list_init(&worker->cancels);
 	list_init(&worker->peer_cancels);
@@ -412,7 +400,7 @@ role_destroy(Worker *worker, Role *role)
 	if (role->looked_up != NULL)
 		OPENSSL_cleanse(role->looked_up, strlen(role->looked_up));
 	free(role->looked_up);
-	scram_verifier_wipe(&role->verifier);
+	scram_keys_wipe(&role->own_keys);
 	scram_keys_wipe(&role->scram_keys);
 	free(role->name);
 	free(role);
@@ -446,19 +434,48 @@ worker_free(Worker *worker)
 	statements_free(&worker->statements);
 	params_free(&worker->params);
 	pool_actions_free(&worker->actions);
+	net_job_port_free(worker->jobs);
 	resolver_free(worker->resolver);
 	OPENSSL_cleanse(worker->mock_secret, sizeof(worker->mock_secret));
 	free(worker);
 }
 
+bool
+worker_make_room(Worker *worker, const Client *asker, const char *why)
+{
+	/* those for which something is being done will be over soon; that they are many in front is unlikely */
+	int looks = 100;
+
+	list_each(node, &worker->half_open)
+	{
+		Client *client = CONTAINER_OF(node, Client, half_node);
+
+		if (client != asker && !client_login_waits(client))
+		{
+			client_close_error(client, "53300", why);
+			return true;
+		}
+		if (--looks == 0)
+			return false;
+	}
+	return false;
+}
+
 void
 worker_accept(Worker *worker, int fd, const NetPeer *peer)
 {
-	if (client_create(worker, fd, peer) == NULL)
+	static const char too_many[] = "too many clients are logging in (max_login_clients)";
+	int limit = worker->settings->max_login_clients;
+	Client *client = client_create(worker, fd, peer);
+
+	if (client == NULL)
 	{
 		log_write(worker->log, LOG_LEVEL_WARNING, "out of memory: a client was turned away");
 		close(fd);
 	}
+	else if (limit > 0 && worker->half_open.count > limit && !worker_make_room(worker, client, too_many))
+		client_close_error(client, "53300", too_many);
+	worker_run_actions(worker);
 }
 
 /* Everybody leaves now; the caller lets the loop turn once more so that memory is released. */
