@@ -10,6 +10,7 @@
 #include "stores/shared.h"
 #include "stores/statements_table.h"
 #include "stores/timeline.h"
+#include "stores/waits.h"
 #include "storage/shmem.h"
 
 static shmem_startup_hook_type previous_startup;
@@ -31,6 +32,7 @@ static const struct
 	{pgweir_backends_size, NULL, pgweir_backends_attach},
 	{pgweir_deltas_size, NULL, pgweir_deltas_attach},
 	{pgweir_timeline_size, NULL, pgweir_timeline_attach},
+	{pgweir_waits_size, NULL, pgweir_waits_attach},
 };
 
 static Size
