@@ -11,7 +11,7 @@ CREATE FUNCTION item_count() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN 
 CREATE VIEW seen AS
 SELECT query, toplevel AS top, calls, completed AS done, failed, rows
 FROM pgweir.slow_queries
-WHERE database = current_database() AND query !~ 'pgweir|seen|^RESET'
+WHERE database = current_database() AND query !~ 'pgweir|seen|^RESET|^DEALLOCATE'
 ORDER BY query COLLATE "C", toplevel;
 
 SELECT pgweir.reset();
