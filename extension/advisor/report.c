@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 #include "advisor/foreign_keys.h"
@@ -29,7 +30,7 @@ PG_FUNCTION_INFO_V1(pgweir_suggest_indexes);
 PG_FUNCTION_INFO_V1(pgweir_advise_statement);
 PG_FUNCTION_INFO_V1(pgweir_explain_advice);
 
-#define SUGGESTION_COLUMNS 14
+#define SUGGESTION_COLUMNS 19
 
 /* The elements of an array argument that are not null. */
 static Datum *
@@ -182,6 +183,24 @@ put_queryids(Row *row, List *queryids)
 		false);
 }
 
+static void
+put_json(Row *row, const char *value)
+{
+	put(row, value ? DirectFunctionCall1(jsonb_in, CStringGetDatum(value)) : (Datum) 0, value == NULL);
+}
+
+static void
+put_names(Row *row, List *names)
+{
+	Datum	   *items = palloc(sizeof(Datum) * Max(list_length(names), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach (lc, names)
+		items[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	put(row, PointerGetDatum(construct_array(items, n, TEXTOID, -1, false, TYPALIGN_INT)), false);
+}
+
 /* The same for the same advice in every run, whatever the index would be called. */
 static char *
 suggestion_id(const PgweirSuggestion *suggestion)
@@ -211,6 +230,11 @@ return_suggestion(ReturnSetInfo *info, const PgweirSuggestion *suggestion)
 	put(&row, Int64GetDatum((int64) suggestion->size_bytes), suggestion->size_bytes < 0);
 	put_text(&row, suggestion->write_cost);
 	put_text(&row, suggestion->confidence);
+	put_float8(&row, suggestion->saves_ms);
+	put_float8(&row, suggestion->write_ms);
+	put_json(&row, suggestion->gaining);
+	put_json(&row, suggestion->losing);
+	put_names(&row, suggestion->replaces);
 	tuplestore_putvalues(info->setResult, info->setDesc, row.value, row.null);
 }
 

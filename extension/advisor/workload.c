@@ -273,31 +273,36 @@ prepare_action(void *arg)
 static void
 note_writes(PgweirWorkload *workload, const PgweirWork *work, const Query *query)
 {
-	double		rows;
+	MemoryContext old;
+	PgweirWrite *write;
 	PgweirTable *table;
+	double		rows;
 	ListCell   *lc;
 
 	if (query->commandType == CMD_SELECT || query->resultRelation == 0 || workload->hours <= 0)
 		return;
 	table = pgweir_tables_get(&workload->tables, rt_fetch(query->resultRelation, query->rtable)->relid);
 	rows = work->rows / workload->hours;
-	if (query->commandType == CMD_INSERT)
-		table->inserts += rows;
-	if (query->commandType != CMD_UPDATE)
+	if (query->commandType != CMD_INSERT && query->commandType != CMD_UPDATE)
 		return;
-	table->updates += rows;
-	foreach (lc, query->targetList)
+	old = MemoryContextSwitchTo(workload->context);
+	write = palloc0(sizeof(PgweirWrite));
+	write->queryid = work->queryid;
+	if (query->commandType == CMD_INSERT)
+		write->inserts = rows;
+	else
 	{
-		TargetEntry *target = lfirst_node(TargetEntry, lc);
-
-		if (!target->resjunk)
+		write->updates = rows;
+		foreach (lc, query->targetList)
 		{
-			MemoryContext old = MemoryContextSwitchTo(workload->context);
+			TargetEntry *target = lfirst_node(TargetEntry, lc);
 
-			table->updated = bms_add_member(table->updated, target->resno);
-			MemoryContextSwitchTo(old);
+			if (!target->resjunk)
+				write->updated = bms_add_member(write->updated, target->resno);
 		}
 	}
+	table->writes = lappend(table->writes, write);
+	MemoryContextSwitchTo(old);
 }
 
 /* False when it is skipped. */

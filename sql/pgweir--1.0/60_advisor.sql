@@ -27,7 +27,8 @@ COMMENT ON FUNCTION pgweir.whatif_size(text) IS
 CREATE FUNCTION pgweir.suggest_indexes(
 	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
 	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
-	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
+	OUT size_bytes int8, OUT write_cost text, OUT confidence text, OUT saves_ms_per_hour float8,
+	OUT write_ms_per_hour float8, OUT gaining jsonb, OUT losing jsonb, OUT replaces text[])
 RETURNS SETOF record
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10 COST 1000000
 AS 'MODULE_PATHNAME', 'pgweir_suggest_indexes';
@@ -42,7 +43,8 @@ CREATE FUNCTION pgweir.advise_statement(
 	query text,
 	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
 	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
-	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
+	OUT size_bytes int8, OUT write_cost text, OUT confidence text, OUT saves_ms_per_hour float8,
+	OUT write_ms_per_hour float8, OUT gaining jsonb, OUT losing jsonb, OUT replaces text[])
 RETURNS SETOF record
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 3 COST 100000
 AS 'MODULE_PATHNAME', 'pgweir_advise_statement';
@@ -65,7 +67,8 @@ COMMENT ON FUNCTION pgweir.explain_advice(int8) IS
 
 CREATE VIEW pgweir.index_suggestions AS
 SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, s.gain_pct, s.cost_before,
-	s.cost_after, s.load_pct, s.size_bytes, s.write_cost, s.confidence
+	s.cost_after, s.load_pct, s.size_bytes, s.write_cost, s.confidence, s.saves_ms_per_hour, s.write_ms_per_hour,
+	s.gaining, s.losing, s.replaces
 FROM pgweir.suggest_indexes() AS s;
 
 GRANT SELECT ON pgweir.index_suggestions TO pg_read_all_stats;
