@@ -19,6 +19,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "advisor/settings.h"
+#include "stores/progress.h"
 
 /* A change must save this fraction of the observed time of statements that read tables. */
 #define MIN_SHARE 0.0005
@@ -269,6 +270,7 @@ find_moves(Search *search)
 		Bitmapset  *bare;
 		double		limit = Min(work->cost * (1 - min_gain()), work->cost - MIN_COST_SAVED);
 
+		pgweir_progress_set(PGWEIR_PROGRESS_DONE, i);
 		if (work->queries == NIL || work->relevant == NULL ||
 			pgweir_work_cost(workload, work, work->relevant, &used) > limit)
 			continue;
@@ -380,6 +382,7 @@ greedy_step(Search *search)
 	if (best == NULL)
 		return false;
 	search->chosen = best;
+	pgweir_progress_set(PGWEIR_PROGRESS_CHOSEN, bms_num_members(best));
 	return true;
 }
 
@@ -689,7 +692,9 @@ search_set(Search *search)
 {
 	int			round;
 
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_ASKING);
 	find_moves(search);
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_CHOOSING);
 	for (round = 0; round < MAX_ROUNDS; round++)
 	{
 		bool		changed = false;

@@ -6,6 +6,7 @@
 #include "compat.h"
 #include "stores/backends.h"
 #include "stores/deltas.h"
+#include "stores/progress.h"
 #include "stores/reports.h"
 #include "stores/shared.h"
 #include "stores/statements_table.h"
@@ -31,6 +32,7 @@ static const struct
 	{pgweir_backends_size, NULL, pgweir_backends_attach},
 	{pgweir_deltas_size, NULL, pgweir_deltas_attach},
 	{pgweir_timeline_size, NULL, pgweir_timeline_attach},
+	{pgweir_progress_size, NULL, pgweir_progress_attach},
 };
 
 static Size
