@@ -13,6 +13,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 160000
 #include "nodes/queryjumble.h"
 #else
@@ -43,6 +44,13 @@
 #define PGWEIR_BACKEND_INDEX() ((int) MyProcNumber)
 #else
 #define PGWEIR_BACKEND_INDEX() ((int) MyBackendId - 1)
+#endif
+
+/* The same of another process, by its PGPROC. */
+#if PG_VERSION_NUM >= 170000
+#define PGWEIR_PROC_BACKEND_INDEX(proc) ((int) ((proc) - ProcGlobal->allProcs))
+#else
+#define PGWEIR_PROC_BACKEND_INDEX(proc) ((int) (proc)->backendId - 1)
 #endif
 
 /* 14 takes the request for shared memory in _PG_init, when MaxBackends is not yet computed. */

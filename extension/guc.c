@@ -17,6 +17,7 @@ int			pgweir_flush_interval_ms = 5000;
 int			pgweir_max_reporters = 8;
 int			pgweir_max_pools = 64;
 int			pgweir_report_expiry_s = 10;
+int			pgweir_sample_interval_ms = 10;
 int64		pgweir_deadline_us = 0;
 
 static char *deadline_text = NULL;
@@ -172,6 +173,10 @@ define_session_settings(void)
 	DefineCustomIntVariable("pgweir.report_expiry",
 							"Time after which the report of a silent sidecar is no longer shown.",
 							NULL, &pgweir_report_expiry_s, 10, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.sample_interval",
+							"Time between two looks at what all backends wait for.",
+							"It grows by itself while looking costs more than a hundredth of a core.",
+							&pgweir_sample_interval_ms, 10, 1, 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
 static void

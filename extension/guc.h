@@ -20,6 +20,7 @@ extern int	pgweir_flush_interval_ms;
 extern int	pgweir_max_reporters;
 extern int	pgweir_max_pools;
 extern int	pgweir_report_expiry_s;
+extern int	pgweir_sample_interval_ms;
 
 /* pgweir.deadline of this session in microseconds; 0 = none. */
 extern int64 pgweir_deadline_us;

@@ -11,6 +11,7 @@
 #include "stores/shared.h"
 #include "stores/statements_table.h"
 #include "stores/timeline.h"
+#include "stores/waits.h"
 #include "storage/shmem.h"
 
 static shmem_startup_hook_type previous_startup;
@@ -33,6 +34,7 @@ static const struct
 	{pgweir_deltas_size, NULL, pgweir_deltas_attach},
 	{pgweir_timeline_size, NULL, pgweir_timeline_attach},
 	{pgweir_progress_size, NULL, pgweir_progress_attach},
+	{pgweir_waits_size, NULL, pgweir_waits_attach},
 };
 
 static Size

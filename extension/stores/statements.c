@@ -110,6 +110,7 @@ slot_init_atomics(PgweirSlot *slot)
 		pg_atomic_init_u64(&slot->recent[i].calls, 0);
 		pg_atomic_init_u64(&slot->recent[i].ns, 0);
 	}
+	memset(slot->waits, 0, sizeof(slot->waits));
 }
 
 void
@@ -397,6 +398,21 @@ pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally)
 	}
 	add_tally(slot, tally);
 	LWLockRelease(lock_of(p));
+}
+
+bool
+pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	PgweirSlot *slot;
+
+	LWLockAcquire(lock_of(p), LW_SHARED);
+	slot = find(p, hash, key);
+	if (slot != NULL)
+		pgweir_waits_add(slot->waits, PGWEIR_CLASS_WAITS, event, ns);
+	LWLockRelease(lock_of(p));
+	return slot != NULL;
 }
 
 void

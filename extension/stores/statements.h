@@ -14,6 +14,7 @@
 
 #include "datatype/timestamp.h"
 #include "stores/histogram.h"
+#include "stores/waits.h"
 
 typedef struct PgweirKey
 {
@@ -85,6 +86,7 @@ typedef struct PgweirStatement
 	TimestampTz last_seen;
 	uint64		counter[PGWEIR_NCOUNTERS];
 	uint64		hist[PGWEIR_BUCKETS];
+	PgweirWait	waits[PGWEIR_CLASS_WAITS];	/* sampled; in no order */
 	const char *text;			/* in the database encoding of the reader; "" when it was lost */
 	int			text_len;
 	bool		text_truncated;

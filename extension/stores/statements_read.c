@@ -100,6 +100,7 @@ add_slot(Reading *reading, PgweirSlot *slot)
 		row->sum.recent_calls += pg_atomic_read_u64(&slot->recent[i].calls);
 		row->recent_ns += pg_atomic_read_u64(&slot->recent[i].ns);
 	}
+	memcpy(row->sum.waits, slot->waits, sizeof(slot->waits));
 	row->sum.sum_squares += sum_squares;
 	row->min_ns = Min(row->min_ns, pg_atomic_read_u64(&slot->min_ns));
 	row->max_ns = Max(row->max_ns, pg_atomic_read_u64(&slot->max_ns));

@@ -33,6 +33,7 @@ typedef struct PgweirSlot
 	pg_atomic_uint64 counter[PGWEIR_NCOUNTERS];
 	pg_atomic_uint64 hist[PGWEIR_BUCKETS];
 	PgweirRecent recent[PGWEIR_RECENTS];
+	PgweirWait	waits[PGWEIR_CLASS_WAITS];
 	char		text[FLEXIBLE_ARRAY_MEMBER];	/* text_size bytes, ends in NUL */
 } PgweirSlot;
 

@@ -58,6 +58,9 @@ extern void pgweir_statements_put_text(const PgweirKey *key, const char *text, i
 /* Adds a tally to its class, which is inserted (without text) when it was evicted meanwhile. */
 extern void pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally);
 
+/* For the sampler: the class was seen at an event.  False when it is not in the table. */
+extern bool pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns);
+
 /* Forgets all classes and increments the reset count, which voids the deltas that backends hold. */
 extern void pgweir_statements_reset(void);
 extern uint64 pgweir_statements_resets(void);

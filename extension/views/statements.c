@@ -5,9 +5,13 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
 #include "stores/shared.h"
 #include "stores/statements.h"
+#include "utils/array.h"
 #include "views/rows.h"
+
+#define TOP_WAITS 3
 
 PG_FUNCTION_INFO_V1(pgweir_statements_1_0);
 
@@ -83,6 +87,42 @@ put_failures(PgweirRow *row, const PgweirStatement *s)
 		pgweir_row_int8(row, s->counter[i]);
 }
 
+static int
+compare_waits(const void *a, const void *b)
+{
+	const PgweirWait *left = a;
+	const PgweirWait *right = b;
+
+	return left->ns < right->ns ? 1 : left->ns > right->ns ? -1 : 0;
+}
+
+/* The events of most time, as "IO: DataFileRead 63%". */
+static void
+put_waits(PgweirRow *row, const PgweirStatement *s)
+{
+	PgweirWait	waits[PGWEIR_CLASS_WAITS];
+	Datum		texts[TOP_WAITS];
+	uint64		total = 0;
+	int			n = 0;
+
+	memcpy(waits, s->waits, sizeof(waits));
+	for (int i = 0; i < PGWEIR_CLASS_WAITS; i++)
+		total += waits[i].ns;
+	qsort(waits, PGWEIR_CLASS_WAITS, sizeof(waits[0]), compare_waits);
+	for (; n < TOP_WAITS && waits[n].ns > 0; n++)
+		texts[n] = CStringGetTextDatum(psprintf("%s: %s %.0f%%", pgweir_wait_type_name(waits[n].event),
+												pgweir_wait_event_name(waits[n].event),
+												100.0 * (double) waits[n].ns / (double) total));
+	if (n == 0)
+	{
+		pgweir_row_null(row);
+		pgweir_row_null(row);
+		return;
+	}
+	pgweir_row_text(row, psprintf("%s: %s", pgweir_wait_type_name(waits[0].event), pgweir_wait_event_name(waits[0].event)));
+	pgweir_row_put(row, PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT)));
+}
+
 static void
 put_statement(const PgweirStatement *s, void *arg)
 {
@@ -100,6 +140,7 @@ put_statement(const PgweirStatement *s, void *arg)
 	pgweir_row_time(&row, s->first_seen);
 	pgweir_row_time(&row, s->last_seen);
 	pgweir_row_put(&row, BoolGetDatum(s->text_truncated));
+	put_waits(&row, s);
 	pgweir_row_emit(&row, output->result);
 }
 

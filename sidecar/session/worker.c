@@ -2,6 +2,7 @@
  * worker.c: the worker: its tables, the policy's actions, settings, pause and shutdown.
  */
 #include "session/session.h"
+#include "session/limits.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -342,6 +343,7 @@ run_action(const PoolAction *action)
 		case POOL_OPEN: server_open(pool); break;
 		case POOL_CLOSE:
 		case POOL_EVICT: server_close(server, action->reason); break;
+		case POOL_LOOK: break;
 		case POOL_CHECK: server_start_check(server); break;
 		case POOL_FAIL: link_fail(client, action); break;
 	}
@@ -398,6 +400,8 @@ worker_create(const WorkerOptions *options)
 	list_init(&worker->cancels);
 	list_init(&worker->peer_cancels);
 	list_init(&worker->walks);
+	list_init(&worker->limits);
+	limits_apply(worker, worker->settings);
 	statements_init(&worker->statements, worker->hash_seed);
 	return worker;
 }
@@ -443,6 +447,8 @@ worker_free(Worker *worker)
 	map_free(&worker->roles);
 	map_free(&worker->pools);
 	map_free(&worker->cancel_keys);
+	limits_free(worker);
+	class_texts_free(&worker->class_texts);
 	statements_free(&worker->statements);
 	params_free(&worker->params);
 	pool_actions_free(&worker->actions);
@@ -615,6 +621,7 @@ worker_apply_settings(Worker *worker, const Settings *settings)
 		renew_pool(CONTAINER_OF(node, SessionPool, list_node), now);
 	list_each(node, &worker->dedicated)
 		renew_pool(CONTAINER_OF(node, SessionPool, list_node), now);
+	limits_apply(worker, settings);
 	worker_run_actions(worker);
 	close_outdated(worker);
 	list_each(node, &worker->clients)

@@ -53,7 +53,9 @@ CREATE FUNCTION pgweir.statements(
 	OUT recent_ms double precision,
 	OUT first_seen timestamptz,
 	OUT last_seen timestamptz,
-	OUT query_truncated boolean)
+	OUT query_truncated boolean,
+	OUT top_wait text,
+	OUT waits text[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_statements_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1000;
@@ -71,7 +73,8 @@ SELECT s.userid, pg_get_userbyid(s.userid) AS username, d.datname AS database, s
 	s.data_errors + s.integrity_errors + s.serialization_failures + s.access_errors + s.resource_errors
 		+ s.other_errors AS errors,
 	s.data_errors, s.integrity_errors, s.serialization_failures, s.access_errors, s.resource_errors, s.other_errors,
-	s.recent_calls, s.recent_ms, s.first_seen, s.last_seen, s.query_truncated
+	s.recent_calls, s.recent_ms, s.first_seen, s.last_seen, s.query_truncated,
+	s.top_wait, s.waits
 FROM pgweir.statements(true) AS s
 LEFT JOIN pg_database AS d ON d.oid = s.dbid
 WHERE s.calls > 0

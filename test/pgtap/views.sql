@@ -26,7 +26,7 @@ SELECT is(columns_of('pgweir.slow_queries'),
 	'cancelled bigint, statement_timeouts bigint, lock_timeouts bigint, deadline_missed bigint, deadlocks bigint, '
 	'terminated bigint, errors bigint, data_errors bigint, integrity_errors bigint, serialization_failures bigint, '
 	'access_errors bigint, resource_errors bigint, other_errors bigint, recent_calls bigint, recent_ms double precision, '
-	'first_seen timestamp with time zone, last_seen timestamp with time zone, query_truncated boolean',
+	'first_seen timestamp with time zone, last_seen timestamp with time zone, query_truncated boolean, top_wait text, waits text[]',
 	'columns of slow_queries');
 SELECT is(columns_of('pgweir.running_queries'),
 	'pid integer, username name, database name, application_name text, queryid bigint, query text, '
