@@ -5,6 +5,7 @@
 
 #include "compat.h"
 #include "stores/backends.h"
+#include "stores/callers.h"
 #include "stores/deltas.h"
 #include "stores/progress.h"
 #include "stores/reports.h"
@@ -30,6 +31,7 @@ static const struct
 {
 	{pgweir_statements_size, pgweir_statements_locks, pgweir_statements_attach},
 	{pgweir_reports_size, pgweir_reports_locks, pgweir_reports_attach},
+	{pgweir_callers_size, pgweir_callers_locks, pgweir_callers_attach},
 	{pgweir_backends_size, NULL, pgweir_backends_attach},
 	{pgweir_deltas_size, NULL, pgweir_deltas_attach},
 	{pgweir_timeline_size, NULL, pgweir_timeline_attach},
