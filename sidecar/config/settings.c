@@ -83,6 +83,12 @@ static const ConfigChoice syslog_facilities[] = {
 	{NULL, 0, false},
 };
 
+static const ConfigChoice negotiations[] = {
+	{"postgres", false, false},
+	{"direct", true, false},
+	{NULL, 0, false},
+};
+
 static const ConfigChoice load_balance_choices[] = {
 	{"round-robin", false, false},
 	{"disable", true, false},
@@ -301,6 +307,8 @@ static const ConfigRow main_rows[] = {
 			"Service name for PAM: which file of /etc/pam.d counts.", OURS),
 	SETTING(cancel_on_disconnect, BOOL, cancel_on_disconnect, "1", YES,
 			"Cancel the running statement of a client that has gone.", OURS),
+	PROCESS(core_dump_memory, BOOL, core_dump_memory, "0", NO,
+			"Core dumps hold the memory of the process, and so passwords and keys; 0 = registers and the list of mappings only.", OURS),
 	SETTING(deadline_grace, DURATION, deadline_grace_us, "1", YES,
 			"A server that has not answered a cancel after this time is disconnected.", OURS),
 	SETTING(max_login_clients, INT, max_login_clients, "4000", YES,
@@ -324,6 +332,13 @@ static const ConfigRow main_rows[] = {
 			"Role that reports to the extension; empty = do not report.", OURS),
 	SETTING(reporter_name, STRING, reporter_name, "", YES,
 			"Name in the extension's views; empty = host and port of the first listener.", OURS),
+	PROCESS(server_passfile, FILE, server_passfile, NULL, YES,
+			"Password file as of libpq (host:port:database:user:password) for the user= of a database that has no password= and is not in "
+			"auth_file; it must be its owner's alone; read again on RELOAD.",
+			OURS),
+	SETTING(server_tls_sslnegotiation, BOOL, server_tls.direct, "postgres", YES,
+			"How TLS to servers begins: postgres (by a request) or direct (at once, with ALPN; PostgreSQL 17 and later; saves a round trip).",
+			.choices = negotiations, OURS),
 	SETTING(slow_lane_ratio, INT, slow_lane_ratio, "10", YES,
 			"A class of statements is slow when it takes so many times the pool's median.", OURS, .min = 1,
 			.max = INT_MAX),

@@ -4,6 +4,7 @@
  */
 #include "config/ldap.h"
 #include "config/loader.h"
+#include "config/passfile.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -81,6 +82,15 @@ derive_tls(NetTlsContext **context, NetTlsOptions *options, bool accepting, Conf
 	if (*context == NULL)
 		problems_add(problems, PROBLEM_ERROR, NULL, "%s_%s%s", accepting ? "client" : "server",
 					 strncmp(error, "tls13", 5) == 0 ? "" : "tls_", error);
+}
+
+/* Read at load, reload, and when another key is SET: the lines belong to this configuration. */
+static void
+derive_passwords(Config *config, ConfigProblems *problems)
+{
+	config->settings->passwords = NULL;
+	if (is_set(config->process.server_passfile))
+		passfile_read(config->process.server_passfile, config->settings, &config->_arena, problems);
 }
 
 static void
@@ -172,6 +182,7 @@ config_derive(Config *config, ConfigProblems *problems)
 	char name[300];
 
 	derive_mock(settings);
+	derive_passwords(config, problems);
 	derive_ldap(config, problems);
 	derive_hba(config, problems);
 	derive_tls(&settings->client_tls_context, &settings->client_tls, true, problems);
@@ -209,6 +220,9 @@ check_users(const Config *config, const FilePlace *place, ConfigProblems *proble
 {
 	const Settings *settings = config->settings;
 
+	if (settings->server_tls.direct && settings->server_tls.mode < NET_TLS_REQUIRE)
+		problems_add(problems, PROBLEM_ERROR, place,
+					 "server_tls_sslnegotiation = direct needs server_tls_sslmode = require, verify-ca or verify-full: there is no way back to plain text");
 	if (settings->auth_type == AUTH_TYPE_HBA && !is_set(config->process.auth_hba_file))
 		problems_add(problems, PROBLEM_ERROR, place, "auth_type = hba needs auth_hba_file");
 	if (settings->auth_type == AUTH_TYPE_LDAP && settings->ldap == NULL)

@@ -95,6 +95,13 @@ typedef struct LimitSpec
 	usec_t query_deadline_us;  /* OPTION_INHERIT = not set here, 0 = none */
 } LimitSpec;
 
+/* A line of the password file; "*" fits everything. */
+typedef struct ServerPassword
+{
+	const char *host, *port, *database, *user, *password;
+	const struct ServerPassword *next;
+} ServerPassword;
+
 typedef struct Settings Settings;
 struct Settings
 {
@@ -156,6 +163,7 @@ struct Settings
 	int database_count;
 	const DatabaseSpec *database_template; /* `*` or NULL; not among databases */
 	Map users;
+	const ServerPassword *passwords; /* in the order of the file; NULL = none */
 	int peer_id;		   /* our own; 0 = no peering */
 	const PeerSpec *peers; /* sorted by id, the own one among them if listed; NULL = none */
 	const LimitSpec *limits; /* NULL = none */
@@ -165,6 +173,8 @@ struct Settings
 
 extern const DatabaseSpec *settings_find_database(const Settings *settings, const char *name);
 extern const UserSpec *settings_find_user(const Settings *settings, const char *name);
+/* The password in the password file for this user of a server; NULL when no line fits. */
+extern const char *settings_find_password(const Settings *settings, const char *host, int port, const char *database, const char *user);
 /* Is name one of a comma-separated list (blanks around the items ignored, case kept)?  NULL and "" hold nothing. */
 extern bool settings_list_has(const char *list, const char *name);
 

@@ -134,6 +134,14 @@ server_login_start(Server *server)
 		send_startup(server);
 		return;
 	}
+	if (server->worker->settings->server_tls.direct)
+	{
+		if (net_start_tls(&server->conn, server->worker->settings->server_tls_context, server->host, (Slice){NULL, 0}))
+			send_startup(server);
+		else
+			server_open_failed(server, "53200", "out of memory", false);
+		return;
+	}
 	server->login->ssl_asked = true;
 	if (wire_write_ssl_request(&out))
 		send_and_free(server, &out);
@@ -177,6 +185,8 @@ secret(const Server *server)
 		return role->spec->secret;
 	if (role->looked_up != NULL && role->looked_up[0] != '\0')
 		return role->looked_up;
+	if (spec != NULL && spec->user != NULL)
+		return settings_find_password(server->worker->settings, server->host, server->port, spec->dbname, role->name);
 	return NULL;
 }
 
