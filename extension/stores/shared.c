@@ -8,6 +8,7 @@
 #include "stores/callers.h"
 #include "stores/deltas.h"
 #include "stores/history.h"
+#include "stores/progress.h"
 #include "stores/reports.h"
 #include "stores/shared.h"
 #include "stores/statements_table.h"
@@ -36,6 +37,7 @@ static const struct
 	{pgweir_backends_size, NULL, pgweir_backends_attach},
 	{pgweir_deltas_size, NULL, pgweir_deltas_attach},
 	{pgweir_timeline_size, NULL, pgweir_timeline_attach},
+	{pgweir_progress_size, NULL, pgweir_progress_attach},
 	{pgweir_waits_size, NULL, pgweir_waits_attach},
 };
 

@@ -238,7 +238,8 @@ struct SessionPool
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
 	PoolMode mode;
-	Timer timer;		/* pool_next_event */
+	Timer timer;		/* pool_next_event, or earlier: what fires early only looks */
+	NetDeferred rearm;	/* the timer is to be looked at, at the end of the turn */
 	const ParamSet *welcome; /* counted; what the server reported at the first login; NULL before */
 	Buf welcome_fixed;	/* ParameterStatus messages of the untracked parameters, ready to send */
 	char last_error[256];/* why the last server login failed */

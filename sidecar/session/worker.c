@@ -241,19 +241,23 @@ on_pool_timer(Timer *timer, usec_t now)
 	session_pool_rearm(pool);
 }
 
+/* A timer that is armed for an earlier instant is left alone: the next instant of a busy pool moves with each transaction. */
+static void
+on_pool_rearm(NetDeferred *rearm, usec_t now)
+{
+	SessionPool *pool = CONTAINER_OF(rearm, SessionPool, rearm);
+	deadline_t at = pool->dedicated != NULL && pool->dedicated->over ? now + DEDICATED_LINGER_US
+																	 : pool_next_event(&pool->policy, now);
+
+	if (at != DEADLINE_NONE && (!pool->timer.armed || pool->timer.at > at))
+		timer_arm(net_timers(pool->worker->loop), &pool->timer, at);
+}
+
 void
 session_pool_rearm(SessionPool *pool)
 {
-	Worker *worker;
-	deadline_t at;
-
-	if (pool == NULL)
-		return;
-	worker = pool->worker;
-	at = pool->dedicated != NULL && pool->dedicated->over ? worker_now(worker) + DEDICATED_LINGER_US
-														   : pool_next_event(&pool->policy, worker_now(worker));
-	if (pool->timer.armed ? pool->timer.at != at : at != DEADLINE_NONE)
-		timer_arm(net_timers(worker->loop), &pool->timer, at);
+	if (pool != NULL)
+		net_defer(pool->worker->loop, &pool->rearm);
 }
 
 static SessionPool *
@@ -270,6 +274,7 @@ pool_create(Worker *worker, Database *database, Role *role, Dedicated *dedicated
 	pool->dedicated = dedicated;
 	pool->mode = resolve_mode(pool);
 	pool->timer.fire = on_pool_timer;
+	pool->rearm.run = on_pool_rearm;
 	resolve_limits(pool, &limits);
 	if (!pool_init(&pool->policy, &limits, &database->group, &role->group, worker_now(worker)))
 	{
@@ -318,6 +323,7 @@ pool_destroy(SessionPool *pool)
 	Worker *worker = pool->worker;
 
 	timer_disarm(net_timers(worker->loop), &pool->timer);
+	net_undefer(worker->loop, &pool->rearm);
 	pool_free(&pool->policy);
 	paramset_unref(&worker->params, pool->welcome);
 	buf_free(&pool->welcome_fixed);
