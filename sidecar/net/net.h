@@ -280,6 +280,8 @@ extern void net_unwatch(NetWatch *watch);
 
 /* A numeric address or Unix path to a NetAddress; false when it is a name (resolve it) or malformed. */
 extern bool net_address_parse(const char *host, int port, NetAddress *out) MUST_CHECK;
+/* The same address, whatever the ports. */
+extern bool net_address_same_host(const NetAddress *a, const NetAddress *b);
 /*
  * "<directory>/.s.PGSQL.<port>"; a directory that starts with '@' means the abstract namespace.  false: too
  * long.

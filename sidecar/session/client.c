@@ -479,6 +479,7 @@ leave_counts(Client *client)
 		{
 			session_pool_shown(client->pool)->policy.clients--;
 			client->pool->stats.disconnects++;
+			session_pool_rearm(session_pool_shown(client->pool));
 		}
 	}
 	client->worker->client_count--;
