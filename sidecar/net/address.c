@@ -192,7 +192,7 @@ net_peer_name(const NetPeer *peer, char *buf, size_t size)
 	else if (peer->family == AF_INET6)
 		snprintf(buf, size, "[%s]:%u", net_peer_ip(peer, ip, sizeof(ip)), (unsigned) peer->port);
 	else
-		snprintf(buf, size, "unix(%u)", (unsigned) peer->pid);
+		snprintf(buf, size, "unix(%u)%s%.0u", (unsigned) peer->pid, peer->port > 0 ? ":" : "", (unsigned) peer->port);
 	return buf;
 }
 

@@ -62,6 +62,17 @@ client_login_free(ClientLogin *login)
 	free(login);
 }
 
+void
+client_login_names(const Client *client, const char **database, const char **user)
+{
+	const ClientLogin *login = client->login;
+
+	if (database != NULL)
+		*database = login->database[0] != '\0' ? login->database : NULL;
+	if (user != NULL)
+		*user = login->user[0] != '\0' ? login->user : NULL;
+}
+
 static void
 send_or_die(Client *client, Buf *out, bool ok)
 {

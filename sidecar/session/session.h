@@ -424,6 +424,8 @@ extern bool client_is_linked(const Client *client);
 extern size_t client_login_input(Client *client, uint8_t *data, size_t len);
 extern void client_login_finish(Client *client); /* the pool's welcome parameters are known */
 extern void client_login_free(ClientLogin *login);
+/* What the startup packet said, for the log; NULL where it said nothing (yet). The pointers may be NULL. */
+extern void client_login_names(const Client *client, const char **database, const char **user);
 /* A new connection of our own: logged in without being asked anything. */
 extern void client_login_as(Client *client, const char *database, const char *user);
 /* The client is being closed: nothing comes back to it any more. */
