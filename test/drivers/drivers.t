@@ -16,7 +16,7 @@ sub go
 {
 	my ($name, $package, $file) = @_;
 	my $path = $ENV{GOPATH} // '/usr/share/gocode';
-	my %env = (GO111MODULE => 'off', GOPATH => $path, GOFLAGS => '', GOCACHE => PgweirTest::top() . '/build/gocache', GOTOOLCHAIN => 'local', CGO_ENABLED => 0);
+	my %env = (GO111MODULE => 'off', GOPATH => $path, GOFLAGS => '', GOCACHE => "$ENV{PGWEIR_TMP}/gocache", GOTOOLCHAIN => 'local', CGO_ENABLED => 0);
 	my $version = (split /-/, `dpkg-query -W -f '\${Version}' golang-github-\Q@{[$package =~ s{^github.com/}{}r =~ tr{/}{-}r]}\E-dev 2>/dev/null` || '(unknown)')[0];
 
 	return {name => $name, env => \%env, have => ['go', 'list', $package], run => ['go', 'run', "$here/$file", $version]};
