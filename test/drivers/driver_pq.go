@@ -153,10 +153,14 @@ func errorsRecover(db conn) {
 	same(db.one("select 3"), 3)
 }
 
+// The driver learns a statement's columns when it prepares it and never again, so a change of them is an error, as without a pooler.
 func ddl(db, other conn) {
 	statement, err := db.PrepareContext(ctx, "select * from goods where id = $1")
 	must(err)
+	narrow, err := db.PrepareContext(ctx, "select id from goods where id = $1")
+	must(err)
 	for i := 0; i < 4; i++ {
+		var id int
 		for k := 0; k < 7; k++ {
 			rows, err := statement.Query(1)
 			must(err)
@@ -164,8 +168,18 @@ func ddl(db, other conn) {
 				panic(fmt.Sprint("no row: ", rows.Err()))
 			}
 			must(rows.Close())
+			rows, err = db.QueryContext(ctx, "select * from goods where id = $1", 1)
+			must(err)
+			must(rows.Close())
+			must(narrow.QueryRow(1).Scan(&id))
+			same(id, 1)
 		}
 		other.exec(fmt.Sprintf("alter table goods add x%d int", i))
+		_, err = statement.Query(1)
+		same(code(err), "0A000")
+		must(statement.Close())
+		statement, err = db.PrepareContext(ctx, "select * from goods where id = $1")
+		must(err)
 	}
 }
 
