@@ -878,7 +878,7 @@ the_list_holds_every_key(void)
 	is_int(lines, 114 + 25 + 13 + 3 + 8, "one line a key, without second names");
 	ok(strstr(text, "pgbouncer\tquery_timeout\tseconds\t0\tyes\tyes\tDisconnect ") != NULL,
 	   "section, key, type, default...");
-	ok(strstr(text, "pgbouncer\tpkt_buf\tint\t4096\tno\tyes\tAccepted without effect") != NULL, "a key without effect says so");
+	ok(strstr(text, "pgbouncer\tpkt_buf\tinteger\t4096\tno\tyes\tAccepted without effect") != NULL, "a key without effect says so");
 	ok(strstr(text, "databases\tdbname\tstring\tunset\tyes\tyes\t") != NULL, "an entry's key");
 	ok(strstr(text, "reserve_pool\t") == NULL, "no second name");
 }
