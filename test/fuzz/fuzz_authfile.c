@@ -32,15 +32,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	Settings settings = {0};
 	Arena arena = {0};
 	ConfigProblems problems = {0};
+	const UserSpec *users[256];
+	int count = 0;
 
 	settings_init_users(&settings);
 	authfile_read(input_file(data, n), &settings, &arena, &problems);
-	for (MapNode *node = map_next(&settings.users, NULL); node != NULL; node = map_next(&settings.users, node))
+	for (MapNode *node = map_next(&settings.users, NULL); node != NULL && count < 256; node = map_next(&settings.users, node))
+		users[count++] = CONTAINER_OF(node, UserSpec, node);
+	for (int i = 0; i < count; i++)
 	{
-		const UserSpec *user = CONTAINER_OF(node, UserSpec, node);
-
-		MUST(user->name[0] != '\0' && user->secret != NULL);
-		MUST(settings_find_user(&settings, user->name) == user);
+		MUST(users[i]->name[0] != '\0' && users[i]->secret != NULL);
+		MUST(settings_find_user(&settings, users[i]->name) == users[i]);
 	}
 	check_problems(&problems, &settings);
 	problems_free(&problems);

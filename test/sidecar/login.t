@@ -111,7 +111,7 @@ subtest 'a password file for the forced user' => sub {
 
 	write_file($file, "# servers\nelsewhere:*:*:*:no\n*:*:postgres:plainly:p\\w1\n127.0.0.1:$pg->{port}:postgres:scramly:pw3\n*:*:*:*:no\n", 0600);
 	my $w = sidecar($pg, auth => {x => '', admin => ''}, settings => {server_passfile => $file, server_login_retry => 0}, %forced);
-	my $in = sub { my ($db) = @_; my $c = PgWire->connect(port => $w->{port}, user => 'x', database => $db, may_fail => 1); return $c->{failed} ? $c->{failed}{C} : $c->value('select current_user'); };
+	my $in = sub { my ($db) = @_; my $c = PgWire->connect(port => $w->{port}, user => 'x', database => $db, may_fail => 1); return $c->{failed}{C} if $c->{failed}; my $a = $c->ask('select current_user'); return $a->{error} ? $a->{error}{C} : $a->{rows}[0][0]; };
 
 	is($in->('postgres'), 'scramly', 'the line of host, port, database and user');
 	is($in->('other'), 'plainly', 'a line with stars, and a backslash that means nothing');
