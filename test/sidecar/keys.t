@@ -68,6 +68,19 @@ $c[0]->ask('commit');
 is($c[1]->until_ready->{rows}[0][0] . $c[2]->value('select 2'), '12', '... who waited is served');
 settings(max_waiting_clients => 0);
 
+# --- user of [limits] ---
+$w->{ini} = "[limits]\nmine = user=app max_active=1\n";
+settings();
+@c = map { $w->wire(user => $_) } qw(app app postgres);
+$c[0]->ask('begin');
+$c[1]->send(PgWire::query('select 3'));
+eventually { $w->pool('postgres', 'app')->{cl_waiting} == 1 } 'one waits';
+is($c[2]->value('select 4'), 4, 'user of [limits]: others do not wait with it');
+$c[0]->ask('commit');
+is($c[1]->until_ready->{rows}[0][0], 3, '... and it waits for its own');
+$w->{ini} = '';
+settings();
+
 # --- cancel_on_disconnect ---
 for my $on (1, 0)
 {
