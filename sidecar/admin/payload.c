@@ -71,7 +71,7 @@ struct Payload
 {
 	Worker *worker;		/* borrowed */
 	Map pools;			/* ReportedPool, owned */
-	WorkerWalk turn;	/* the next pool to report, when there are too many for one payload */
+	const ListNode *turn; /* the pool reported last, when there are too many for one payload; pools stay */
 	NetSampler sampler;
 	usec_t started_at, taken_at, built_at;
 };
@@ -145,8 +145,10 @@ static void
 read_pool(const SessionPool *pool, PoolReading *out)
 {
 	const PoolCounters *c = &pool->policy.counters;
-	const SessionStats *s = &pool->stats;
+	SessionStats stats;
+	const SessionStats *s = &stats;
 
+	session_pool_stats(pool, &stats);
 	*out = (PoolReading){
 		.counters =
 			{
@@ -205,7 +207,7 @@ errors_json(const ErrorCount *now, const ErrorCount *before, bool *ok)
 static void
 set_slots(json_t *object, const SessionPool *pool, usec_t now, bool *ok)
 {
-	const Settings *settings = pool->worker->settings;
+	const Settings *settings = pool->hall->settings;
 	const Pool *policy = &pool->policy;
 	uint64_t used = 0;
 
@@ -271,22 +273,16 @@ pool_json(Payload *payload, const SessionPool *pool, usec_t now, bool *ok)
 static json_t *
 pools_json(Payload *payload, usec_t now, bool *ok)
 {
-	Worker *worker = payload->worker;
+	const List *pools = &payload->worker->hall->pool_list;
 	json_t *array = json_array();
-	int count = worker->pool_list.count < PAYLOAD_POOLS ? worker->pool_list.count : PAYLOAD_POOLS;
+	int count = pools->count < PAYLOAD_POOLS ? pools->count : PAYLOAD_POOLS;
 
-	while (count > 0)
+	while (count-- > 0)
 	{
-		const ListNode *node = list_linked(&payload->turn.node) ? worker_walk_next(&payload->turn) : NULL;
-
-		if (node == NULL)
-		{
-			worker_walk_end(worker, &payload->turn);
-			worker_walk_begin(worker, &payload->turn, &worker->pool_list);
-			continue;
-		}
-		append(array, pool_json(payload, CONTAINER_OF(node, const SessionPool, list_node), now, ok), ok);
-		count--;
+		payload->turn = payload->turn != NULL ? payload->turn->next : &pools->head;
+		if (payload->turn == &pools->head)
+			payload->turn = payload->turn->next;
+		append(array, pool_json(payload, CONTAINER_OF(payload->turn, const SessionPool, list_node), now, ok), ok);
 	}
 	return array;
 }
@@ -314,7 +310,7 @@ static json_t *
 linked_json(const Server *server, usec_t now, bool *ok)
 {
 	const Client *client = server->client;
-	const ParamRegistry *params = &server->worker->params;
+	const ParamRegistry *params = server->worker->params;
 	json_t *object = json_object();
 	char ip[64];
 
@@ -337,8 +333,11 @@ servers_json(const Worker *worker, usec_t now, bool *ok)
 {
 	json_t *array = json_array();
 	int left = PAYLOAD_LINKED;
+	HallWalk walk;
+	const ListNode *node;
 
-	list_each(node, &worker->servers)
+	hall_walk_begin(worker->hall, &walk, WALK_SERVERS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		const Server *server = CONTAINER_OF(node, const Server, node);
 
@@ -348,6 +347,7 @@ servers_json(const Worker *worker, usec_t now, bool *ok)
 			break;
 		append(array, linked_json(server, now, ok), ok);
 	}
+	hall_walk_end(&walk);
 	return array;
 }
 
@@ -362,6 +362,7 @@ payload_build(Payload *payload)
 	bool ok = root != NULL;
 	char *text;
 
+	hall_park(worker->hall);
 	for (MapNode *node = map_next(&payload->pools, NULL); node != NULL; node = map_next(&payload->pools, node))
 		CONTAINER_OF(node, ReportedPool, node)->in_payload = false;
 	payload->built_at = now;
@@ -371,11 +372,12 @@ payload_build(Payload *payload)
 	set(root, "listen", json_text(worker->settings->reporter_name), &ok);
 	set_number(root, "uptime_us", elapsed(payload->started_at, now), &ok);
 	set_number(root, "interval_us", elapsed(payload->taken_at, now), &ok);
-	set_number(root, "clients", (uint64_t) worker->client_count, &ok);
+	set_number(root, "clients", (uint64_t) worker->hall->client_count, &ok);
 	set_number(root, "max_clients", (uint64_t) worker->settings->max_client_conn, &ok);
 	set(root, "pools", pools_json(payload, now, &ok), &ok);
 	set(root, "servers", servers_json(worker, now, &ok), &ok);
 	set(root, "net", net_sampler_json(&payload->sampler), &ok);
+	hall_unpark(worker->hall);
 	text = ok ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);
 	return text;
@@ -415,7 +417,6 @@ payload_free(Payload *payload)
 
 	if (payload == NULL)
 		return;
-	worker_walk_end(payload->worker, &payload->turn);
 	net_sampler_end(&payload->sampler);
 	while ((node = map_next(&payload->pools, NULL)) != NULL)
 	{

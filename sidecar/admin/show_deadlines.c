@@ -20,8 +20,10 @@ static void
 deadline_row(Result *result, const SessionPool *pool)
 {
 	const PoolCounters *counters = &pool->policy.counters;
-	const SessionStats *stats = &pool->stats;
+	SessionStats sums;
+	const SessionStats *stats = &sums;
 
+	session_pool_stats(pool, &sums);
 	result_row(result);
 	result_text(result, pool->database->name);
 	result_text(result, pool->role->name);
@@ -145,18 +147,22 @@ show_statements(const Show *show)
 	const Worker *worker = show->worker;
 	uint64_t prepared = 0;
 	uint64_t servers = 0;
+	HallWalk walk;
+	const ListNode *node;
 
-	list_each(node, &worker->servers)
+	hall_walk_begin(worker->hall, &walk, WALK_SERVERS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		int count = server_statements_count(&CONTAINER_OF(node, const Server, node)->statements);
 
 		prepared += (uint64_t) count;
 		servers += count > 0;
 	}
+	hall_walk_end(&walk);
 	result_columns(show->result, "qqqq", "statements bytes prepared servers");
 	result_row(show->result);
-	result_unsigned(show->result, worker->statements.by_body.count);
-	result_unsigned(show->result, worker->statements.bytes);
+	result_unsigned(show->result, worker->statements->by_body.count);
+	result_unsigned(show->result, worker->statements->bytes);
 	result_unsigned(show->result, prepared);
 	result_unsigned(show->result, servers);
 	result_row_end(show->result);

@@ -216,7 +216,7 @@ needs_check(const Pool *pool, const PoolSlot *slot, usec_t now)
 	return pool->limits.check_delay_us >= 0 && now - slot->state_since >= pool->limits.check_delay_us;
 }
 
-/* ... by a waiter of this home: rather one that need not move, if it is as good as `other`. */
+/* ... by a waiter of this home: rather one that need not move, unless the order of all is asked for. */
 static PoolSlot *
 nearest_idle(const Pool *pool, int home, PoolSlot *other, usec_t now)
 {
@@ -224,9 +224,9 @@ nearest_idle(const Pool *pool, int home, PoolSlot *other, usec_t now)
 	ListNode *node;
 	PoolSlot *slot;
 
-	if (other == NULL || other->home == home)
+	if (other == NULL || other->home == home || pool->limits.round_robin)
 		return other;
-	node = pool->limits.round_robin ? list_last(near) : list_first(near);
+	node = list_first(near);
 	slot = node != NULL ? CONTAINER_OF(node, PoolSlot, _home_node) : NULL;
 	return slot != NULL && !slot->close_needed && !needs_check(pool, slot, now) ? slot : other;
 }
