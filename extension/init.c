@@ -10,6 +10,7 @@
 #include "capture/capture.h"
 #include "compat.h"
 #include "guc.h"
+#include "sampler/sampler.h"
 #include "stores/shared.h"
 
 PG_MODULE_MAGIC;
@@ -35,6 +36,7 @@ _PG_init(void)
 	{
 		pgweir_shared_init();
 		pgweir_capture_init();
+		pgweir_sampler_init();
 	}
 	MarkGUCPrefixReserved("pgweir");
 }

@@ -10,6 +10,8 @@ typedef struct Slot
 {
 	pg_atomic_uint32 change;	/* odd while the owner writes */
 	PgweirActivity activity;
+	uint64		waits_serial;	/* the statement that the waits are of; the sampler's, as they are */
+	PgweirWait	waits[PGWEIR_BACKEND_WAITS];
 } Slot;
 
 #define READ_TRIES 1000
@@ -54,6 +56,9 @@ pgweir_backend_begin(const PgweirKey *key, TimestampTz started, int64 deadline_u
 	bump(&slot->change);
 	pg_write_barrier();
 	slot->activity.pid = MyProcPid;
+	/* The parts of one execution (planning, run, triggers) are one statement. */
+	if (slot->activity.started != started || slot->activity.last.queryid != key->queryid)
+		slot->activity.serial++;
 	slot->activity.key = *key;
 	slot->activity.started = started;
 	slot->activity.deadline_us = deadline_us;
@@ -68,6 +73,7 @@ pgweir_backend_end(void)
 
 	bump(&slot->change);
 	pg_write_barrier();
+	slot->activity.last = slot->activity.key;
 	slot->activity.key.queryid = 0;
 	pg_write_barrier();
 	bump(&slot->change);
@@ -80,7 +86,9 @@ pgweir_backend_leave(void)
 
 	bump(&slot->change);
 	pg_write_barrier();
-	memset(&slot->activity, 0, sizeof(slot->activity));
+	slot->activity.pid = 0;
+	slot->activity.key.queryid = 0;
+	slot->activity.last.queryid = 0;
 	pg_write_barrier();
 	bump(&slot->change);
 }
@@ -101,4 +109,31 @@ pgweir_backend_read(int index, PgweirActivity *activity)
 			return activity->pid != 0;
 	}
 	return false;
+}
+
+void
+pgweir_backend_add_wait(int index, uint64 serial, uint32 event, uint64 ns)
+{
+	Slot	   *slot = &slots[index];
+
+	if (slot->waits_serial != serial)
+	{
+		slot->waits_serial = 0;
+		pg_write_barrier();
+		memset(slot->waits, 0, sizeof(slot->waits));
+		pg_write_barrier();
+		slot->waits_serial = serial;
+	}
+	pgweir_waits_add(slot->waits, PGWEIR_BACKEND_WAITS, event, ns);
+}
+
+void
+pgweir_backend_read_waits(int index, uint64 serial, PgweirWait *waits)
+{
+	Slot	   *slot = &slots[index];
+
+	memcpy(waits, slot->waits, sizeof(slot->waits));
+	pg_read_barrier();
+	if (slot->waits_serial != serial)
+		memset(waits, 0, sizeof(slot->waits));
 }

@@ -13,16 +13,20 @@
 
 const char *const pgweir_gauge_keys[PGWEIR_PG_NGAUGES] = {
 	"size", "reserve", "sv_active", "sv_idle", "sv_used", "sv_tested", "sv_login", "cl_active", "cl_waiting",
-	"maxwait_us"
+	"maxwait_us", "cl_blocked", "maxblocked_us", "failing_us"
 };
 
 const char *const pgweir_pool_counter_keys[PGWEIR_PC_NCOUNTERS] = {
 	"xacts", "queries", "wait_us", "xact_us", "query_us", "refused", "expired_queued", "expired_running",
 	"expired_grace", "gone_waiting", "gone_running", "wait_timeouts", "logins", "disconnects", "connects",
-	"connect_failures", "think_us", "think_n", "drain_us"
+	"connect_failures", "think_us", "think_n", "drain_us", "unserved", "logins_refused", "repeat_units", "repeat_statements"
 };
 
-static const char *const hist_keys[PGWEIR_PH_NHISTS] = {"wait_hist", "run_hist", "gone_hist", "deadline_hist"};
+static const char *const hist_keys[PGWEIR_PH_NHISTS] = {
+	"wait_hist", "run_hist", "gone_hist", "deadline_hist", "think_hist", "life_hist", "requests_hist"
+};
+
+static const char *const app_counter_keys[PGWEIR_AC_NCOUNTERS] = {"xacts", "queries", "query_us", "think_us", "errors"};
 
 static void
 bad_value(const char *key, const char *expected)
@@ -107,6 +111,12 @@ get_container(JsonbContainer *object, const char *key, bool array)
 	return value->val.binary.data;
 }
 
+static int
+count_elements(JsonbContainer *array)
+{
+	return array == NULL ? 0 : (int) JsonContainerSize(array);
+}
+
 static JsonbContainer *
 get_object_element(JsonbContainer *array, int i, const char *key)
 {
@@ -166,11 +176,34 @@ get_errors(JsonbContainer *object, PgweirPoolReport *pool)
 }
 
 static void
+parse_repeat(JsonbContainer *object, PgweirRepeat *repeat)
+{
+	get_name(object, "fingerprint", repeat->fingerprint, sizeof(repeat->fingerprint));
+	repeat->in_xact = get_uint(object, "in_xact") != 0;
+	get_name(object, "query", repeat->query, sizeof(repeat->query));
+	repeat->units = get_uint(object, "units");
+	repeat->statements = get_uint(object, "statements");
+	repeat->most = get_uint(object, "most");
+	repeat->first_us = get_uint(object, "first_us");
+}
+
+static void
+parse_repeats(JsonbContainer *object, PgweirPoolReport *pool)
+{
+	JsonbContainer *array = get_container(object, "repeats", true);
+
+	pool->n_repeats = Min(count_elements(array), PGWEIR_REPEATS);
+	for (int i = 0; i < pool->n_repeats; i++)
+		parse_repeat(get_object_element(array, i, "repeats"), &pool->repeat[i]);
+}
+
+static void
 parse_pool(JsonbContainer *object, PgweirPoolReport *pool)
 {
 	get_name(object, "db", pool->db, sizeof(pool->db));
 	get_name(object, "user", pool->user, sizeof(pool->user));
 	get_name(object, "mode", pool->mode, sizeof(pool->mode));
+	get_name(object, "error", pool->error, sizeof(pool->error));
 	for (int i = 0; i < PGWEIR_PG_NGAUGES; i++)
 		pool->gauge[i] = get_uint(object, pgweir_gauge_keys[i]);
 	for (int i = 0; i < PGWEIR_PC_NCOUNTERS; i++)
@@ -178,6 +211,7 @@ parse_pool(JsonbContainer *object, PgweirPoolReport *pool)
 	for (int i = 0; i < PGWEIR_PH_NHISTS; i++)
 		get_hist(object, hist_keys[i], pool->hist[i]);
 	get_errors(object, pool);
+	parse_repeats(object, pool);
 }
 
 static void
@@ -199,12 +233,6 @@ parse_linked(JsonbContainer *object, PgweirLinked *linked)
 		linked->deadline_left_us = value_int(left, "deadline_left_us", PG_INT64_MIN / 1024, PG_INT64_MAX / 1024);
 }
 
-static int
-count_elements(JsonbContainer *array)
-{
-	return array == NULL ? 0 : (int) JsonContainerSize(array);
-}
-
 static void
 parse_peers(PgweirReport *report, JsonbContainer *array, const char *key, bool is_server)
 {
@@ -218,8 +246,11 @@ parse_peers(PgweirReport *report, JsonbContainer *array, const char *key, bool i
 		peer->n = get_uint(object, "n");
 		peer->rtt_us = get_uint(object, "rtt_us");
 		peer->rttvar_us = get_uint(object, "rttvar_us");
+		peer->rtt_max_us = get_uint(object, "rtt_max_us");
 		peer->retrans = get_uint(object, "retrans");
+		peer->segments = get_uint(object, "segments");
 		peer->lost = get_uint(object, "lost");
+		peer->unacked = get_uint(object, "unacked");
 	}
 }
 
@@ -265,6 +296,27 @@ parse_servers(JsonbContainer *root, PgweirReport *report)
 		parse_linked(get_object_element(array, i, "servers"), &report->linked[i]);
 }
 
+static void
+parse_apps(JsonbContainer *root, PgweirReport *report)
+{
+	JsonbContainer *array = get_container(root, "apps", true);
+
+	report->n_apps = count_elements(array);
+	report->apps = palloc0((report->n_apps + 1) * sizeof(PgweirApp));
+	for (int i = 0; i < report->n_apps; i++)
+	{
+		JsonbContainer *object = get_object_element(array, i, "apps");
+		PgweirApp  *app = &report->apps[i];
+
+		get_name(object, "app", app->name, sizeof(app->name));
+		get_name(object, "db", app->db, sizeof(app->db));
+		app->clients = get_uint(object, "clients");
+		app->first_us = get_uint(object, "first_us");
+		for (int j = 0; j < PGWEIR_AC_NCOUNTERS; j++)
+			app->counter[j] = get_uint(object, app_counter_keys[j]);
+	}
+}
+
 PgweirReport *
 pgweir_payload_parse(Jsonb *payload)
 {
@@ -280,8 +332,11 @@ pgweir_payload_parse(Jsonb *payload)
 	report->interval_us = get_uint(root, "interval_us");
 	report->clients = get_uint(root, "clients");
 	report->max_clients = get_uint(root, "max_clients");
+	report->login_failures = get_uint(root, "login_failures");
+	report->clients_refused = get_uint(root, "clients_refused");
 	parse_pools(root, report);
 	parse_servers(root, report);
 	parse_net(root, report);
+	parse_apps(root, report);
 	return report;
 }

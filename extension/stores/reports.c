@@ -5,6 +5,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "stores/reported.h"
 #include "stores/reports.h"
 #include "utils/timestamp.h"
 
@@ -12,7 +13,7 @@
 
 typedef struct Window
 {
-	int64		epoch;			/* seconds since the PostgreSQL epoch / PGWEIR_WINDOW_S */
+	int64		epoch;			/* pgweir_recent_epoch() */
 	uint64		counter[PGWEIR_PC_NCOUNTERS];
 	uint32		hist[PGWEIR_PH_NHISTS][PGWEIR_BUCKETS];
 	uint32		sqlstate[PGWEIR_SQLSTATES];	/* of the pool's list */
@@ -24,6 +25,7 @@ typedef struct Pool
 	int			reporter;		/* its place; NONE: this place is free */
 	PgweirPoolView view;		/* recent figures are not kept here, but in the windows */
 	Window		window[PGWEIR_WINDOWS];
+	PgweirRepeatPlace repeat[PGWEIR_MAX_REPEATS];
 } Pool;
 
 typedef struct Linked
@@ -32,10 +34,20 @@ typedef struct Linked
 	PgweirLinked linked;
 } Linked;
 
+typedef enum ReporterSum
+{
+	SUM_LOGIN_FAILURES,
+	SUM_CLIENTS_REFUSED,
+	N_SUMS
+} ReporterSum;
+
 typedef struct Reporter
 {
 	bool		used;
 	PgweirReporterView view;
+	PgweirRecent recent;		/* ReporterSum */
+	PgweirPeerPlace peer[PGWEIR_MAX_PEERS];
+	PgweirAppPlace app[PGWEIR_MAX_APPS];
 } Reporter;
 
 typedef struct Reports
@@ -201,7 +213,7 @@ enter_pool(int reporter, const PgweirPoolReport *report, TimestampTz now)
 static Window *
 enter_window(Pool *pool, TimestampTz now)
 {
-	int64		epoch = now / USECS_PER_SEC / PGWEIR_WINDOW_S;
+	int64		epoch = pgweir_recent_epoch(now);
 	Window	   *window = &pool->window[epoch % PGWEIR_WINDOWS];
 
 	if (window->epoch != epoch)
@@ -234,6 +246,7 @@ store_pool(Pool *pool, const PgweirPoolReport *report, TimestampTz now)
 
 	pool->view.last_seen = now;
 	strlcpy(pool->view.mode, report->mode, sizeof(pool->view.mode));
+	strlcpy(pool->view.error, report->error, sizeof(pool->view.error));
 	memcpy(pool->view.gauge, report->gauge, sizeof(report->gauge));
 	window->peak_waiting = Max(window->peak_waiting, report->gauge[PGWEIR_PG_CL_WAITING]);
 	for (int i = 0; i < PGWEIR_PC_NCOUNTERS; i++)
@@ -253,11 +266,17 @@ store_pool(Pool *pool, const PgweirPoolReport *report, TimestampTz now)
 		pool->view.sqlstate_total[at].count += report->sqlstate[i].count;
 		window->sqlstate[at] += (uint32) report->sqlstate[i].count;
 	}
+	for (int i = 0; i < report->n_repeats; i++)
+		pgweir_reported_repeat(pool->repeat, &report->repeat[i], now);
 }
 
 static void
-store_head(PgweirReporterView *view, const PgweirReport *report, TimestampTz now)
+store_head(Reporter *reporter, const PgweirReport *report, TimestampTz now)
 {
+	PgweirReporterView *view = &reporter->view;
+	uint64		sums[N_SUMS] = {[SUM_LOGIN_FAILURES] = report->login_failures,
+		[SUM_CLIENTS_REFUSED] = report->clients_refused};
+
 	view->pid = report->pid;
 	strlcpy(view->version, report->version, sizeof(view->version));
 	strlcpy(view->listen, report->listen, sizeof(view->listen));
@@ -268,9 +287,11 @@ store_head(PgweirReporterView *view, const PgweirReport *report, TimestampTz now
 	view->interval_us = report->interval_us;
 	view->clients = report->clients;
 	view->max_clients = report->max_clients;
-	view->n_peers = Min(report->n_peers, PGWEIR_MAX_PEERS);
-	if (view->n_peers > 0)
-		memcpy(view->peer, report->peers, view->n_peers * sizeof(PgweirPeer));
+	pgweir_recent_add(&reporter->recent, now, sums, N_SUMS, 0);
+	for (int i = 0; i < report->n_peers; i++)
+		pgweir_reported_peer(reporter->peer, &report->peers[i], now);
+	for (int i = 0; i < report->n_apps; i++)
+		pgweir_reported_app(reporter->app, &report->apps[i], now);
 }
 
 static void
@@ -310,7 +331,7 @@ pgweir_reports_store(const char *name, const PgweirReport *report)
 				 errmsg("too many reporters"),
 				 errhint("Raise pgweir.max_reporters (now %d) and restart the server.", pgweir_max_reporters)));
 	}
-	store_head(&reports->reporter[reporter].view, report, now);
+	store_head(&reports->reporter[reporter], report, now);
 	for (int i = 0; i < report->n_pools; i++)
 	{
 		Pool	   *pool = enter_pool(reporter, &report->pools[i], now);
@@ -337,7 +358,13 @@ pgweir_reports_reporters(int *n)
 		Reporter   *reporter = &reports->reporter[i];
 
 		if (reporter->used && !is_silent(reporter, now))
-			views[(*n)++] = reporter->view;
+		{
+			PgweirRecentWindow sums = pgweir_recent_read(&reporter->recent, now);
+
+			views[*n] = reporter->view;
+			views[*n].login_failures = sums.sum[SUM_LOGIN_FAILURES];
+			views[(*n)++].clients_refused = sums.sum[SUM_CLIENTS_REFUSED];
+		}
 	}
 	LWLockRelease(lock);
 	return views;
@@ -345,7 +372,7 @@ pgweir_reports_reporters(int *n)
 
 /* Adds the windows of the last PGWEIR_RECENT_S seconds up. */
 static void
-read_pool(const Pool *pool, int64 epoch, PgweirPoolView *view)
+read_pool(const Pool *pool, TimestampTz now, PgweirPoolView *view)
 {
 	*view = pool->view;
 	strlcpy(view->reporter, reports->reporter[pool->reporter].view.name, sizeof(view->reporter));
@@ -355,7 +382,7 @@ read_pool(const Pool *pool, int64 epoch, PgweirPoolView *view)
 	{
 		const Window *window = &pool->window[w];
 
-		if (window->epoch <= epoch - PGWEIR_RECENT_S / PGWEIR_WINDOW_S)
+		if (!pgweir_is_recent(window->epoch, now))
 			continue;
 		for (int i = 0; i < PGWEIR_PC_NCOUNTERS; i++)
 			view->recent[i] += window->counter[i];
@@ -384,7 +411,7 @@ pgweir_reports_pools(int *n)
 
 		/* A pool may go while its reporter stays. */
 		if (pool->reporter != NONE && now - pool->view.last_seen <= pgweir_report_expiry_s * USECS_PER_SEC)
-			read_pool(pool, now / USECS_PER_SEC / PGWEIR_WINDOW_S, &views[(*n)++]);
+			read_pool(pool, now, &views[(*n)++]);
 	}
 	LWLockRelease(lock);
 	return views;
@@ -410,6 +437,102 @@ pgweir_reports_linked(int *n)
 		view->reported = reporter->view.last_seen;
 		view->linked = place->linked;
 		(*n)++;
+	}
+	LWLockRelease(lock);
+	return views;
+}
+
+PgweirPeerView *
+pgweir_reports_peers(int *n)
+{
+	PgweirPeerView *views = palloc(pgweir_max_reporters * PGWEIR_MAX_PEERS * sizeof(PgweirPeerView));
+	TimestampTz now = GetCurrentTimestamp();
+
+	*n = 0;
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < pgweir_max_reporters * PGWEIR_MAX_PEERS; i++)
+	{
+		Reporter   *reporter = &reports->reporter[i / PGWEIR_MAX_PEERS];
+		PgweirPeerPlace *place = &reporter->peer[i % PGWEIR_MAX_PEERS];
+		PgweirPeerView *view = &views[*n];
+		PgweirRecentWindow sums;
+
+		if (!reporter->used || is_silent(reporter, now) || !pgweir_reported_lately(place->seen, now))
+			continue;
+		sums = pgweir_recent_read(&place->recent, now);
+		strlcpy(view->reporter, reporter->view.name, sizeof(view->reporter));
+		view->seen = place->seen;
+		view->peer = place->last;
+		view->peer.retrans = sums.sum[PGWEIR_PS_RETRANS];
+		view->peer.segments = sums.sum[PGWEIR_PS_SEGMENTS];
+		view->rtt_most_us = sums.most;
+		(*n)++;
+	}
+	LWLockRelease(lock);
+	return views;
+}
+
+PgweirAppView *
+pgweir_reports_apps(int *n)
+{
+	PgweirAppView *views = palloc(pgweir_max_reporters * PGWEIR_MAX_APPS * sizeof(PgweirAppView));
+	TimestampTz now = GetCurrentTimestamp();
+
+	*n = 0;
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < pgweir_max_reporters * PGWEIR_MAX_APPS; i++)
+	{
+		Reporter   *reporter = &reports->reporter[i / PGWEIR_MAX_APPS];
+		PgweirAppPlace *place = &reporter->app[i % PGWEIR_MAX_APPS];
+		PgweirAppView *view = &views[*n];
+
+		if (!reporter->used || is_silent(reporter, now) || !pgweir_reported_lately(place->seen, now))
+			continue;
+		strlcpy(view->reporter, reporter->view.name, sizeof(view->reporter));
+		view->first = place->first;
+		view->seen = place->seen;
+		view->app = place->last;
+		memcpy(view->app.counter, pgweir_recent_read(&place->recent, now).sum, sizeof(view->app.counter));
+		memcpy(view->total, place->total, sizeof(view->total));
+		(*n)++;
+	}
+	LWLockRelease(lock);
+	return views;
+}
+
+static bool
+read_repeat(const Pool *pool, const PgweirRepeatPlace *place, TimestampTz now, PgweirRepeatView *view)
+{
+	PgweirRecentWindow sums = pgweir_recent_read(&place->recent, now);
+
+	if (place->seen == 0 || sums.sum[PGWEIR_RS_UNITS] == 0)
+		return false;
+	strlcpy(view->reporter, reports->reporter[pool->reporter].view.name, sizeof(view->reporter));
+	strlcpy(view->db, pool->view.db, sizeof(view->db));
+	strlcpy(view->user, pool->view.user, sizeof(view->user));
+	view->first = place->first;
+	view->seen = place->seen;
+	view->repeat = place->last;
+	view->repeat.units = sums.sum[PGWEIR_RS_UNITS];
+	view->repeat.statements = sums.sum[PGWEIR_RS_STATEMENTS];
+	view->repeat.most = sums.most;
+	return true;
+}
+
+PgweirRepeatView *
+pgweir_reports_repeats(int *n)
+{
+	PgweirRepeatView *views = palloc(pgweir_max_pools * PGWEIR_MAX_REPEATS * sizeof(PgweirRepeatView));
+	TimestampTz now = GetCurrentTimestamp();
+
+	*n = 0;
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < pgweir_max_pools * PGWEIR_MAX_REPEATS; i++)
+	{
+		const Pool *pool = pool_at(i / PGWEIR_MAX_REPEATS);
+
+		if (pool->reporter != NONE && read_repeat(pool, &pool->repeat[i % PGWEIR_MAX_REPEATS], now, &views[*n]))
+			(*n)++;
 	}
 	LWLockRelease(lock);
 	return views;

@@ -1,8 +1,8 @@
 /*
  * reports.h: what the sidecars report, for as long as they go on reporting.
  *
- * A report replaces its reporter's gauges, linked connections and socket figures, and adds to the counters of its
- * pools: to their sums of life, and to a ring of short windows of which readers add up the recent ones.  A reporter that
+ * A report replaces its reporter's gauges and linked connections, and adds to the counters of its pools, addresses and
+ * applications: to their sums of life, and to a ring of short windows of which readers add up the recent ones.  A reporter that
  * is silent for pgweir.report_expiry is no longer shown, and its place goes to the next who needs it.
  *
  * Everything is bounded: pgweir.max_reporters, pgweir.max_pools, and as many linked connections as there can be
@@ -14,12 +14,8 @@
 
 #include "datatype/timestamp.h"
 #include "stores/payload.h"
+#include "stores/recent.h"
 #include "stores/shared.h"
-
-#define PGWEIR_WINDOW_S 5		/* length of a window */
-#define PGWEIR_WINDOWS 14
-#define PGWEIR_RECENT_S 60		/* what "recent" means to readers */
-#define PGWEIR_MAX_PEERS 64		/* addresses kept of a reporter */
 
 /* A pool as a reader gets it. */
 typedef struct PgweirPoolView
@@ -28,6 +24,7 @@ typedef struct PgweirPoolView
 	char		db[PGWEIR_NAME_LEN];
 	char		user[PGWEIR_NAME_LEN];
 	char		mode[16];
+	char		error[PGWEIR_ERROR_LEN];
 	TimestampTz first_seen;
 	TimestampTz last_seen;
 	uint64		gauge[PGWEIR_PG_NGAUGES];
@@ -54,9 +51,36 @@ typedef struct PgweirReporterView
 	uint64		interval_us;
 	uint64		clients;
 	uint64		max_clients;
-	int			n_peers;
-	PgweirPeer	peer[PGWEIR_MAX_PEERS];
+	uint64		login_failures;	/* recent */
+	uint64		clients_refused;	/* recent */
 } PgweirReporterView;
+
+typedef struct PgweirPeerView
+{
+	char		reporter[PGWEIR_NAME_LEN];
+	TimestampTz seen;
+	PgweirPeer	peer;			/* as last seen; retrans and segments are recent */
+	uint64		rtt_most_us;	/* recent */
+} PgweirPeerView;
+
+typedef struct PgweirAppView
+{
+	char		reporter[PGWEIR_NAME_LEN];
+	TimestampTz first;
+	TimestampTz seen;
+	PgweirApp	app;			/* as last seen; the counters are recent */
+	uint64		total[PGWEIR_AC_NCOUNTERS]; /* since first */
+} PgweirAppView;
+
+typedef struct PgweirRepeatView
+{
+	char		reporter[PGWEIR_NAME_LEN];
+	char		db[PGWEIR_NAME_LEN];
+	char		user[PGWEIR_NAME_LEN];
+	TimestampTz first;
+	TimestampTz seen;
+	PgweirRepeat repeat;		/* units, statements and most are recent */
+} PgweirRepeatView;
 
 typedef struct PgweirLinkedView
 {
@@ -76,6 +100,10 @@ extern void pgweir_reports_store(const char *reporter, const PgweirReport *repor
 extern PgweirReporterView *pgweir_reports_reporters(int *n);
 extern PgweirPoolView *pgweir_reports_pools(int *n);
 extern PgweirLinkedView *pgweir_reports_linked(int *n);
+/* Of those seen recently. */
+extern PgweirPeerView *pgweir_reports_peers(int *n);
+extern PgweirAppView *pgweir_reports_apps(int *n);
+extern PgweirRepeatView *pgweir_reports_repeats(int *n);
 
 /* Forgets all reports. */
 extern void pgweir_reports_reset(void);

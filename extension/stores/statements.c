@@ -110,6 +110,7 @@ slot_init_atomics(PgweirSlot *slot)
 		pg_atomic_init_u64(&slot->recent[i].calls, 0);
 		pg_atomic_init_u64(&slot->recent[i].ns, 0);
 	}
+	memset(slot->waits, 0, sizeof(slot->waits));
 }
 
 void
@@ -232,6 +233,7 @@ insert(int p, uint32 hash, const PgweirKey *key)
 	slot->used = true;
 	slot->text_len = 0;
 	slot->text_truncated = false;
+	slot->n_relations = 0;
 	slot->first_seen = GetCurrentStatementStartTimestamp();
 	pg_atomic_write_u32(&slot->use, 1);
 	slot->next = *head_of(p, hash);
@@ -288,6 +290,24 @@ pgweir_statements_put_text(const PgweirKey *key, const char *text, int len)
 		slot->encoding = GetDatabaseEncoding();
 	}
 	LWLockRelease(lock_of(p));
+}
+
+bool
+pgweir_statements_put_relations(const PgweirKey *key, const Oid *relations, int n)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	PgweirSlot *slot;
+
+	LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
+	slot = find(p, hash, key);
+	if (slot != NULL)
+	{
+		slot->n_relations = Min(n, PGWEIR_CLASS_RELATIONS);
+		memcpy(slot->relation, relations, slot->n_relations * sizeof(Oid));
+	}
+	LWLockRelease(lock_of(p));
+	return slot != NULL;
 }
 
 static void
@@ -397,6 +417,21 @@ pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally)
 	}
 	add_tally(slot, tally);
 	LWLockRelease(lock_of(p));
+}
+
+bool
+pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	PgweirSlot *slot;
+
+	LWLockAcquire(lock_of(p), LW_SHARED);
+	slot = find(p, hash, key);
+	if (slot != NULL)
+		pgweir_waits_add(slot->waits, PGWEIR_CLASS_WAITS, event, ns);
+	LWLockRelease(lock_of(p));
+	return slot != NULL;
 }
 
 void

@@ -24,6 +24,8 @@ typedef struct PgweirSlot
 	bool		text_truncated;
 	int32		text_len;		/* 0: no text, it was lost by an eviction */
 	int32		encoding;		/* of the text */
+	int32		n_relations;
+	Oid			relation[PGWEIR_CLASS_RELATIONS];
 	TimestampTz first_seen;
 	pg_atomic_uint32 use;		/* credit against the clock */
 	pg_atomic_uint64 last_seen;
@@ -33,6 +35,7 @@ typedef struct PgweirSlot
 	pg_atomic_uint64 counter[PGWEIR_NCOUNTERS];
 	pg_atomic_uint64 hist[PGWEIR_BUCKETS];
 	PgweirRecent recent[PGWEIR_RECENTS];
+	PgweirWait	waits[PGWEIR_CLASS_WAITS];
 	char		text[FLEXIBLE_ARRAY_MEMBER];	/* text_size bytes, ends in NUL */
 } PgweirSlot;
 

@@ -7,6 +7,7 @@
 #include "stores/deltas.h"
 #include "stores/reports.h"
 #include "stores/timeline.h"
+#include "stores/waits.h"
 #include "views/rows.h"
 
 PG_FUNCTION_INFO_V1(pgweir_reset_1_0);
@@ -21,6 +22,7 @@ pgweir_reset_1_0(PG_FUNCTION_ARGS)
 {
 	pgweir_require_preload();
 	pgweir_statements_reset();
+	pgweir_server_waits_reset();
 	pgweir_timeline_reset();
 	pgweir_reports_reset();
 	PG_RETURN_VOID();

@@ -16,9 +16,14 @@ PG_FUNCTION_INFO_V1(pgweir_pools_1_0);
 PG_FUNCTION_INFO_V1(pgweir_pool_errors_1_0);
 PG_FUNCTION_INFO_V1(pgweir_linked_1_0);
 PG_FUNCTION_INFO_V1(pgweir_peers_1_0);
+PG_FUNCTION_INFO_V1(pgweir_applications_1_0);
+PG_FUNCTION_INFO_V1(pgweir_repeats_1_0);
 PG_FUNCTION_INFO_V1(pgweir_timeline_1_0);
 
-/* pgweir.report(reporter text, version integer, payload jsonb) */
+/*
+ * pgweir.report(reporter text, version integer, payload jsonb): the version that is understood here.  A version only adds keys, so
+ * every one is taken; what is not known is not shown.
+ */
 Datum
 pgweir_report_1_0(PG_FUNCTION_ARGS)
 {
@@ -26,17 +31,18 @@ pgweir_report_1_0(PG_FUNCTION_ARGS)
 	int32		version = PG_GETARG_INT32(1);
 
 	pgweir_require_preload();
-	if (version != PGWEIR_PAYLOAD_VERSION)
+	if (version < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("unsupported report version %d", version),
-				 errdetail("This extension understands version %d.", PGWEIR_PAYLOAD_VERSION)));
+				 errdetail("This extension understands versions 1 to %d, and of later ones what these have.",
+						   PGWEIR_PAYLOAD_VERSION)));
 	if (reporter[0] == '\0' || strlen(reporter) >= PGWEIR_NAME_LEN)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a reporter's name must have 1 to %d bytes", PGWEIR_NAME_LEN - 1)));
 	pgweir_reports_store(reporter, pgweir_payload_parse(PG_GETARG_JSONB_P(2)));
-	PG_RETURN_VOID();
+	PG_RETURN_INT32(PGWEIR_PAYLOAD_VERSION);
 }
 
 static ReturnSetInfo *
@@ -75,6 +81,8 @@ pgweir_reporters_1_0(PG_FUNCTION_ARGS)
 		pgweir_row_float8(&row, (double) views[i].uptime_us / 1e6);
 		pgweir_row_int8(&row, views[i].clients);
 		pgweir_row_int8(&row, views[i].max_clients);
+		pgweir_row_int8(&row, views[i].login_failures);
+		pgweir_row_int8(&row, views[i].clients_refused);
 		pgweir_row_emit(&row, result);
 	}
 	return (Datum) 0;
@@ -103,6 +111,22 @@ put_quantiles(PgweirRow *row, const uint64 *hist)
 			pgweir_row_null(row);
 		else
 			put_us_as_ms(row, pgweir_histogram_quantile(hist, quantiles[i]));
+	}
+}
+
+/* p50, p95 and p99 of a histogram of counts. */
+static void
+put_counts(PgweirRow *row, const uint64 *hist)
+{
+	static const double quantiles[] = {0.50, 0.95, 0.99};
+	bool		empty = hist_count(hist) == 0;
+
+	for (int i = 0; i < (int) lengthof(quantiles); i++)
+	{
+		if (empty)
+			pgweir_row_null(row);
+		else
+			pgweir_row_int8(row, pgweir_histogram_quantile(hist, quantiles[i]));
 	}
 }
 
@@ -162,10 +186,17 @@ pgweir_pools_1_0(PG_FUNCTION_ARGS)
 		put_quantiles(&row, view->hist[PGWEIR_PH_WAIT]);
 		put_quantiles(&row, view->hist[PGWEIR_PH_RUN]);
 		put_quantiles(&row, view->hist[PGWEIR_PH_DEADLINE]);
+		put_quantiles(&row, view->hist[PGWEIR_PH_THINK]);
+		put_quantiles(&row, view->hist[PGWEIR_PH_LIFE]);
+		put_counts(&row, view->hist[PGWEIR_PH_REQUESTS]);
 		put_peak(&row, view->hist[PGWEIR_PH_GONE]);
 		pgweir_row_int8(&row, view->peak_waiting);
 		pgweir_row_int8(&row, view->total[PGWEIR_PC_QUERIES]);
 		pgweir_row_int8(&row, view->total[PGWEIR_PC_LOGINS]);
+		if (view->error[0] != '\0')
+			pgweir_row_text(&row, view->error);
+		else
+			pgweir_row_null(&row);
 		pgweir_row_emit(&row, result);
 	}
 	return (Datum) 0;
@@ -239,24 +270,87 @@ pgweir_peers_1_0(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = start(fcinfo);
 	PgweirRow	row = {0};
 	int			n;
-	PgweirReporterView *views = pgweir_reports_reporters(&n);
+	PgweirPeerView *views = pgweir_reports_peers(&n);
 
 	for (int i = 0; i < n && pgweir_may_read(InvalidOid); i++)
 	{
-		for (int j = 0; j < views[i].n_peers; j++)
-		{
-			PgweirPeer *peer = &views[i].peer[j];
+		PgweirPeer *peer = &views[i].peer;
 
-			pgweir_row_text(&row, views[i].name);
-			pgweir_row_text(&row, peer->is_server ? "server" : "client");
-			pgweir_row_text(&row, peer->addr);
-			pgweir_row_int8(&row, peer->n);
-			put_us_as_ms(&row, peer->rtt_us);
-			put_us_as_ms(&row, peer->rttvar_us);
-			pgweir_row_int8(&row, peer->retrans);
-			pgweir_row_int8(&row, peer->lost);
-			pgweir_row_emit(&row, result);
-		}
+		pgweir_row_text(&row, views[i].reporter);
+		pgweir_row_text(&row, peer->is_server ? "server" : "client");
+		pgweir_row_text(&row, peer->addr);
+		pgweir_row_time(&row, views[i].seen);
+		pgweir_row_int8(&row, peer->n);
+		put_us_as_ms(&row, peer->rtt_us);
+		put_us_as_ms(&row, peer->rttvar_us);
+		put_us_as_ms(&row, views[i].rtt_most_us);
+		pgweir_row_int8(&row, peer->retrans);
+		pgweir_row_int8(&row, peer->segments);
+		pgweir_row_int8(&row, peer->lost);
+		pgweir_row_int8(&row, peer->unacked);
+		pgweir_row_emit(&row, result);
+	}
+	return (Datum) 0;
+}
+
+/* pgweir.applications(): what clients of one application_name do; counters are of the last minute. */
+Datum
+pgweir_applications_1_0(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = start(fcinfo);
+	PgweirRow	row = {0};
+	int			n;
+	PgweirAppView *views = pgweir_reports_apps(&n);
+
+	for (int i = 0; i < n && pgweir_may_read(InvalidOid); i++)
+	{
+		PgweirApp  *app = &views[i].app;
+
+		pgweir_row_text(&row, views[i].reporter);
+		pgweir_row_text(&row, app->db);
+		pgweir_row_text(&row, app->name);
+		pgweir_row_time(&row, views[i].first);
+		pgweir_row_time(&row, views[i].seen);
+		pgweir_row_int8(&row, app->clients);
+		pgweir_row_int8(&row, app->counter[PGWEIR_AC_XACTS]);
+		pgweir_row_int8(&row, app->counter[PGWEIR_AC_QUERIES]);
+		put_us_as_ms(&row, app->counter[PGWEIR_AC_QUERY_US]);
+		put_us_as_ms(&row, app->counter[PGWEIR_AC_THINK_US]);
+		pgweir_row_int8(&row, app->counter[PGWEIR_AC_ERRORS]);
+		pgweir_row_int8(&row, views[i].total[PGWEIR_AC_QUERIES]);
+		pgweir_row_int8(&row, views[i].total[PGWEIR_AC_ERRORS]);
+		pgweir_row_emit(&row, result);
+	}
+	return (Datum) 0;
+}
+
+/* pgweir.repeats(): classes of statements that came many times in a transaction or in a row, in the last minute. */
+Datum
+pgweir_repeats_1_0(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = start(fcinfo);
+	PgweirRow	row = {0};
+	int			n;
+	PgweirRepeatView *views = pgweir_reports_repeats(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		PgweirRepeat *repeat = &views[i].repeat;
+
+		if (!pgweir_may_read(get_role_oid(views[i].user, true)))
+			continue;
+		pgweir_row_text(&row, views[i].reporter);
+		pgweir_row_text(&row, views[i].db);
+		pgweir_row_text(&row, views[i].user);
+		pgweir_row_text(&row, repeat->in_xact ? "transaction" : "connection");
+		pgweir_row_text(&row, repeat->fingerprint);
+		pgweir_row_text(&row, repeat->query);
+		pgweir_row_int8(&row, repeat->units);
+		pgweir_row_int8(&row, repeat->statements);
+		pgweir_row_int8(&row, repeat->most);
+		pgweir_row_time(&row, views[i].first);
+		pgweir_row_time(&row, views[i].seen);
+		pgweir_row_emit(&row, result);
 	}
 	return (Datum) 0;
 }

@@ -166,7 +166,7 @@ actions_room(Pool *pool, PoolActions *out)
 	return room;
 }
 
-/* Who opens a server connection: where the pool belongs, else where somebody has waited for longest. */
+/* Who opens a server connection, or looks at the pool: where it belongs, else where somebody has waited for longest. */
 static int
 opening_home(const Pool *pool, const PoolActions *out)
 {
@@ -189,6 +189,7 @@ actions_add(PoolActions *out, const PoolAction *action)
 			home = action->slot->home;
 			move = action->waiter->home != home;
 			break;
+		case POOL_LOOK:
 		case POOL_OPEN: home = opening_home(action->pool, out); break;
 		case POOL_CLOSE:
 		case POOL_CHECK:

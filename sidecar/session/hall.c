@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "session/hall.h"
+#include "session/limits.h"
 
 _Static_assert(WORKERS_MAX <= POOL_HOMES, "each worker is a home");
 
@@ -309,7 +310,7 @@ policy_leave(Worker *worker, SessionPool *pool)
 void
 session_pool_rearm(Worker *worker, SessionPool *pool)
 {
-	if (pool == NULL)
+	if (pool == NULL || session_pool_part(pool, worker) == NULL)
 		return;
 	policy_enter(worker);
 	policy_leave(worker, pool);
@@ -535,6 +536,7 @@ hall_create(const HallOptions *options)
 	map_init(&hall->cancel_keys, cancel_key_equal);
 	list_init(&hall->pool_list);
 	list_init(&hall->dedicated);
+	list_init(&hall->limits);
 	if (RAND_bytes((uint8_t *) &hall->hash_seed, sizeof(hall->hash_seed)) == 1 &&
 		RAND_bytes(hall->mock_secret, sizeof(hall->mock_secret)) == 1 &&
 		params_init(&hall->params, hall->settings->track_extra_parameters, hall->hash_seed))
@@ -543,7 +545,10 @@ hall_create(const HallOptions *options)
 		hall->workers[0] = worker_create(hall, 0, options->loop);
 	}
 	if (hall->workers[0] != NULL)
+	{
+		limits_apply(hall);
 		return hall;
+	}
 	params_free(&hall->params);
 	free_locks(hall);
 	free(hall);
@@ -595,6 +600,7 @@ hall_free(Hall *hall)
 	map_free(&hall->cancel_keys);
 	statements_free(&hall->statements);
 	params_free(&hall->params);
+	limits_free(hall);
 	pool_actions_free(&hall->actions);
 	OPENSSL_cleanse(hall->mock_secret, sizeof(hall->mock_secret));
 	free_locks(hall);

@@ -7,6 +7,7 @@
 #include "session/session.h"
 
 #include "session/hall.h"
+#include "session/limits.h"
 
 /* The thread that is not parked. */
 static inline Worker *
@@ -209,6 +210,7 @@ hall_apply_settings(Hall *hall, const Settings *settings)
 		resolver_set_options(hall->workers[i]->resolver, &resolver);
 	}
 	renew_limits(hall);
+	limits_apply(hall);
 	for (MapNode *node = map_next(&hall->databases, NULL); node != NULL; node = map_next(&hall->databases, node))
 	{
 		Database *database = CONTAINER_OF(node, Database, node);

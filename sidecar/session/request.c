@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/limits.h"
 #include "session/plan.h"
 #include "session/replay.h"
 #include "wire/backend.h"
@@ -150,8 +151,10 @@ typedef struct GroupInfo
 {
 	usec_t tag_us; /* tightest deadline comment, -1 = none */
 	uint64_t fingerprint; /* class of the first statement, 0 = none seen */
+	Limit *limit;		  /* the rule of [limits] that it is under, once its first statement was seen */
 	bool whole;
 	bool extended;
+	bool first_seen;	  /* its first statement */
 } GroupInfo;
 
 static usec_t
@@ -160,11 +163,18 @@ tighter(usec_t a, usec_t b)
 	return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
-/* A statement's class decides nothing when admission is off. */
+/* A statement's class decides nothing when admission is off and no rule asks for it. */
 static uint64_t
 class_of(const Client *client, Slice sql)
 {
-	return client->worker->settings->admission ? sql_fingerprint(sql) : 0;
+	const Settings *settings = client->worker->settings;
+	uint64_t fingerprint;
+
+	if (!settings->admission && !limits_by_class(settings))
+		return 0;
+	fingerprint = sql_fingerprint(sql);
+	class_texts_note(&client->worker->class_texts, fingerprint, sql);
+	return fingerprint;
 }
 
 static uint64_t
@@ -180,6 +190,16 @@ class_of_prepared(const Client *client, Statement *statement)
 	return known;
 }
 
+/* The group begins with this statement. */
+static void
+see_first(const Client *client, GroupInfo *info, Slice sql, uint64_t fingerprint)
+{
+	info->fingerprint = fingerprint;
+	if (client->worker->settings->limits != NULL)
+		info->limit = limits_find(client, sql, fingerprint);
+	info->first_seen = true;
+}
+
 static void
 peek_message(Client *client, const Message *message, GroupInfo *info)
 {
@@ -193,15 +213,15 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 			if (!wire_read_query(message->payload, &sql))
 				sql = message->payload; /* the beginning of a large one */
 			info->tag_us = tighter(info->tag_us, deadline_from_comment(client, sql));
-			if (info->fingerprint == 0)
-				info->fingerprint = class_of(client, sql);
+			if (!info->first_seen)
+				see_first(client, info, sql, class_of(client, sql));
 			break;
 		case FE_PARSE:
 			if (wire_read_parse(message->payload, &parse))
 			{
 				info->tag_us = tighter(info->tag_us, deadline_from_comment(client, parse.query));
-				if (info->fingerprint == 0)
-					info->fingerprint = class_of(client, parse.query);
+				if (!info->first_seen)
+					see_first(client, info, parse.query, class_of(client, parse.query));
 			}
 			break;
 		case FE_BIND:
@@ -212,8 +232,8 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 				if (statement != NULL)
 				{
 					info->tag_us = tighter(info->tag_us, statement->deadline_us);
-					if (info->fingerprint == 0)
-						info->fingerprint = class_of_prepared(client, statement);
+					if (!info->first_seen)
+						see_first(client, info, statement_query(statement), class_of_prepared(client, statement));
 				}
 			}
 			break;
@@ -237,13 +257,11 @@ read_message(uint8_t *data, size_t len, Message *message)
 	return WIRE_OK;
 }
 
-/* Look through what is there of the group that begins at data. */
 static void
-peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
+peek_messages(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 {
 	Message message;
 
-	*info = (GroupInfo){.tag_us = -1};
 	while (read_message(data, len, &message) == WIRE_OK)
 	{
 		bool simple = message.type == FE_QUERY || message.type == FE_FUNCTION_CALL;
@@ -260,6 +278,16 @@ peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 		data += message.total;
 		len -= message.total;
 	}
+}
+
+/* Look through what is there of the group that begins at data. */
+static void
+peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
+{
+	*info = (GroupInfo){.tag_us = -1};
+	peek_messages(client, data, len, info);
+	if (!info->first_seen)
+		see_first(client, info, (Slice){NULL, 0}, 0);
 }
 
 /* No group has longer than its transaction. */
@@ -284,6 +312,7 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 	client->waited_us = 0;
 	client->group_seen_whole = info->whole;
 	client->group_extended = info->extended;
+	client->limit = info->limit;
 	client->budget_us = deadline_budget(client, info->tag_us);
 	limit_by_transaction(client);
 	client->deadline = DEADLINE_NONE;
@@ -306,6 +335,7 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	begin_group(client, &info, now);
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
+	client->waiter.cap = info.limit != NULL ? &info.limit->cap : NULL;
 	client_set_state(client, CLIENT_WAITING);
 	client->waiter.home = worker->index;
 	policy_enter(worker);
@@ -348,6 +378,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 			client->tx_since = now;
 	}
 	peek_group(client, data, len, &info);
+	client->limit = info.limit;
 	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0 ||
 									deadline_transaction_us(client) > 0))
 		return hold_group(client, now);

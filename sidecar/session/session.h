@@ -51,6 +51,7 @@
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "pool/pool.h"
+#include "session/class_text.h"
 #include "session/options.h"
 #include "session/params.h"
 #include "session/prepared.h"
@@ -70,6 +71,7 @@ typedef struct PeerCancel PeerCancel;
 typedef struct ClientLogin ClientLogin;
 typedef struct ServerLogin ServerLogin;
 typedef struct AuthLookup AuthLookup;
+typedef struct Limit Limit;
 
 /* --- clients --- */
 
@@ -153,6 +155,7 @@ struct Client
 	deadline_t deadline; /* armed from the moment the group is complete */
 	deadline_t grace_until;
 	uint64_t fingerprint;/* class of its first statement, 0 = not computed */
+	const Limit *limit;	 /* borrowed: the rule that the group is under, or NULL */
 
 	usec_t session_deadline_us; /* from startup parameter or SET; 0 = none, -1 = not given */
 	usec_t connect_time, request_time, idle_since, tx_since, write_blocked_since;
@@ -361,6 +364,7 @@ struct Hall
 
 	pthread_mutex_t policy;
 	PoolActions actions;
+	List limits; /* Limit, in the order of the file: limits.h; changed while parked, their caps with the policy */
 
 	atomic_int client_count; /* all connected clients, logins included */
 	atomic_ullong next_id;
@@ -398,6 +402,7 @@ struct Worker
 	List cancels;
 	List peer_cancels; /* requests for other processes; the first worker has them all */
 	List walks;
+	ClassTexts class_texts;
 	bool running_actions;
 	bool has_actions; /* there may be some in its queue */
 	bool has_moves;	  /* ... servers to move */

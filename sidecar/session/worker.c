@@ -267,6 +267,7 @@ run_action(Worker *worker, const PoolAction *action)
 		case POOL_CLOSE:
 		case POOL_EVICT: server_close(server, action->reason); break;
 		case POOL_CHECK: server_start_check(server); break;
+		case POOL_LOOK: break;
 		case POOL_FAIL: link_fail(client, action); break;
 	}
 	session_pool_rearm(worker, pool);
@@ -436,6 +437,7 @@ worker_free(Worker *worker)
 		net_unwatch(&worker->bell);
 	if (worker->bell.fd >= 0)
 		close(worker->bell.fd);
+	class_texts_free(&worker->class_texts);
 	resolver_free(worker->resolver);
 	pthread_mutex_destroy(&worker->post_lock);
 	if (worker->index > 0)
