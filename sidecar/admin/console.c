@@ -395,6 +395,7 @@ run_enable(Console *console, Client *client, const char *argument, Result *resul
 	{
 		log_command(client, "ENABLE", argument);
 		database->disabled = false;
+		idle_database_rearm(console->options.worker->hall, database);
 		result_done(result, "ENABLE");
 	}
 }

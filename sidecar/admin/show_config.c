@@ -83,6 +83,7 @@ dns_counts(const Hall *hall)
 		ResolverCounts counts = resolver_counts(hall->workers[i]->resolver);
 
 		sums.names = counts.names > sums.names ? counts.names : sums.names;
+		sums.zones = counts.zones > sums.zones ? counts.zones : sums.zones;
 		sums.asking += counts.asking;
 		sums.queries += counts.queries;
 	}
@@ -122,7 +123,7 @@ show_lists(const Show *show)
 	count_row(show->result, "free_servers", 0);
 	count_row(show->result, "used_servers", hall_count(worker->hall, WALK_SERVERS));
 	count_row(show->result, "dns_names", dns.names);
-	count_row(show->result, "dns_zones", 0);
+	count_row(show->result, "dns_zones", dns.zones);
 	count_row(show->result, "dns_queries", dns.queries);
 	count_row(show->result, "dns_pending", dns.asking);
 }
@@ -284,12 +285,35 @@ show_dns_hosts(const Show *show)
 					  &(DnsWalk){.result = show->result, .hall = show->worker->hall, .worker = i});
 }
 
-/* --- what this version has none of: the columns are there for those who ask --- */
+static const Resolver *
+best_resolver(const Hall *hall)
+{
+	const Resolver *best = hall->workers[0]->resolver;
+
+	for (int i = 1; i < hall->worker_count; i++)
+		if (resolver_counts(hall->workers[i]->resolver).zones > resolver_counts(best).zones)
+			best = hall->workers[i]->resolver;
+	return best;
+}
+
+static void
+zone_row(void *arg, const char *zone, uint32_t serial, int count)
+{
+	Result *result = arg;
+
+	result_row(result);
+	result_text(result, zone);
+	result_unsigned(result, serial);
+	result_number(result, count);
+	result_row_end(result);
+}
 
 void
 show_dns_zones(const Show *show)
 {
 	result_columns(show->result, "sqi", "zonename serial count");
+	/* each worker watches the zones of the names it has asked for: the first that knows most tells */
+	resolver_walk_zones(best_resolver(show->worker->hall), zone_row, show->result);
 }
 
 void

@@ -160,6 +160,8 @@ find_database(Hall *hall, const char *name)
 			free(database);
 			return NULL;
 		}
+		database->hall = hall;
+		idle_database_init(database);
 		pool_group_init(&database->group, hall_database_limit(hall, spec != NULL ? spec : template));
 		map_insert(&hall->databases, &database->node, hash);
 	}
@@ -170,6 +172,9 @@ find_database(Hall *hall, const char *name)
 		database_from_template(database, template);
 		log_write(hall->log, LOG_LEVEL_LOG, "registered new auto-database: %s", name);
 	}
+	if (!list_linked(&database->changed))
+		list_append(&hall->changed_databases, &database->changed);
+	atomic_store(&hall->use_changed, true);
 	return database;
 }
 
@@ -177,10 +182,14 @@ Database *
 worker_database(Worker *worker, const char *name)
 {
 	Database *database;
+	bool changed;
 
 	hall_lock_tables(worker->hall);
 	database = find_database(worker->hall, name);
+	changed = !list_empty(&worker->hall->changed_databases);
 	hall_unlock_tables(worker->hall);
+	if (changed && worker->index > 0)
+		worker_call(worker->hall->workers[0]);
 	return database;
 }
 
@@ -268,22 +277,27 @@ policy_enter(Worker *worker)
 
 /*
  * See to it that somebody asks the pool again when it is due.  Any worker may, so the one that knows arms a timer of its own; another's
- * timer that is due no later will do as well, and what it finds is not due yet makes it arm itself anew.
+ * timer that is due no later will do as well, and what it finds is not due yet makes it arm itself anew.  A timer that is armed for an
+ * earlier instant is left alone: the next instant of a busy pool moves with each transaction.
  */
 static void
-arm(Worker *worker, SessionPool *pool)
+on_rearm(NetDeferred *rearm, usec_t now)
 {
-	PoolPart *part = pool->parts[worker->index];
-	usec_t now = worker_now(worker);
-	deadline_t at = pool->dedicated != NULL && pool->dedicated->over ? now + DEDICATED_LINGER_US
-																	  : pool_next_event(&pool->policy, now);
+	PoolPart *part = CONTAINER_OF(rearm, PoolPart, rearm);
+	SessionPool *pool = part->pool;
+	Worker *worker = part->worker;
+	deadline_t at;
 
-	if (at >= pool->tick_at && pool->ticker != worker->index)
-		return;
-	pool->tick_at = at;
-	pool->ticker = worker->index;
-	if (part->timer.armed ? part->timer.at != at : at != DEADLINE_NONE)
-		timer_arm(net_timers(worker->loop), &part->timer, at);
+	policy_enter(worker);
+	at = pool->dedicated != NULL && pool->dedicated->over ? now + DEDICATED_LINGER_US : pool_next_event(&pool->policy, now);
+	if (at < pool->tick_at || pool->ticker == worker->index)
+	{
+		if (at != DEADLINE_NONE && (!part->timer.armed || part->timer.at > at))
+			timer_arm(net_timers(worker->loop), &part->timer, at);
+		pool->ticker = worker->index;
+		pool->tick_at = part->timer.armed ? part->timer.at : DEADLINE_NONE;
+	}
+	policy_leave(worker, NULL);
 }
 
 void
@@ -294,7 +308,15 @@ policy_leave(Worker *worker, SessionPool *pool)
 	unsigned mine = 1u << worker->index;
 
 	if (pool != NULL)
-		arm(worker, pool);
+	{
+		net_defer(worker->loop, &pool->parts[worker->index]->rearm);
+		if (idle_pool_differs(pool) && !list_linked(&pool->changed))
+		{
+			list_append(&hall->changed_pools, &pool->changed);
+			atomic_store(&hall->use_changed, true);
+			touched |= 1;
+		}
+	}
 	hall->actions.touched = 0;
 	worker->has_actions |= (touched & mine) != 0;
 	if (!hall_is_shared(hall))
@@ -318,13 +340,11 @@ session_pool_rearm(Worker *worker, SessionPool *pool)
 
 /* --- pools: life --- */
 
-static void pool_destroy(SessionPool *pool);
-
 /* True when the pool is gone: its replication client has left, and so have its servers. */
 static bool
 end_dedicated(Worker *worker, SessionPool *pool)
 {
-	PoolPart *shared;
+	SessionPool *shared;
 	bool over;
 
 	if (pool->dedicated == NULL || !pool->dedicated->over)
@@ -334,11 +354,12 @@ end_dedicated(Worker *worker, SessionPool *pool)
 	policy_leave(worker, NULL);
 	if (!over)
 		return false;
-	shared = pool->dedicated->shared->parts[worker->index];
-	stats_add(&shared->stats, &pool->parts[worker->index]->stats);
+	shared = pool->dedicated->shared;
+	stats_add(&shared->parts[worker->index]->stats, &pool->parts[worker->index]->stats);
 	hall_lock_tables(worker->hall);
-	pool_destroy(pool);
+	session_pool_destroy(pool);
 	hall_unlock_tables(worker->hall);
+	idle_lost_dedicated(worker, shared);
 	return true;
 }
 
@@ -355,7 +376,10 @@ on_pool_timer(Timer *timer, usec_t now)
 	pool_tick(&pool->policy, now, &worker->hall->actions);
 	/* whoever was to ask at this instant or before need not any more */
 	if (pool->tick_at <= now)
+	{
+		pool->tick_at = DEADLINE_NONE;
 		pool->ticker = worker->index;
+	}
 	policy_leave(worker, pool);
 	worker_run_actions(worker);
 }
@@ -370,6 +394,7 @@ session_pool_part(SessionPool *pool, Worker *worker)
 	part->pool = pool;
 	part->worker = worker;
 	part->timer.fire = on_pool_timer;
+	part->rearm.run = on_rearm;
 	pool->parts[worker->index] = part;
 	return part;
 }
@@ -393,6 +418,9 @@ pool_create(Worker *worker, Database *database, Role *role, Dedicated *dedicated
 	if (pool == NULL)
 		return NULL;
 	pool->hall = hall;
+	pool->id = atomic_fetch_add(&hall->next_pool_id, 1) + 1;
+	idle_pool_init(pool);
+	pool->unused_since = worker_now(worker);
 	pool->database = database;
 	pool->role = role;
 	pool->dedicated = dedicated;
@@ -469,22 +497,40 @@ worker_pool(Worker *worker, Database *database, Role *role)
 	return pool != NULL && session_pool_part(pool, worker) != NULL ? pool : NULL;
 }
 
-/* By the worker of a dedicated one, with the tables locked; else when all threads have ended. */
 static void
-pool_destroy(SessionPool *pool)
+free_parts(SessionPool *pool)
+{
+	Hall *hall = pool->hall;
+
+	for (int i = 0; i < hall->worker_count; i++)
+	{
+		PoolPart *part = pool->parts[i];
+
+		if (part == NULL)
+			continue;
+		timer_disarm(net_timers(hall->workers[i]->loop), &part->timer);
+		net_undefer(hall->workers[i]->loop, &part->rearm);
+		free(part);
+	}
+}
+
+/* Of a dedicated pool by its worker, with the tables locked; of another while all others are parked, or have ended. */
+void
+session_pool_destroy(SessionPool *pool)
 {
 	Hall *hall = pool->hall;
 	Worker *worker = hall->workers[pool->policy.home == POOL_ANY_HOME ? 0 : pool->policy.home];
 
-	for (int i = 0; i < hall->worker_count; i++)
-	{
-		if (pool->parts[i] != NULL)
-			timer_disarm(net_timers(hall->workers[i]->loop), &pool->parts[i]->timer);
-		free(pool->parts[i]);
-	}
+	if (pool->used)
+		pool->database->pools_used--;
+	free_parts(pool);
 	policy_enter(worker);
 	pool_free(&pool->policy);
+	if (list_linked(&pool->changed))
+		list_remove(&hall->changed_pools, &pool->changed);
 	policy_leave(worker, NULL);
+	if (pool->dedicated == NULL)
+		timer_disarm(net_timers(hall->workers[0]->loop), &pool->idle_timer);
 	if (pool->welcome != NULL)
 		paramset_unref(&hall->params, pool->welcome);
 	buf_free(&pool->welcome_fixed);
@@ -493,6 +539,19 @@ pool_destroy(SessionPool *pool)
 	list_remove(pool->dedicated == NULL ? &hall->pool_list : &hall->dedicated, &pool->list_node);
 	dedicated_free(worker, pool->dedicated);
 	free(pool);
+}
+
+void
+database_destroy(Database *database)
+{
+	Hall *hall = database->hall;
+
+	timer_disarm(net_timers(hall->workers[0]->loop), &database->timer);
+	if (list_linked(&database->changed))
+		list_remove(&hall->changed_databases, &database->changed);
+	map_remove(&hall->databases, &database->node);
+	free(database->name);
+	free(database);
 }
 
 /* --- life --- */
@@ -537,6 +596,8 @@ hall_create(const HallOptions *options)
 	list_init(&hall->pool_list);
 	list_init(&hall->dedicated);
 	list_init(&hall->limits);
+	list_init(&hall->changed_pools);
+	list_init(&hall->changed_databases);
 	if (RAND_bytes((uint8_t *) &hall->hash_seed, sizeof(hall->hash_seed)) == 1 &&
 		RAND_bytes(hall->mock_secret, sizeof(hall->mock_secret)) == 1 &&
 		params_init(&hall->params, hall->settings->track_extra_parameters, hall->hash_seed))
@@ -579,17 +640,11 @@ hall_free(Hall *hall)
 	if (hall == NULL)
 		return;
 	list_each(item, &hall->dedicated)
-		pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
+		session_pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
 	list_each(item, &hall->pool_list)
-		pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
+		session_pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
 	while ((node = map_next(&hall->databases, NULL)) != NULL)
-	{
-		Database *database = CONTAINER_OF(node, Database, node);
-
-		map_remove(&hall->databases, node);
-		free(database->name);
-		free(database);
-	}
+		database_destroy(CONTAINER_OF(node, Database, node));
 	while ((node = map_next(&hall->roles, NULL)) != NULL)
 		role_destroy(hall, CONTAINER_OF(node, Role, node));
 	for (int i = 0; i < hall->worker_count; i++)

@@ -13,10 +13,15 @@ extern void database_from_template(Database *database, const DatabaseSpec *templ
 extern void session_pool_limits(const SessionPool *pool, PoolLimits *limits);
 extern PoolMode session_pool_mode(const SessionPool *pool);
 
+/* --- idle.c --- */
+/* The private pool of a replication client of this one has gone. */
+extern void idle_lost_dedicated(Worker *worker, SessionPool *pool);
+
 /* --- worker.c --- */
 /* The loop stays the caller's.  NULL when out of memory or descriptors. */
 extern Worker *worker_create(Hall *hall, int index, NetLoop *loop);
 extern void worker_free(Worker *worker);
+extern ResolverOptions worker_resolver_options(Worker *worker, const Settings *settings);
 /* There is something for it to do: end its sleep.  From any thread. */
 extern void worker_call(Worker *worker);
 

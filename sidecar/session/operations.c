@@ -201,11 +201,11 @@ rearm_clients(List *clients)
 void
 hall_apply_settings(Hall *hall, const Settings *settings)
 {
-	ResolverOptions resolver = {settings->dns_max_ttl_us, settings->dns_nxdomain_ttl_us};
-
 	hall->settings = settings;
 	for (int i = 0; i < hall->worker_count; i++)
 	{
+		ResolverOptions resolver = worker_resolver_options(hall->workers[i], settings);
+
 		hall->workers[i]->settings = settings;
 		resolver_set_options(hall->workers[i]->resolver, &resolver);
 	}
@@ -221,6 +221,7 @@ hall_apply_settings(Hall *hall, const Settings *settings)
 			close_clients_of(hall, database, "database removed");
 		renew_pools_in(&hall->pool_list, database, new_servers);
 		renew_pools_in(&hall->dedicated, database, new_servers);
+		idle_database_rearm(hall, database);
 	}
 	list_each(node, &hall->pool_list)
 		renew_pool(CONTAINER_OF(node, SessionPool, list_node));
@@ -298,6 +299,8 @@ hall_resume(Hall *hall, Database *database)
 		hall->paused = false;
 	resume_pools_in(hall, &hall->pool_list, database);
 	resume_pools_in(hall, &hall->dedicated, database);
+	if (database != NULL)
+		idle_database_rearm(hall, database);
 	hall_run_actions(hall);
 }
 

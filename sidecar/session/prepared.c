@@ -43,6 +43,7 @@ make(StatementRegistry *registry, Slice body, uint32_t query_len, uint64_t hash)
 	atomic_init(&statement->refs, 1);
 	atomic_init(&statement->deadline_us, STATEMENT_DEADLINE_UNKNOWN);
 	statement->id = ++registry->next_id;
+	statement->name_len = (uint8_t) snprintf(statement->name, sizeof(statement->name), "PGWEIR_%u", statement->id);
 	statement->body_len = (uint32_t) body.len;
 	statement->query_len = query_len;
 	memcpy(statement->body, body.ptr, body.len);
@@ -109,13 +110,6 @@ statement_unref(StatementRegistry *registry, Statement *statement)
 												  memory_order_relaxed))
 			return;
 	unref_last(registry, statement);
-}
-
-const char *
-statement_name(const Statement *statement, char out[STATEMENT_NAME_MAX])
-{
-	snprintf(out, STATEMENT_NAME_MAX, "PGWEIR_%u", statement->id);
-	return out;
 }
 
 Slice

@@ -436,18 +436,17 @@ forward_expecting(Client *client, Plan *plan, const Message *message, Expect wha
 
 /* The same message with another statement name: `lead` is what stands before the name (a portal or the kind byte). */
 static size_t
-forward_renamed(Client *client, Plan *plan, const Message *message, Slice lead, Slice old_name, const char *new_name)
+forward_renamed(Client *client, Plan *plan, const Message *message, Slice lead, Slice old_name, Slice new_name)
 {
-	size_t new_len = strlen(new_name);
 	size_t skip = WIRE_HEADER_SIZE + lead.len + old_name.len + 1;
-	uint32_t length = (uint32_t) (message->total - 1 - old_name.len + new_len);
+	uint32_t length = (uint32_t) (message->total - 1 - old_name.len + new_name.len);
 	uint8_t header[WIRE_HEADER_SIZE] = {message->type, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
 										(uint8_t) (length >> 8), (uint8_t) length};
 	Message rest = *message;
 
 	plan_insert(plan, header, sizeof(header));
 	plan_add(plan, lead.ptr, lead.len);
-	plan_insert(plan, new_name, new_len + 1);
+	plan_insert(plan, new_name.ptr, new_name.len + 1);
 	rest.data += skip;
 	rest.available -= skip;
 	rest.total -= skip;
@@ -459,16 +458,15 @@ static bool
 insert_parse(Client *client, Plan *plan, Statement *statement, Expect what)
 {
 	Server *server = client->server;
-	char name[STATEMENT_NAME_MAX];
-	size_t name_len = strlen(statement_name(statement, name)) + 1;
-	uint32_t length = (uint32_t) (4 + name_len + statement->body_len);
+	Slice name = statement_name(statement);
+	uint32_t length = (uint32_t) (4 + name.len + 1 + statement->body_len);
 	uint8_t header[WIRE_HEADER_SIZE] = {FE_PARSE, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
 										(uint8_t) (length >> 8), (uint8_t) length};
 
 	if (!expect_push_statement(server, what, statement))
 		return false;
 	plan_insert(plan, header, sizeof(header));
-	plan_insert(plan, name, name_len);
+	plan_insert(plan, name.ptr, name.len + 1);
 	plan_insert(plan, statement->body, statement->body_len);
 	client_stats(client)->server_parses++;
 	return true;
@@ -479,11 +477,9 @@ static bool
 insert_close(Client *client, Plan *plan, Statement *statement)
 {
 	Server *server = client->server;
-	char name[STATEMENT_NAME_MAX];
 	Buf close = {0};
 
-	statement_name(statement, name);
-	if (!wire_write_close(&close, 'S', slice_str(name)) || !expect_push(server, EXPECT_CLOSE_HIDDEN))
+	if (!wire_write_close(&close, 'S', statement_name(statement)) || !expect_push(server, EXPECT_CLOSE_HIDDEN))
 	{
 		buf_free(&close);
 		return false;
@@ -539,7 +535,6 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 {
 	Server *server = client->server;
 	StatementRegistry *registry = client->worker->statements;
-	char name[STATEMENT_NAME_MAX];
 	WireParse parse;
 	Statement *statement;
 	Statement *existing;
@@ -572,7 +567,7 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 		ok = register_on_server(client, plan, statement) && expect_push_statement(server, EXPECT_PARSE, statement);
 		if (ok)
 			used = forward_renamed(client, plan, message, slice_make(NULL, 0), parse.name,
-								   statement_name(statement, name));
+								   statement_name(statement));
 		client_stats(client)->server_parses++;
 	}
 	statement_unref(registry, statement);
@@ -584,7 +579,6 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 static size_t
 forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_group)
 {
-	char name[STATEMENT_NAME_MAX];
 	WireBind bind;
 	Statement *statement;
 
@@ -592,9 +586,8 @@ forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_g
 	if (!manages_statements(client) || !wire_read_bind(message->payload, &bind) || bind.statement.len == 0 ||
 		(statement = client_statements_find(client->statements, bind.statement)) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_BIND); /* an unknown name: the server says so */
-	statement_name(statement, name);
 	if (first_of_group && message->whole)
-		replay_keep(client->server, statement, message->data, message->total, bind.portal.len, bind.statement, name);
+		replay_keep(client->server, statement, message->data, message->total, bind.portal.len, bind.statement);
 	if (!ensure_prepared(client, plan, statement) ||
 		(!client->server->skipping && !expect_push_statement(client->server, EXPECT_BIND_NAMED, statement)))
 	{
@@ -602,13 +595,12 @@ forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_g
 		return message->available;
 	}
 	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, bind.portal.len + 1),
-						   bind.statement, name);
+						   bind.statement, statement_name(statement));
 }
 
 static size_t
 forward_describe(Client *client, Plan *plan, const Message *message)
 {
-	char name[STATEMENT_NAME_MAX];
 	WireTarget describe;
 	Statement *statement;
 
@@ -622,7 +614,7 @@ forward_describe(Client *client, Plan *plan, const Message *message)
 		return message->available;
 	}
 	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, 1), describe.name,
-						   statement_name(statement, name));
+						   statement_name(statement));
 }
 
 static size_t

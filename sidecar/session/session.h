@@ -236,7 +236,10 @@ struct Database
 	int clients;
 	bool paused, disabled, waiting_close;
 	int next_host;			  /* round robin over a host list */
-	usec_t unused_since;
+	int pools_used;			  /* its pools that have a client or a server */
+	Timer timer;			  /* the first worker's.  Nobody uses it: to be forgotten then (idle.c) */
+	ListNode changed;		  /* Hall.changed_databases */
+	Hall *hall;
 };
 
 struct Role
@@ -258,13 +261,19 @@ struct PoolPart
 {
 	SessionPool *pool; /* borrowed */
 	Worker *worker;	   /* borrowed */
-	Timer timer;	   /* pool_next_event; see SessionPool.tick_at */
+	Timer timer;	   /* pool_next_event, or earlier: what fires early only looks; see SessionPool.tick_at */
+	NetDeferred rearm; /* the timer is to be looked at, at the end of the turn */
 	SessionStats stats;
 };
 
 struct SessionPool
 {
 	Pool policy;
+	uint64_t id;		/* no other pool ever has it, unlike the address */
+	bool used;			/* it has a client or a server, as far as the first worker has noticed; counted in its database */
+	usec_t unused_since;
+	Timer idle_timer;	/* the first worker's: to be forgotten then (idle.c) */
+	ListNode changed;	/* Hall.changed_pools */
 	MapNode node;		/* Hall.pools, unless dedicated */
 	ListNode list_node; /* Hall.pool_list in order of creation, or Hall.dedicated */
 	Dedicated *dedicated; /* owned; NULL but for the pool of one replication client */
@@ -357,6 +366,7 @@ struct Hall
 	int worker_count, wanted_workers;
 
 	pthread_mutex_t tables;
+	List changed_databases; /* for idle_look */
 	Map databases, roles, pools, cancel_keys;
 	List pool_list, dedicated;
 	ParamRegistry params;
@@ -364,10 +374,12 @@ struct Hall
 
 	pthread_mutex_t policy;
 	PoolActions actions;
+	List changed_pools; /* for idle_look */
+	atomic_bool use_changed; /* ... has something to do */
 	List limits; /* Limit, in the order of the file: limits.h; changed while parked, their caps with the policy */
 
 	atomic_int client_count; /* all connected clients, logins included */
-	atomic_ullong next_id;
+	atomic_ullong next_id, next_pool_id;
 	int next_worker; /* of the first worker: whose turn it is to get a client */
 
 	/* parking */
@@ -487,6 +499,9 @@ extern void policy_enter(Worker *worker);
 extern void policy_leave(Worker *worker, SessionPool *pool);
 /* Nothing but a look at when the pool must be asked again. */
 extern void session_pool_rearm(Worker *worker, SessionPool *pool);
+/* Nobody may refer to them any more; by the worker of a dedicated pool, else parked. */
+extern void session_pool_destroy(SessionPool *pool);
+extern void database_destroy(Database *database);
 
 /* --- operations.c: on the whole; parked, all of them --- */
 /* Switch to new settings; the old ones may be freed when this returns. */
@@ -541,6 +556,8 @@ extern void worker_turn(Worker *worker);
 extern void worker_run_actions(Worker *worker);
 /* This client must be with the first worker: true when it is; else it goes there at the end of the turn, and its input waits. */
 extern bool client_goes_first(Client *client) MUST_CHECK;
+/* A host has other addresses than before. */
+extern void worker_post_host(Worker *worker, const char *host, const NetAddress *addresses, int count);
 /* A CancelRequest with a key of a client of that worker: it looks the key up again. */
 extern void worker_post_cancel(Worker *worker, const uint8_t key[8]);
 static inline usec_t
@@ -548,6 +565,21 @@ worker_now(const Worker *worker)
 {
 	return net_now(worker->loop);
 }
+/* --- idle.c: pools and databases that nobody uses; by the first worker --- */
+/* Is the pool used, and has the first worker not noticed?  In the policy. */
+extern bool idle_pool_differs(const SessionPool *pool);
+/* Look at the pools and databases that have changed. */
+extern void idle_look(Hall *hall);
+extern void idle_pool_init(SessionPool *pool);
+extern void idle_database_init(Database *database);
+/* Its settings, or whether it is used, have changed. */
+extern void idle_database_rearm(Hall *hall, Database *database);
+
+/* --- hosts.c: DNS says something else than before --- */
+extern void hosts_changed(void *worker, const char *host, const NetAddress *addresses, int count);
+/* ... as another worker has heard it. */
+extern void hosts_take_change(Worker *worker, const char *host, const NetAddress *addresses, int count);
+
 
 /* --- client.c --- */
 extern Client *client_create(Worker *worker, int fd, const NetPeer *peer);
@@ -567,6 +599,8 @@ extern bool client_is_linked(const Client *client);
 extern size_t client_login_input(Client *client, uint8_t *data, size_t len);
 extern void client_login_finish(Client *client); /* the pool's welcome parameters are known */
 extern void client_login_free(ClientLogin *login);
+/* What the startup packet said, for the log; NULL where it said nothing (yet). The pointers may be NULL. */
+extern void client_login_names(const Client *client, const char **database, const char **user);
 /* A new connection of our own: logged in without being asked anything. */
 extern void client_login_as(Client *client, const char *database, const char *user);
 /* The client is being closed: nothing comes back to it any more. */

@@ -17,6 +17,7 @@ typedef enum PostKind
 	POST_ACCEPTED, /* a connection */
 	POST_CLIENT,   /* a client from another worker */
 	POST_CANCEL,   /* a cancel request for a client */
+	POST_HOST,	   /* a host has other addresses */
 } PostKind;
 
 typedef struct WorkerPost
@@ -27,6 +28,9 @@ typedef struct WorkerPost
 	NetPeer peer;
 	Client *client; /* owned */
 	uint8_t key[8];
+	char *host;			   /* owned */
+	NetAddress *addresses; /* owned */
+	int count;
 } WorkerPost;
 
 /* --- calling --- */
@@ -194,6 +198,25 @@ worker_post_cancel(Worker *worker, const uint8_t key[8])
 	post(worker, item);
 }
 
+void
+worker_post_host(Worker *worker, const char *host, const NetAddress *addresses, int count)
+{
+	WorkerPost *item = calloc(1, sizeof(WorkerPost));
+	size_t bytes = (size_t) count * sizeof(NetAddress);
+
+	if (item == NULL || (item->host = strdup(host)) == NULL || (item->addresses = malloc(bytes + 1)) == NULL)
+	{
+		if (item != NULL)
+			free(item->host);
+		free(item);
+		return; /* its connections stay until they end */
+	}
+	item->kind = POST_HOST;
+	item->count = count;
+	memcpy(item->addresses, addresses, bytes);
+	post(worker, item);
+}
+
 static void
 take_posts(Worker *worker)
 {
@@ -206,7 +229,10 @@ take_posts(Worker *worker)
 			case POST_ACCEPTED: accepted(worker, item->fd, &item->peer); break;
 			case POST_CLIENT: take_client(worker, item->client); break;
 			case POST_CANCEL: cancel_by_key(worker, item->key); break;
+			case POST_HOST: hosts_take_change(worker, item->host, item->addresses, item->count); break;
 		}
+		free(item->host);
+		free(item->addresses);
 		free(item);
 	}
 }
@@ -365,7 +391,10 @@ void
 worker_turn(Worker *worker)
 {
 	if (!hall_is_shared(worker->hall))
+	{
+		idle_look(worker->hall);
 		return;
+	}
 	do
 	{
 		if (atomic_load(&worker->called))
@@ -379,6 +408,8 @@ worker_turn(Worker *worker)
 			send_leavers(worker);
 		if (worker->has_moves)
 			move_servers(worker);
+		if (worker->index == 0)
+			idle_look(worker->hall);
 		if (atomic_load(&worker->hall->parking) && worker->index > 0)
 			park(worker);
 	} while (worker->has_actions || worker->has_leavers);
@@ -393,14 +424,26 @@ on_turn(void *arg, usec_t now)
 
 /* --- life --- */
 
+ResolverOptions
+worker_resolver_options(Worker *worker, const Settings *settings)
+{
+	return (ResolverOptions){.max_ttl_us = settings->dns_max_ttl_us,
+							 .nxdomain_ttl_us = settings->dns_nxdomain_ttl_us,
+							 .zone_check_us = settings->dns_zone_check_period_us,
+							 .resolv_conf = settings->resolv_conf,
+							 .changed = hosts_changed,
+							 .arg = worker};
+}
+
 Worker *
 worker_create(Hall *hall, int index, NetLoop *loop)
 {
 	Worker *worker = calloc(1, sizeof(Worker));
-	ResolverOptions resolver = {hall->settings->dns_max_ttl_us, hall->settings->dns_nxdomain_ttl_us};
+	ResolverOptions resolver;
 
 	if (worker == NULL)
 		return NULL;
+	resolver = worker_resolver_options(worker, hall->settings);
 	worker->hall = hall;
 	worker->index = index;
 	worker->loop = loop;
