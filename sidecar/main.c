@@ -313,7 +313,9 @@ hand_over(void *arg)
 	log_write(&process->log, LOG_LEVEL_LOG, "another process has taken over, waiting for all clients to disconnect");
 	process->pidfile_written = false;
 	listeners_let_go(&process->listeners);
-	worker_shutdown(process->worker, WORKER_DRAIN_CLIENTS);
+	hall_park(process->hall);
+	hall_shutdown(process->hall, WORKER_DRAIN_CLIENTS);
+	hall_unpark(process->hall);
 }
 
 static void

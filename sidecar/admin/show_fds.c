@@ -26,7 +26,7 @@ typedef struct FdRow
 static const char *
 param(const Show *show, const ParamSet *params, const char *name)
 {
-	return params != NULL ? paramset_get(params, params_index(&show->worker->params, slice_str(name))) : NULL;
+	return params != NULL ? paramset_get(params, params_index(show->worker->params, slice_str(name))) : NULL;
 }
 
 static void
@@ -93,6 +93,21 @@ server_row(const Show *show, const Server *server)
 						   .link = server->client != NULL ? server->client->conn.fd : 0, .params = server->params});
 }
 
+static void
+connection_rows(const Show *show, WalkOver over)
+{
+	HallWalk walk;
+	const ListNode *node;
+
+	hall_walk_begin(show->worker->hall, &walk, over);
+	while ((node = hall_walk_next(&walk)) != NULL)
+		if (over == WALK_CLIENTS)
+			client_row(show, CONTAINER_OF(node, const Client, node));
+		else
+			server_row(show, CONTAINER_OF(node, const Server, node));
+	hall_walk_end(&walk);
+}
+
 void
 show_fds(const Show *show)
 {
@@ -100,10 +115,8 @@ show_fds(const Show *show)
 	for (int i = 0; i < show->listener_count; i++)
 		if (show->listeners[i].fd >= 0)
 			listener_row(show, &show->listeners[i]);
-	list_each(node, &show->worker->clients)
-		client_row(show, CONTAINER_OF(node, const Client, node));
-	list_each(node, &show->worker->servers)
-		server_row(show, CONTAINER_OF(node, const Server, node));
+	connection_rows(show, WALK_CLIENTS);
+	connection_rows(show, WALK_SERVERS);
 }
 
 bool

@@ -182,6 +182,20 @@ SKIP: {
 	like(ss('-m', 'state', 'established'), qr/rb120000,.*tb120000/, 'tcp_socket_buffer, which the kernel doubles');
 }
 
+# --- worker_threads ---
+{
+	my @threads;
+	for my $n (1, 3)
+	{
+		my $v = sidecar($pg, settings => {worker_threads => $n});
+		my @c = map { $v->wire } 1 .. 6;
+		is(join('', map { $_->value('select 5') } @c), '555555', "worker_threads = $n: clients are served");
+		push @threads, scalar(() = glob('/proc/' . $v->pid . '/task/*'));
+		$v->stop;
+	}
+	is($threads[1] - $threads[0], 2, '... by so many threads');
+}
+
 # --- syslog, syslog_ident, syslog_facility: with a syslog() of our own ---
 SKIP: {
 	skip 'a sanitizer wants to be loaded first', 3 if $ENV{PGWEIR_SIDECAR};
