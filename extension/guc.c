@@ -16,6 +16,7 @@ int			pgweir_query_size = 2048;
 int			pgweir_flush_interval_ms = 5000;
 int			pgweir_max_reporters = 8;
 int			pgweir_max_pools = 64;
+int			pgweir_history_pools = 4;
 int			pgweir_report_expiry_s = 10;
 int			pgweir_sample_interval_ms = 10;
 int64		pgweir_deadline_us = 0;
@@ -194,6 +195,10 @@ define_memory_settings(void)
 	DefineCustomIntVariable("pgweir.max_pools",
 							"Number of pools, of all sidecars together, that are kept.",
 							NULL, &pgweir_max_pools, 64, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.history_pools",
+							"Number of pools whose pressure is kept, by seconds for an hour and by minutes for a week.",
+							"Each takes 1.8 MB of shared memory, as does the server as a whole, which is always kept.",
+							&pgweir_history_pools, 4, 0, 100, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 void

@@ -10,7 +10,7 @@
 /* In this order. */
 static void (*const each_second[]) (TimestampTz now) =
 {
-	NULL,
+	pgweir_sample_history,
 };
 
 void

@@ -5,6 +5,7 @@
 
 #include "guc.h"
 #include "stores/deltas.h"
+#include "stores/history.h"
 #include "stores/reports.h"
 #include "stores/timeline.h"
 #include "stores/waits.h"
@@ -25,6 +26,7 @@ pgweir_reset_1_0(PG_FUNCTION_ARGS)
 	pgweir_server_waits_reset();
 	pgweir_timeline_reset();
 	pgweir_reports_reset();
+	pgweir_history_reset();
 	PG_RETURN_VOID();
 }
 
