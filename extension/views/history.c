@@ -132,12 +132,14 @@ put_quantile(PgweirRow *row, double *values, int n, double q)
 	pgweir_row_float8(row, values[Min(n - 1, (int) (q * n))]);
 }
 
-/* Sums of the server over a piece of CHUNK_S seconds. */
+/* Sums of the server over a piece of CHUNK_S seconds, and what its pools did then. */
 typedef struct Chunk
 {
 	int64		epoch;
 	uint64		sum[PGWEIR_HS_N];
 	uint32		seconds;
+	uint64		pool_statements;
+	uint32		pool_moments;
 } Chunk;
 
 static int
@@ -150,7 +152,14 @@ cut_into_chunks(const PgweirHistoryCopy *copy, Chunk *chunks)
 		const PgweirMoment *moment = &copy->moment[i];
 
 		if (copy->place[i] != 0)
+		{
+			if (n > 0 && chunks[n - 1].epoch == moment->second / CHUNK_S)
+			{
+				chunks[n - 1].pool_statements += moment->value[PGWEIR_HS_STATEMENTS];
+				chunks[n - 1].pool_moments++;
+			}
 			continue;
+		}
 		if (n == 0 || chunks[n - 1].epoch != moment->second / CHUNK_S)
 			chunks[n++] = (Chunk) {.epoch = moment->second / CHUNK_S};
 		chunks[n - 1].seconds++;
@@ -163,7 +172,7 @@ cut_into_chunks(const PgweirHistoryCopy *copy, Chunk *chunks)
 /*
  * pgweir.pressure_usual(skip_s integer): what the last hour was like up to skip_s seconds ago: seconds known, statements a second
  * (tenth part and half of the pieces lie below), ms of thinking between two statements and round trip in ms (a quarter and half),
- * connections busy, errors a statement (half).
+ * connections busy, errors a statement (half); statements a second by way of pools (tenth part and half).
  */
 Datum
 pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
@@ -172,12 +181,12 @@ pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 	PgweirHistoryCopy *copy = read_ago(PGWEIR_HISTORY_SECONDS, PG_GETARG_INT32(0));
 	Chunk	   *chunks = palloc((PGWEIR_HISTORY_SECONDS / CHUNK_S + 2) * sizeof(Chunk));
 	int			n = cut_into_chunks(copy, chunks);
-	double	   *value[5];
-	int			count[5] = {0, 0, 0, 0, 0};
+	double	   *value[6];
+	int			count[6] = {0, 0, 0, 0, 0, 0};
 	uint64		seconds = 0;
 	PgweirRow	row = {0};
 
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 		value[i] = palloc((n + 1) * sizeof(double));
 	for (int i = 0; i < n; i++)
 	{
@@ -192,6 +201,8 @@ pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 			value[2][count[2]++] = sum[PGWEIR_HS_RTT_US] / s / 1000.0;
 		value[3][count[3]++] = sum[PGWEIR_HS_BUSY_MS] / s / 1000.0;
 		value[4][count[4]++] = (double) sum[PGWEIR_HS_ERRORS] / Max(sum[PGWEIR_HS_STATEMENTS], 1);
+		if (chunks[i].pool_moments > 0)
+			value[5][count[5]++] = chunks[i].pool_statements / s;
 	}
 	pgweir_row_int8(&row, seconds);
 	put_quantile(&row, value[0], count[0], 0.1);
@@ -202,6 +213,8 @@ pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 	put_quantile(&row, value[2], count[2], 0.5);
 	put_quantile(&row, value[3], count[3], 0.5);
 	put_quantile(&row, value[4], count[4], 0.5);
+	put_quantile(&row, value[5], count[5], 0.1);
+	put_quantile(&row, value[5], count[5], 0.5);
 	pgweir_row_emit(&row, result);
 	return (Datum) 0;
 }
