@@ -31,6 +31,8 @@ pgweir_suggestion_make(const char *action, const char *confidence)
 	suggestion->cost_after = -1;
 	suggestion->load_pct = -1;
 	suggestion->size_bytes = -1;
+	suggestion->saves_ms = -1;
+	suggestion->write_ms = -1;
 	return suggestion;
 }
 
@@ -164,10 +166,11 @@ append_roles(StringInfo buf, const PgweirIndex *index, const PgweirScan *scan)
 	}
 }
 
-/* Existing indexes that the new one would make superfluous. */
-static void
-append_superseded(StringInfo buf, const PgweirTable *table, const PgweirIndex *index)
+/* Existing indexes that the new one would make superfluous, by name. */
+static List *
+superseded(const PgweirTable *table, const PgweirIndex *index)
 {
+	List	   *names = NIL;
 	ListCell   *lc;
 
 	foreach (lc, table->indexes)
@@ -175,16 +178,60 @@ append_superseded(StringInfo buf, const PgweirTable *table, const PgweirIndex *i
 		const PgweirIndex *existing = lfirst(lc);
 
 		if (!existing->unique && pgweir_index_serves(index, existing))
-			appendStringInfo(buf, " It begins with the columns of index %s, which can be dropped afterwards.",
-							 pgweir_table_name(existing->oid));
+			names = lappend(names, pgweir_table_name(existing->oid));
 	}
+	return names;
+}
+
+static void
+append_superseded(StringInfo buf, List *names)
+{
+	ListCell   *lc;
+
+	foreach (lc, names)
+		appendStringInfo(buf, " It begins with the columns of index %s, which can be dropped afterwards.",
+						 (char *) lfirst(lc));
+}
+
+/* The statements with what the index does to each, as a JSON array; NULL when there is none. */
+static char *
+effects_json(const PgweirWorkload *workload, List *effects)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach (lc, effects)
+	{
+		const PgweirEffect *effect = lfirst(lc);
+
+		appendStringInfo(&buf, "%s{\"queryid\": " INT64_FORMAT, buf.len ? ", " : "[", effect->queryid);
+		if (effect->work)
+		{
+			const PgweirWork *work = effect->work;
+
+			appendStringInfo(&buf, ", \"cost_before\": %.2f, \"cost_after\": %.2f", effect->before, effect->after);
+			if (is_observed(work) && work->calls > 0 && workload->total_us > 0)
+				appendStringInfo(&buf, ", \"calls\": %.0f, \"mean_ms\": %.3f, \"load_pct\": %.2f", work->calls,
+								 work->total_us / work->calls / 1000, 100 * work->total_us / workload->total_us);
+		}
+		else
+			appendStringInfo(&buf, ", \"entries_per_hour\": %.0f", effect->entries);
+		if (workload->hours > 0)
+			appendStringInfo(&buf, ", \"ms_per_hour\": %.1f", effect->us_per_hour / 1000);
+		appendStringInfoChar(&buf, '}');
+	}
+	if (buf.len == 0)
+		return NULL;
+	appendStringInfoChar(&buf, ']');
+	return buf.data;
 }
 
 static char *
 choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 {
 	const PgweirCandidate *candidate = &workload->candidates.item[choice->candidate];
-	const PgweirWork *work = linitial(choice->gaining);
+	const PgweirWork *work = ((PgweirEffect *) linitial(choice->gaining))->work;
 	const PgweirScan *scan = main_scan(candidate->index, work);
 	int			n = list_length(choice->gaining);
 	StringInfoData buf;
@@ -207,7 +254,7 @@ choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 	if (candidate->index->predicate)
 		appendStringInfo(&buf, " It holds only the %.1f %% of the rows that the statement%s always asks for.",
 						 100 * candidate->index->fraction, n == 1 ? "" : "s");
-	append_superseded(&buf, candidate->table, candidate->index);
+	append_superseded(&buf, superseded(candidate->table, candidate->index));
 	if (candidate->index->partitioned)
 		appendStringInfoString(&buf, " The table is partitioned: the index is made on the parent, partition by "
 									 "partition.");
@@ -230,9 +277,11 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 
 	foreach (lc, choice->gaining)
 	{
-		calls += ((PgweirWork *) lfirst(lc))->calls;
-		observed |= is_observed(lfirst(lc));
-		assumed |= list_length(((PgweirWork *) lfirst(lc))->variants) > 1;
+		const PgweirWork *work = ((PgweirEffect *) lfirst(lc))->work;
+
+		calls += work->calls;
+		observed |= is_observed(work);
+		assumed |= list_length(work->variants) > 1;
 	}
 	for (i = 0; i < index->nkeys; i++)
 	{
@@ -312,10 +361,18 @@ describe_choice(PgweirWorkload *workload, const PgweirSelection *selection, cons
 	suggestion->statements = list_length(choice->gaining);
 	foreach (lc, choice->gaining)
 	{
-		PgweirWork *work = lfirst(lc);
+		PgweirEffect *effect = lfirst(lc);
 
-		if (is_observed(work))
-			suggestion->queryids = lappend(suggestion->queryids, &work->queryid);
+		if (is_observed(effect->work))
+			suggestion->queryids = lappend(suggestion->queryids, &effect->queryid);
+	}
+	suggestion->gaining = effects_json(workload, choice->gaining);
+	suggestion->losing = effects_json(workload, choice->losing);
+	suggestion->replaces = superseded(candidate->table, candidate->index);
+	if (workload->hours > 0)
+	{
+		suggestion->saves_ms = choice->saved_us / 1000;
+		suggestion->write_ms = choice->written_us / 1000;
 	}
 	suggestion->gain_pct = 100 * choice->saved;
 	suggestion->cost_before = choice->cost_before;

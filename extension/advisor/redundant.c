@@ -36,6 +36,7 @@
 #include "advisor/isolate.h"
 #include "advisor/settings.h"
 #include "advisor/suggestion.h"
+#include "stores/progress.h"
 
 /* One index of the table at hand. */
 typedef struct Examined
@@ -339,15 +340,21 @@ pgweir_redundant_indexes(void)
 	MemoryContext old;
 	List	   *tables;
 	ListCell   *lc;
+	Oid			owner;
 
 	set_observed_days(&examination);
 	tables = user_tables();
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_CATALOG);
+	pgweir_progress_set(PGWEIR_PROGRESS_TOTAL, list_length(tables));
 	foreach (lc, tables)
 	{
 		CHECK_FOR_INTERRUPTS();
+		pgweir_progress_set(PGWEIR_PROGRESS_DONE, foreach_current_index(lc));
 		examination.relid = lfirst_oid(lc);
 		old = MemoryContextSwitchTo(scratch);
-		(void) pgweir_isolated(GetUserId(), "pg_catalog", examine_table, &examination);
+		owner = pgweir_table_owner(examination.relid);
+		if (OidIsValid(owner))
+			(void) pgweir_isolated(owner, "pg_catalog", examine_table, &examination);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}

@@ -19,6 +19,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "advisor/settings.h"
+#include "stores/progress.h"
 
 /* A change must save this fraction of the observed time of statements that read tables. */
 #define MIN_SHARE 0.0005
@@ -68,12 +69,11 @@ candidate_index(const Search *search, int id)
 	return search->candidates->item[id].index;
 }
 
-/* The microseconds that making the index's entries takes in the observed time. */
+/* The microseconds that so many entries of the index take to make. */
 static double
-write_us(const Search *search, int id)
+entries_us(const Search *search, int id, double entries)
 {
 	PgweirCandidate *candidate = &search->candidates->item[id];
-	double		entries = pgweir_table_entries(candidate->table, candidate->index) * search->workload->hours;
 	double		pages;
 	double		per_entry;
 
@@ -87,6 +87,16 @@ write_us(const Search *search, int id)
 	if (pages > effective_cache_size / 4.0)
 		per_entry += random_page_cost / 2;
 	return entries * per_entry * search->us_per_cost;
+}
+
+/* Those that making its entries takes in the observed time. */
+static double
+write_us(const Search *search, int id)
+{
+	PgweirCandidate *candidate = &search->candidates->item[id];
+
+	return entries_us(search, id,
+					  pgweir_table_entries(candidate->table, candidate->index) * search->workload->hours);
 }
 
 /* Whether the statement's cost can differ between the sets. */
@@ -260,6 +270,7 @@ find_moves(Search *search)
 		Bitmapset  *bare;
 		double		limit = Min(work->cost * (1 - min_gain()), work->cost - MIN_COST_SAVED);
 
+		pgweir_progress_set(PGWEIR_PROGRESS_DONE, i);
 		if (work->queries == NIL || work->relevant == NULL ||
 			pgweir_work_cost(workload, work, work->relevant, &used) > limit)
 			continue;
@@ -371,6 +382,7 @@ greedy_step(Search *search)
 	if (best == NULL)
 		return false;
 	search->chosen = best;
+	pgweir_progress_set(PGWEIR_PROGRESS_CHOSEN, bms_num_members(best));
 	return true;
 }
 
@@ -561,7 +573,56 @@ budget_bytes(void)
 	return Max(BUDGET_FLOOR, size * BUDGET_SHARE);
 }
 
-/* Who gains by the index, and how much. */
+static PgweirEffect *
+make_effect(const Search *search, const PgweirWork *work, double after)
+{
+	PgweirEffect *effect = palloc0(sizeof(PgweirEffect));
+
+	effect->work = work;
+	effect->queryid = work->queryid;
+	effect->before = work->cost;
+	effect->after = after;
+	if (search->workload->hours > 0 && work->queryid != 0)
+		effect->us_per_hour = work->total_us * fabs(1 - after / work->cost) / search->workload->hours;
+	return effect;
+}
+
+/* The statements at hand whose writes the index makes dearer. */
+static List *
+add_writers(const Search *search, int id, List *losing)
+{
+	PgweirCandidate *candidate = &search->candidates->item[id];
+	ListCell   *lc;
+
+	foreach (lc, candidate->table->writes)
+	{
+		const PgweirWrite *write = lfirst(lc);
+		PgweirEffect *effect;
+		double		entries = pgweir_write_entries(candidate->table, write, candidate->index);
+
+		if (entries <= 0)
+			continue;
+		effect = palloc0(sizeof(PgweirEffect));
+		effect->queryid = write->queryid;
+		effect->entries = entries;
+		effect->us_per_hour = entries_us(search, id, entries);
+		losing = lappend(losing, effect);
+	}
+	return losing;
+}
+
+static int
+compare_effects(const ListCell *a, const ListCell *b)
+{
+	const PgweirEffect *x = lfirst(a);
+	const PgweirEffect *y = lfirst(b);
+
+	if (x->us_per_hour != y->us_per_hour)
+		return x->us_per_hour > y->us_per_hour ? -1 : 1;
+	return x->queryid < y->queryid ? -1 : x->queryid > y->queryid ? 1 : 0;
+}
+
+/* Who gains by the index, and how much; and who loses. */
 static PgweirChoice *
 make_choice(Search *search, int id)
 {
@@ -579,9 +640,13 @@ make_choice(Search *search, int id)
 		Bitmapset  *used;
 		double		after = pgweir_work_cost(workload, work, search->chosen, &used);
 
-		if (!bms_is_member(id, used) || after > work->cost * (1 - min_gain()))
+		if (!bms_is_member(id, used))
 			continue;
-		choice->gaining = lappend(choice->gaining, work);
+		if (after > work->cost * 1.0001)
+			choice->losing = lappend(choice->losing, make_effect(search, work, after));
+		if (after > work->cost * (1 - min_gain()))
+			continue;
+		choice->gaining = lappend(choice->gaining, make_effect(search, work, after));
 		choice->cost_before += work->calls * work->cost;
 		choice->cost_after += work->calls * after;
 		choice->observed_us += work->total_us;
@@ -598,6 +663,14 @@ make_choice(Search *search, int id)
 	choice->entries = pgweir_table_entries(search->candidates->item[id].table, candidate_index(search, id));
 	if (saved_us > 0)
 		choice->write_share = write_us(search, id) / saved_us;
+	if (workload->hours > 0)
+	{
+		choice->saved_us = saved_us / workload->hours;
+		choice->written_us = write_us(search, id) / workload->hours;
+	}
+	choice->losing = add_writers(search, id, choice->losing);
+	list_sort(choice->gaining, compare_effects);
+	list_sort(choice->losing, compare_effects);
 	return choice;
 }
 
@@ -619,7 +692,9 @@ search_set(Search *search)
 {
 	int			round;
 
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_ASKING);
 	find_moves(search);
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_CHOOSING);
 	for (round = 0; round < MAX_ROUNDS; round++)
 	{
 		bool		changed = false;

@@ -18,6 +18,7 @@ int			pgweir_advisor_max_statements = 200;
 int			pgweir_advisor_min_table_pages = 128;
 double		pgweir_advisor_min_gain = 10.0;
 int			pgweir_advisor_lock_timeout_ms = 100;
+int			pgweir_advisor_max_age_s = 900;
 int			pgweir_advisor_unused_days = 7;
 bool		pgweir_advisor_hypopg_compatible = false;
 
@@ -45,6 +46,8 @@ static const IntSetting int_settings[] = {
 	 &pgweir_advisor_min_table_pages, 128, 0, INT_MAX, GUC_UNIT_BLOCKS},
 	{"pgweir.advisor_lock_timeout", "Time the advisor waits for a table that is locked before it skips the statement.",
 	 &pgweir_advisor_lock_timeout_ms, 100, 1, INT_MAX, GUC_UNIT_MS},
+	{"pgweir.advisor_max_age", "Age up to which index_suggestions shows stored advice, if nothing has changed; 0 is none.",
+	 &pgweir_advisor_max_age_s, 900, 0, INT_MAX, GUC_UNIT_S},
 	{"pgweir.advisor_unused_days", "Days without a scan after which an index counts as unused.",
 	 &pgweir_advisor_unused_days, 7, 0, 3650, 0},
 };

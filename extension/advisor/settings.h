@@ -11,6 +11,7 @@ extern int	pgweir_advisor_max_statements;
 extern int	pgweir_advisor_min_table_pages;
 extern double pgweir_advisor_min_gain;		/* per cent */
 extern int	pgweir_advisor_lock_timeout_ms;
+extern int	pgweir_advisor_max_age_s;
 extern int	pgweir_advisor_unused_days;
 extern bool pgweir_advisor_hypopg_compatible;
 

@@ -28,11 +28,13 @@ typedef struct Row
 	uint64		max_ns;
 	uint64		recent_ns;
 	int			encoding;
+	TimestampTz text_since;		/* first_seen of the slot that the text is from */
 } Row;
 
 typedef struct Reading
 {
 	Oid			dbid;
+	bool		by_caller;		/* a row for each caller of a class */
 	HTAB	   *rows;
 	uint64		step;			/* the first of the last minute */
 } Reading;
@@ -40,8 +42,13 @@ typedef struct Reading
 static Row *
 enter_row(Reading *reading, const PgweirKey *key)
 {
+	PgweirKey	wanted = *key;
 	bool		found;
-	Row		   *row = hash_search(reading->rows, key, HASH_ENTER, &found);
+	Row		   *row;
+
+	if (!reading->by_caller)
+		wanted.caller = 0;
+	row = hash_search(reading->rows, &wanted, HASH_ENTER, &found);
 
 	if (!found)
 	{
@@ -100,12 +107,23 @@ add_slot(Reading *reading, PgweirSlot *slot)
 		row->sum.recent_calls += pg_atomic_read_u64(&slot->recent[i].calls);
 		row->recent_ns += pg_atomic_read_u64(&slot->recent[i].ns);
 	}
-	memcpy(row->sum.waits, slot->waits, sizeof(slot->waits));
+	for (int i = 0; i < PGWEIR_CLASS_WAITS; i++)
+		pgweir_waits_merge(row->sum.waits, PGWEIR_CLASS_WAITS, &slot->waits[i]);
 	row->sum.sum_squares += sum_squares;
 	row->min_ns = Min(row->min_ns, pg_atomic_read_u64(&slot->min_ns));
 	row->max_ns = Max(row->max_ns, pg_atomic_read_u64(&slot->max_ns));
 	row->sum.last_seen = Max(row->sum.last_seen, (TimestampTz) pg_atomic_read_u64(&slot->last_seen));
-	row->sum.first_seen = slot->first_seen;
+	if (row->sum.first_seen == 0 || slot->first_seen < row->sum.first_seen)
+		row->sum.first_seen = slot->first_seen;
+	if (slot->n_relations > 0)
+	{
+		row->sum.n_relations = slot->n_relations;
+		memcpy(row->sum.relation, slot->relation, sizeof(slot->relation));
+	}
+	/* Its texts differ by caller only: that of the first. */
+	if (slot->text_len == 0 || (row->sum.text_len > 0 && row->text_since <= slot->first_seen))
+		return;
+	row->text_since = slot->first_seen;
 	row->sum.text = pnstrdup(slot->text, slot->text_len);
 	row->sum.text_len = slot->text_len;
 	row->sum.text_truncated = slot->text_truncated;
@@ -197,6 +215,7 @@ visit_row(Row *row, PgweirStatementVisitor visit, void *arg)
 	sum->dbid = row->key.dbid;
 	sum->queryid = row->key.queryid;
 	sum->toplevel = row->key.toplevel != 0;
+	sum->caller = row->key.caller;
 	sum->calls = sum->counter[PGWEIR_CALLS];
 	sum->failures = sum->counter[PGWEIR_FAILED];
 	sum->rows = sum->counter[PGWEIR_ROWS];
@@ -211,10 +230,9 @@ visit_row(Row *row, PgweirStatementVisitor visit, void *arg)
 	visit(sum, arg);
 }
 
-void
-pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg)
+static void
+visit_all(Reading reading, PgweirStatementVisitor visit, void *arg)
 {
-	Reading		reading = {.dbid = dbid};
 	MemoryContext context;
 	MemoryContext caller;
 	HASH_SEQ_STATUS seq;
@@ -246,4 +264,16 @@ pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg)
 	}
 	MemoryContextDelete(context);
 	pfree(stamps);
+}
+
+void
+pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg)
+{
+	visit_all((Reading) {.dbid = dbid}, visit, arg);
+}
+
+void
+pgweir_statements_visit_callers(Oid dbid, PgweirStatementVisitor visit, void *arg)
+{
+	visit_all((Reading) {.dbid = dbid, .by_caller = true}, visit, arg);
 }

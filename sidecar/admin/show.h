@@ -87,6 +87,7 @@ extern void show_totals(const Show *show);
 extern void show_deadlines(const Show *show);
 extern void show_admission(const Show *show);
 extern void show_classes(const Show *show);
+extern void show_limits(const Show *show);
 extern void show_statements(const Show *show);
 
 /* --- helpers they share --- */

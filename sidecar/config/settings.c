@@ -418,6 +418,37 @@ static const ConfigRow peer_rows[] = {
 	{.name = NULL},
 };
 
+#define LIMIT(key_, type_, field_, help_, ...)                                                               \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_LIMIT, .offset = offsetof(LimitSpec, field_),    \
+		.initial = NULL, .reloadable = true, .help = help_, .ours = true, __VA_ARGS__                        \
+	}
+
+static const ConfigRow limit_rows[] = {
+	LIMIT(user, STRING, user, "User whose requests these are; a * at the end stands for any rest."),
+	LIMIT(database, STRING, database, "Database, as the client names it; likewise."),
+	LIMIT(application_name, STRING, application_name, "The session's application_name; likewise."),
+	LIMIT(tag, STRING, tag,
+		  "Tag in a comment of the request's first statement, as key=value; likewise, so 'route=/report*'."),
+	LIMIT(fingerprint, STRING, fingerprint,
+		  "Class of the request's first statement, 16 hexadecimal digits as SHOW CLASSES prints them."),
+	LIMIT(max_active, INT, max_active,
+		  "So many of these requests may have a server connection, or stand in line for one, at once; the others wait for "
+		  "their turn; 0 = no limit.",
+		  SIGNED),
+	LIMIT(max_waiting, INT, max_waiting,
+		  "So many may wait for their turn; the next is refused at once (SQLSTATE 53300); 0 = no limit.", SIGNED),
+	LIMIT(query_deadline, DURATION, query_deadline_us,
+		  "As the setting, for these requests; 0 = no deadline; beats the user's and the database's."),
+	{.name = NULL},
+};
+
+const ConfigRow *
+config_limit_table(void)
+{
+	return limit_rows;
+}
+
 const ConfigRow *
 config_peer_table(void)
 {

@@ -131,6 +131,25 @@ extern TimerQueue *net_timers(NetLoop *loop);
  */
 extern void net_loop_on_turn(NetLoop *loop, void (*on_turn)(void *arg, usec_t now), void *arg);
 
+/*
+ * Work for the end of the iteration: done once, before the loop sleeps, however often it was asked for.  Embedded in the object it is
+ * for; zeroed but for `run`.
+ */
+typedef struct NetDeferred NetDeferred;
+struct NetDeferred
+{
+	void (*run)(NetDeferred *deferred, usec_t now);
+	ListNode _node;
+};
+static inline bool
+net_is_deferred(const NetDeferred *deferred)
+{
+	return list_linked(&deferred->_node);
+}
+extern void net_defer(NetLoop *loop, NetDeferred *deferred);
+/* Before its memory goes.  Nothing happens when it is not deferred. */
+extern void net_undefer(NetLoop *loop, NetDeferred *deferred);
+
 /* --- connections --- */
 
 /* Socket options for new connections, both directions; 0 = leave the system's. */

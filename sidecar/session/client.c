@@ -197,7 +197,8 @@ client_rearm_timer(Client *client)
 	ClientDue due;
 	deadline_t at = next_due(client, &due);
 
-	if (at == DEADLINE_NONE && !client->timer.armed)
+	/* one that fires early looks again: cheaper than to move it with each statement */
+	if (at == DEADLINE_NONE || (client->timer.armed && client->timer.at <= at))
 		return;
 	timer_arm(net_timers(client->worker->loop), &client->timer, at);
 }

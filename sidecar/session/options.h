@@ -79,6 +79,20 @@ typedef struct PeerSpec
 	int pool_size; /* cancel requests on their way there at once */
 } PeerSpec;
 
+/* One entry of [limits]: what holds for requests that fit all that is given.  The first entry that fits applies. */
+typedef struct LimitSpec
+{
+	struct LimitSpec *next; /* as in the file */
+	const char *name;
+	const char *user, *database, *application_name; /* NULL = any; a * at the end stands for any rest */
+	const char *tag;		   /* "key=value", likewise; NULL = any */
+	const char *fingerprint;   /* as SHOW CLASSES prints it; NULL = any */
+	uint64_t fingerprint_bits; /* the same as a number; 0 = any */
+	int max_active;			   /* OPTION_INHERIT or 0 = no limit */
+	int max_waiting;		   /* likewise */
+	usec_t query_deadline_us;  /* OPTION_INHERIT = not set here, 0 = none */
+} LimitSpec;
+
 typedef struct Settings Settings;
 struct Settings
 {
@@ -135,6 +149,7 @@ struct Settings
 	Map users;
 	int peer_id;		   /* our own; 0 = no peering */
 	const PeerSpec *peers; /* sorted by id, the own one among them if listed; NULL = none */
+	const LimitSpec *limits; /* NULL = none */
 };
 
 /* --- lookups; NULL when there is none --- */

@@ -28,6 +28,7 @@
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "pool/pool.h"
+#include "session/class_text.h"
 #include "session/options.h"
 #include "session/params.h"
 #include "session/prepared.h"
@@ -45,6 +46,7 @@ typedef struct PeerCancel PeerCancel;
 typedef struct ClientLogin ClientLogin;
 typedef struct ServerLogin ServerLogin;
 typedef struct AuthLookup AuthLookup;
+typedef struct Limit Limit;
 
 /* --- clients --- */
 
@@ -127,6 +129,7 @@ struct Client
 	deadline_t deadline; /* armed from the moment the group is complete */
 	deadline_t grace_until;
 	uint64_t fingerprint;/* class of its first statement, 0 = not computed */
+	const Limit *limit;	 /* borrowed: the rule that the group is under, or NULL */
 
 	usec_t session_deadline_us; /* from startup parameter or SET; 0 = none, -1 = not given */
 	usec_t connect_time, request_time, idle_since, tx_since, write_blocked_since;
@@ -235,7 +238,8 @@ struct SessionPool
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
 	PoolMode mode;
-	Timer timer;		/* pool_next_event */
+	Timer timer;		/* pool_next_event, or earlier: what fires early only looks */
+	NetDeferred rearm;	/* the timer is to be looked at, at the end of the turn */
 	const ParamSet *welcome; /* counted; what the server reported at the first login; NULL before */
 	Buf welcome_fixed;	/* ParameterStatus messages of the untracked parameters, ready to send */
 	char last_error[256];/* why the last server login failed */
@@ -318,6 +322,8 @@ struct Worker
 	List cancels;
 	List peer_cancels; /* requests for other processes */
 	List walks;
+	List limits;		/* Limit, in the order of the file: limits.h */
+	ClassTexts class_texts;
 	uint64_t next_id;
 	bool running_actions;
 };

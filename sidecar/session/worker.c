@@ -2,6 +2,7 @@
  * worker.c: the worker: its tables, the policy's actions, settings, pause and shutdown.
  */
 #include "session/session.h"
+#include "session/limits.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -240,19 +241,23 @@ on_pool_timer(Timer *timer, usec_t now)
 	session_pool_rearm(pool);
 }
 
+/* A timer that is armed for an earlier instant is left alone: the next instant of a busy pool moves with each transaction. */
+static void
+on_pool_rearm(NetDeferred *rearm, usec_t now)
+{
+	SessionPool *pool = CONTAINER_OF(rearm, SessionPool, rearm);
+	deadline_t at = pool->dedicated != NULL && pool->dedicated->over ? now + DEDICATED_LINGER_US
+																	 : pool_next_event(&pool->policy, now);
+
+	if (at != DEADLINE_NONE && (!pool->timer.armed || pool->timer.at > at))
+		timer_arm(net_timers(pool->worker->loop), &pool->timer, at);
+}
+
 void
 session_pool_rearm(SessionPool *pool)
 {
-	Worker *worker;
-	deadline_t at;
-
-	if (pool == NULL)
-		return;
-	worker = pool->worker;
-	at = pool->dedicated != NULL && pool->dedicated->over ? worker_now(worker) + DEDICATED_LINGER_US
-														   : pool_next_event(&pool->policy, worker_now(worker));
-	if (pool->timer.armed ? pool->timer.at != at : at != DEADLINE_NONE)
-		timer_arm(net_timers(worker->loop), &pool->timer, at);
+	if (pool != NULL)
+		net_defer(pool->worker->loop, &pool->rearm);
 }
 
 static SessionPool *
@@ -269,6 +274,7 @@ pool_create(Worker *worker, Database *database, Role *role, Dedicated *dedicated
 	pool->dedicated = dedicated;
 	pool->mode = resolve_mode(pool);
 	pool->timer.fire = on_pool_timer;
+	pool->rearm.run = on_pool_rearm;
 	resolve_limits(pool, &limits);
 	if (!pool_init(&pool->policy, &limits, &database->group, &role->group, worker_now(worker)))
 	{
@@ -317,6 +323,7 @@ pool_destroy(SessionPool *pool)
 	Worker *worker = pool->worker;
 
 	timer_disarm(net_timers(worker->loop), &pool->timer);
+	net_undefer(worker->loop, &pool->rearm);
 	pool_free(&pool->policy);
 	paramset_unref(&worker->params, pool->welcome);
 	buf_free(&pool->welcome_fixed);
@@ -342,6 +349,7 @@ run_action(const PoolAction *action)
 		case POOL_OPEN: server_open(pool); break;
 		case POOL_CLOSE:
 		case POOL_EVICT: server_close(server, action->reason); break;
+		case POOL_LOOK: break;
 		case POOL_CHECK: server_start_check(server); break;
 		case POOL_FAIL: link_fail(client, action); break;
 	}
@@ -398,6 +406,8 @@ worker_create(const WorkerOptions *options)
 	list_init(&worker->cancels);
 	list_init(&worker->peer_cancels);
 	list_init(&worker->walks);
+	list_init(&worker->limits);
+	limits_apply(worker, worker->settings);
 	statements_init(&worker->statements, worker->hash_seed);
 	return worker;
 }
@@ -443,6 +453,8 @@ worker_free(Worker *worker)
 	map_free(&worker->roles);
 	map_free(&worker->pools);
 	map_free(&worker->cancel_keys);
+	limits_free(worker);
+	class_texts_free(&worker->class_texts);
 	statements_free(&worker->statements);
 	params_free(&worker->params);
 	pool_actions_free(&worker->actions);
@@ -615,6 +627,7 @@ worker_apply_settings(Worker *worker, const Settings *settings)
 		renew_pool(CONTAINER_OF(node, SessionPool, list_node), now);
 	list_each(node, &worker->dedicated)
 		renew_pool(CONTAINER_OF(node, SessionPool, list_node), now);
+	limits_apply(worker, settings);
 	worker_run_actions(worker);
 	close_outdated(worker);
 	list_each(node, &worker->clients)

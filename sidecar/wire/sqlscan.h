@@ -50,6 +50,12 @@ extern bool wire_parse_duration(Slice text, int64_t plain_unit_us, int64_t *us) 
  */
 extern uint64_t sql_fingerprint(Slice sql);
 
+/*
+ * The text as one may show it: values replaced by ?, lists of values by one, comments left out, gaps made one blank.  Cut
+ * off before the token that does not fit (size > 0 counts the NUL).  Returns its length.
+ */
+extern size_t sql_mask(Slice sql, char *out, size_t size);
+
 /* ---- verb ---- */
 
 typedef enum SqlVerb

@@ -6,7 +6,7 @@
 use PgweirTest;
 use AdvisorShop;
 
-my $pg = server(conf => {autovacuum => 'off'});
+my $pg = AdvisorShop::shop();
 my @cases;
 
 sub group { my ($name, @rows) = @_; push @cases, map { [$name, @$_] } @rows; return; }
@@ -194,7 +194,6 @@ group('with indexes there',
 	['on the parent', 'select * from events where device = 5', '', before => 'create index on events (device)'],
 	['on one partition only', 'select * from events where device = 5', 'events (device)', before => 'create index on events_2025_1 (device)']);
 
-AdvisorShop::create($pg);
 $pg->sql(<<'SQL');
 create function said(statement text) returns text language sql as $$
 	select coalesce(string_agg(case action when 'create' then

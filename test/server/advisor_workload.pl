@@ -2,9 +2,8 @@
 use PgweirTest;
 use AdvisorShop;
 
-my $pg = server(conf => {autovacuum => 'off', max_parallel_workers_per_gather => 0});
+my $pg = AdvisorShop::shop(conf => {max_parallel_workers_per_gather => 0});
 
-AdvisorShop::create($pg);
 
 sub observe
 {
