@@ -19,8 +19,8 @@ extern void pgweir_sampler_init(void);
 /* One look at all backends, that stands for the ns since the one before. */
 extern void pgweir_sample_backends(uint64 ns);
 
-/* Adds the second that has passed to the history. */
-extern void pgweir_sample_history(TimestampTz now);
+/* Adds the second that has passed to the moments of pressure. */
+extern void pgweir_sample_pressure(TimestampTz now);
 
 /*
  * Called once a second.  Whoever is called may use shared memory, LWLocks and the current memory context, which is

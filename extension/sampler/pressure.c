@@ -1,5 +1,5 @@
 /*
- * history.c: the second that has passed, for the history: states of the backends, the timeline's sums, what sidecars reported.
+ * pressure.c: the second that has passed, for the history: states of the backends, the timeline's sums, what sidecars reported.
  *
  * Counters of pools and of the timeline are of life or of steps; what was seen of them last stands here, so that a
  * second gets its own.  The first look after the worker's start only takes note.
@@ -9,7 +9,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "sampler/sampler.h"
-#include "stores/history.h"
+#include "stores/moments.h"
 #include "stores/reports.h"
 #include "stores/timeline.h"
 #include "storage/procarray.h"
@@ -22,7 +22,7 @@
 static const struct
 {
 	PgweirSeries from;
-	PgweirHistorySeries to;
+	PgweirMomentSeries to;
 	uint64		unit;
 }			timeline_sums[] =
 {
@@ -41,7 +41,7 @@ static const struct
 static const struct
 {
 	PgweirPoolCounter from;
-	PgweirHistorySeries to;
+	PgweirMomentSeries to;
 	uint64		unit;
 }			pool_sums[] =
 {
@@ -205,7 +205,7 @@ pool_before(const PgweirPoolView *view)
 }
 
 static void
-count_pool(const PgweirPoolView *view, PgweirHistoryEntry *entry)
+count_pool(const PgweirPoolView *view, PgweirMomentEntry *entry)
 {
 	const PoolBefore *pool = pool_before(view);
 	uint32	   *value = entry->value;
@@ -251,7 +251,7 @@ note_pools(const PgweirPoolView *views, int n)
 
 /* A backend that is linked is the pool's: who of them is idle in a transaction the sidecar has said. */
 static void
-count_linked(PgweirHistoryEntry *entries, int n, TimestampTz now)
+count_linked(PgweirMomentEntry *entries, int n, TimestampTz now)
 {
 	int			n_linked;
 	PgweirLinkedView *linked = pgweir_reports_linked(&n_linked);
@@ -284,11 +284,11 @@ count_network(uint32 *value)
 }
 
 void
-pgweir_sample_history(TimestampTz now)
+pgweir_sample_pressure(TimestampTz now)
 {
 	int			n_pools;
 	PgweirPoolView *pools = pgweir_reports_pools(&n_pools);
-	PgweirHistoryEntry *entries = palloc0((1 + n_pools) * sizeof(PgweirHistoryEntry));
+	PgweirMomentEntry *entries = palloc0((1 + n_pools) * sizeof(PgweirMomentEntry));
 
 	count_backends(now, entries[0].value);
 	count_timeline(entries[0].value);
@@ -298,6 +298,6 @@ pgweir_sample_history(TimestampTz now)
 	count_linked(entries, 1 + n_pools, now);
 	note_pools(pools, n_pools);
 	if (before.ready)
-		pgweir_history_add(now, entries, 1 + n_pools);
+		pgweir_moments_add(now, entries, 1 + n_pools);
 	before.ready = true;
 }

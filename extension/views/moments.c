@@ -1,11 +1,11 @@
 /*
- * history.c: the functions behind pgweir.pressure_history: moments, sums over a while, what is usual, since when.
+ * moments.c: the functions behind pgweir.pressure_history: moments, sums over a while, what is usual, since when.
  *
  * Sums and peaks only, nothing of a single session: for everybody.
  */
 #include "postgres.h"
 
-#include "stores/history.h"
+#include "stores/moments.h"
 #include "views/rows.h"
 
 PG_FUNCTION_INFO_V1(pgweir_pressure_moments_1_0);
@@ -37,13 +37,13 @@ Datum
 pgweir_pressure_moments_1_0(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = start(fcinfo);
-	PgweirHistoryCopy *copy = pgweir_history_read(PG_GETARG_BOOL(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2));
+	PgweirMomentCopy *copy = pgweir_moments_read(PG_GETARG_BOOL(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2));
 	PgweirRow	row = {0};
 
 	for (int i = 0; i < copy->n; i++)
 	{
 		const PgweirMoment *moment = &copy->moment[i];
-		const PgweirHistoryPlace *place = &copy->places[copy->place[i]];
+		const PgweirMomentPlace *place = &copy->places[copy->place[i]];
 		bool		is_server = copy->place[i] == 0;
 
 		pgweir_row_time(&row, moment->second * USECS_PER_SEC);
@@ -60,12 +60,12 @@ pgweir_pressure_moments_1_0(PG_FUNCTION_ARGS)
 }
 
 /* The seconds from older_s to newer_s ago. */
-static PgweirHistoryCopy *
+static PgweirMomentCopy *
 read_ago(int older_s, int newer_s)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return pgweir_history_read(false, now - older_s * USECS_PER_SEC, now - newer_s * USECS_PER_SEC + 1);
+	return pgweir_moments_read(false, now - older_s * USECS_PER_SEC, now - newer_s * USECS_PER_SEC + 1);
 }
 
 /*
@@ -76,7 +76,7 @@ Datum
 pgweir_pressure_sums_1_0(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = start(fcinfo);
-	PgweirHistoryCopy *copy = read_ago(PG_GETARG_INT32(0), PG_GETARG_INT32(1));
+	PgweirMomentCopy *copy = read_ago(PG_GETARG_INT32(0), PG_GETARG_INT32(1));
 	uint64	   *sums = palloc0(copy->n_places * PGWEIR_HS_N * sizeof(uint64));
 	uint64		seconds[2] = {0, 0};
 	int64		last = -1;
@@ -143,7 +143,7 @@ typedef struct Chunk
 } Chunk;
 
 static int
-cut_into_chunks(const PgweirHistoryCopy *copy, Chunk *chunks)
+cut_into_chunks(const PgweirMomentCopy *copy, Chunk *chunks)
 {
 	int			n = 0;
 
@@ -178,8 +178,8 @@ Datum
 pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = start(fcinfo);
-	PgweirHistoryCopy *copy = read_ago(PGWEIR_HISTORY_SECONDS, PG_GETARG_INT32(0));
-	Chunk	   *chunks = palloc((PGWEIR_HISTORY_SECONDS / CHUNK_S + 2) * sizeof(Chunk));
+	PgweirMomentCopy *copy = read_ago(PGWEIR_MOMENT_SECONDS, PG_GETARG_INT32(0));
+	Chunk	   *chunks = palloc((PGWEIR_MOMENT_SECONDS / CHUNK_S + 2) * sizeof(Chunk));
 	int			n = cut_into_chunks(copy, chunks);
 	double	   *value[6];
 	int			count[6] = {0, 0, 0, 0, 0, 0};
@@ -248,12 +248,12 @@ pgweir_pressure_since_1_0(PG_FUNCTION_ARGS)
 	int			series = series_of(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	int64		at_least = PG_GETARG_INT64(1);
 	int			gap_s = PG_GETARG_INT32(2);
-	PgweirHistoryCopy *copy;
+	PgweirMomentCopy *copy;
 	int64		next = GetCurrentTimestamp() / USECS_PER_SEC;
 	int64		since = 0;
 
 	pgweir_require_preload();
-	copy = read_ago(PGWEIR_HISTORY_SECONDS, 0);
+	copy = read_ago(PGWEIR_MOMENT_SECONDS, 0);
 	for (int i = copy->n - 1; i >= 0 && copy->moment[i].second >= next - gap_s; i--)
 	{
 		if ((int64) copy->moment[i].value[series] >= at_least)
