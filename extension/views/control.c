@@ -7,6 +7,7 @@
 #include "stores/callers.h"
 #include "stores/deltas.h"
 #include "stores/history.h"
+#include "stores/moments.h"
 #include "stores/plans.h"
 #include "stores/reports.h"
 #include "stores/samples.h"
@@ -35,6 +36,7 @@ pgweir_reset_1_0(PG_FUNCTION_ARGS)
 	pgweir_plans_reset();
 	pgweir_timeline_reset();
 	pgweir_reports_reset();
+	pgweir_moments_reset();
 	PG_RETURN_VOID();
 }
 
