@@ -35,7 +35,7 @@ on_derived(DeriveWaiter *waiter, ScramStatus status, const ScramKeys *keys)
 
 /* Nothing more is read from the client until derived() has been called. */
 static void
-derive(Client *client, Derivation **shared, Slice password, const ScramKeys *wanted,
+derive(Client *client, List *shared, Slice password, const ScramKeys *wanted,
 	   void (*derived)(Client *client, ScramStatus status, const ScramKeys *keys))
 {
 	ClientLogin *login = client->login;
@@ -126,14 +126,20 @@ plain_verifier(Client *client, const char *password)
 	Worker *worker = client->worker;
 	uint32_t iterations = (uint32_t) worker->settings->scram_iterations;
 	const Role *role = worker_role(worker, login->user);
+	ScramKeys keys;
 
 	if (role == NULL)
 		return false;
-	if (role->own_keys.iterations == iterations && scram_keys_came_from(&role->own_keys, slice_str(password)))
-		return scram_verifier_from_keys(&role->own_keys, &login->verifier);
-	login->cold = true;
+	hall_lock_tables(worker->hall);
+	keys = role->own_keys;
+	hall_unlock_tables(worker->hall);
+	login->cold = keys.iterations != iterations || !scram_keys_came_from(&keys, slice_str(password)) ||
+				  !scram_verifier_from_keys(&keys, &login->verifier);
+	scram_keys_wipe(&keys);
+	if (!login->cold)
+		return true;
 	login->verifier = (ScramVerifier){.iterations = iterations, .salt_len = SCRAM_SALT_DEFAULT};
-	return scram_salt_for(slice_str(login->user), worker->mock_secret, login->verifier.salt);
+	return scram_salt_for(slice_str(login->user), worker->hall->mock_secret, login->verifier.salt);
 }
 
 static bool
@@ -151,7 +157,7 @@ start_scram(Client *client, const char *stored)
 	else
 	{
 		login->unknown_user = true;
-		ok = scram_verifier_mock(slice_str(login->user), client->worker->mock_secret,
+		ok = scram_verifier_mock(slice_str(login->user), client->worker->hall->mock_secret,
 								 mock_iterations(client->worker->settings), &login->verifier);
 	}
 	login->method = AUTH_TYPE_SCRAM_SHA_256;
@@ -320,10 +326,12 @@ client_login_looked_up(Client *client, bool found, char *secret)
 	login->looked_up = found && secret == NULL ? strdup("") : secret;
 	if (role != NULL && secret != NULL)
 	{
+		hall_lock_tables(client->worker->hall);
 		if (role->looked_up != NULL)
 			OPENSSL_cleanse(role->looked_up, strlen(role->looked_up));
 		free(role->looked_up);
 		role->looked_up = strdup(secret);
+		hall_unlock_tables(client->worker->hall);
 	}
 	client_update_flow(client);
 	login_authenticate(client);
@@ -343,12 +351,17 @@ capture_password(const Client *client, Slice password)
 {
 	Role *role = worker_role(client->worker, client->login->user);
 
-	if (role == NULL || (role->plain != NULL && slice_is(password, role->plain)))
+	if (role == NULL)
 		return;
-	if (role->plain != NULL)
-		OPENSSL_cleanse(role->plain, strlen(role->plain));
-	free(role->plain);
-	role->plain = strndup((const char *) password.ptr, password.len);
+	hall_lock_tables(client->worker->hall);
+	if (role->plain == NULL || !slice_is(password, role->plain))
+	{
+		if (role->plain != NULL)
+			OPENSSL_cleanse(role->plain, strlen(role->plain));
+		free(role->plain);
+		role->plain = strndup((const char *) password.ptr, password.len);
+	}
+	hall_unlock_tables(client->worker->hall);
 }
 
 /* The keys of the password that was given: are they those of the verifier? */
@@ -524,8 +537,10 @@ check_scram_final(Client *client, Slice payload)
 	if (status != SCRAM_OK || login->unknown_user)
 		return;
 	role = login->verifier_stored ? worker_role(client->worker, login->user) : NULL;
+	hall_lock_tables(client->worker->hall);
 	if (role != NULL)
 		scram_keys_from_login(&role->scram_keys, &login->verifier, client_key);
+	hall_unlock_tables(client->worker->hall);
 	OPENSSL_cleanse(client_key, sizeof(client_key));
 	ok = wire_write_auth_sasl_final(&out, scram_message_slice(&reply));
 	login_send(client, &out, ok);
@@ -546,7 +561,9 @@ own_keys_derived(Client *client, ScramStatus status, const ScramKeys *keys)
 		auth_failed(client);
 		return;
 	}
+	hall_lock_tables(client->worker->hall);
 	role->own_keys = *keys;
+	hall_unlock_tables(client->worker->hall);
 	scram_server_set_keys(&login->scram, &login->verifier);
 	check_scram_final(client, slice_make(login->kept, login->kept_len));
 }
@@ -571,7 +588,6 @@ take_scram_final(Client *client, Slice payload)
 	ScramKeys wanted = {.iterations = login->verifier.iterations, .salt_len = login->verifier.salt_len};
 	const UserSpec *spec;
 	const char *stored = user_secret(client, &spec);
-	Role *role;
 
 	/* a malformed message must not cost a derivation, which it would not for a user that does not exist */
 	if (!login->cold || stored == NULL || !is_good_but_for_the_proof(login, payload))
@@ -580,9 +596,8 @@ take_scram_final(Client *client, Slice payload)
 		return;
 	}
 	memcpy(wanted.salt, login->verifier.salt, sizeof(wanted.salt));
-	role = worker_role(client->worker, login->user);
-	if (role != NULL && keep_message(login, payload))
-		derive(client, &role->own_derivation, slice_str(stored), &wanted, own_keys_derived);
+	if (keep_message(login, payload))
+		derive(client, &client->worker->derivations, slice_str(stored), &wanted, own_keys_derived);
 	else
 		client_close(client, "out of memory", "bouncer resources exhaustion");
 }

@@ -17,7 +17,9 @@ struct Derivation
 	ScramStatus status;
 	/* the loop's */
 	List waiters;
-	Derivation **shared; /* where others find it, or NULL */
+	bool awaited; /* the job is under way */
+	List *shared; /* where others find it, or NULL */
+	ListNode node; /* in that list, until it is over */
 };
 
 static void
@@ -39,6 +41,14 @@ discard(NetJob *job)
 	free(d);
 }
 
+static void
+leave(Derivation *d)
+{
+	if (d->shared != NULL)
+		list_remove(d->shared, &d->node);
+	d->shared = NULL;
+}
+
 /* Nobody can join any more, before the first waiter hears: it may well ask for the next derivation. */
 static void
 done(NetJob *job)
@@ -46,8 +56,8 @@ done(NetJob *job)
 	Derivation *d = CONTAINER_OF(job, Derivation, job);
 	ListNode *node;
 
-	if (d->shared != NULL)
-		*d->shared = NULL;
+	leave(d);
+	d->awaited = false;
 	while ((node = list_pop(&d->waiters)) != NULL)
 	{
 		DeriveWaiter *waiter = CONTAINER_OF(node, DeriveWaiter, _node);
@@ -87,26 +97,37 @@ create(Slice password, const ScramKeys *wanted)
 	return d;
 }
 
-bool
-derive_start(NetJobPort *port, Derivation **shared, Slice password, const ScramKeys *wanted, DeriveWaiter *waiter)
+static Derivation *
+find(const List *shared, Slice password, const ScramKeys *wanted)
 {
-	Derivation *d = shared != NULL ? *shared : NULL;
-	bool join = d != NULL && is_same(d, password, wanted);
+	if (shared != NULL)
+		list_each(node, shared)
+		{
+			Derivation *d = CONTAINER_OF(node, Derivation, node);
 
-	if (!join)
-	{
-		bool taken = d != NULL;
+			if (is_same(d, password, wanted))
+				return d;
+		}
+	return NULL;
+}
 
-		d = create(password, wanted);
-		if (d == NULL)
-			return false;
-		if (shared != NULL && !taken)
-			*(d->shared = shared) = d;
-	}
+bool
+derive_start(NetJobPort *port, List *shared, Slice password, const ScramKeys *wanted, DeriveWaiter *waiter)
+{
+	Derivation *d = find(shared, password, wanted);
+	bool join = d != NULL;
+
+	if (!join && (d = create(password, wanted)) == NULL)
+		return false;
+	if (!join && shared != NULL)
+		list_append(d->shared = shared, &d->node);
 	list_append(&d->waiters, &waiter->_node);
 	waiter->_of = d;
 	if (!join)
+	{
+		d->awaited = true;
 		net_job_start(port, NET_JOB_COMPUTES, &d->job);
+	}
 	return true;
 }
 
@@ -119,9 +140,8 @@ derive_cancel(DeriveWaiter *waiter)
 		return;
 	waiter->_of = NULL;
 	list_remove(&d->waiters, &waiter->_node);
-	if (!list_empty(&d->waiters) || (d->shared != NULL && *d->shared != d))
+	if (!list_empty(&d->waiters) || !d->awaited)
 		return; /* others wait, or done() is calling them */
-	if (d->shared != NULL)
-		*d->shared = NULL;
+	leave(d);
 	net_job_abandon(&d->job);
 }

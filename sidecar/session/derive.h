@@ -24,11 +24,10 @@ struct DeriveWaiter
 };
 
 /*
- * Derive what `wanted` says (salt and iterations) from a password.  ready() follows, never from inside this call.  `shared` is a
- * place, NULL at first, that lives as long as the waiters: a derivation of the same that is under way there is joined.  It may
- * be NULL.  false: out of memory.
+ * Derive what `wanted` says (salt and iterations) from a password.  ready() follows, never from inside this call.  `shared` is the
+ * port's list of derivations under way: one of the same is joined.  NULL: neither join nor be joined.  false: out of memory.
  */
-extern bool derive_start(NetJobPort *port, Derivation **shared, Slice password, const ScramKeys *wanted,
+extern bool derive_start(NetJobPort *port, List *shared, Slice password, const ScramKeys *wanted,
 						 DeriveWaiter *waiter) MUST_CHECK;
 /* The waiter waits no more; harmless when it does not. */
 extern void derive_cancel(DeriveWaiter *waiter);

@@ -29,6 +29,7 @@ struct ServerLogin
 	bool authenticated;
 	DeriveWaiter derive; /* keys are derived from the password, and the server waits for our proof */
 	Buf kept;			 /* ... of this server-first */
+	char *secret; /* owned, wiped: what we have, in clear or hashed; NULL = nothing */
 	Buf fixed; /* ParameterStatus messages of the untracked parameters, as they came */
 };
 
@@ -40,6 +41,9 @@ server_login_free(ServerLogin *login)
 	derive_cancel(&login->derive);
 	scram_client_wipe(&login->scram);
 	buf_free(&login->kept);
+	if (login->secret != NULL)
+		OPENSSL_cleanse(login->secret, strlen(login->secret));
+	free(login->secret);
 	buf_free(&login->fixed);
 	free(login);
 }
@@ -49,15 +53,18 @@ server_login_teach(Server *server)
 {
 	SessionPool *pool = server->pool;
 
-	if (pool->welcome != NULL)
-		return;
-	pool->welcome = paramset_ref(server->params);
-	buf_free(&pool->welcome_fixed);
-	if (server->login != NULL)
+	hall_lock_tables(pool->hall);
+	if (pool->welcome == NULL)
 	{
-		pool->welcome_fixed = server->login->fixed;
-		server->login->fixed = (Buf){0};
+		pool->welcome = paramset_ref(server->params);
+		buf_free(&pool->welcome_fixed);
+		if (server->login != NULL)
+		{
+			pool->welcome_fixed = server->login->fixed;
+			server->login->fixed = (Buf){0};
+		}
 	}
+	hall_unlock_tables(pool->hall);
 }
 
 static void
@@ -130,13 +137,54 @@ send_startup(Server *server)
 	send_and_free(server, &out);
 }
 
+/* The secret to log in with, of several the first; NULL when there is none.  With the tables locked. */
+static const char *
+find_secret(const Server *server)
+{
+	const DatabaseSpec *spec = server->pool->database->spec;
+	const Role *role = server->pool->role;
+
+	if (spec != NULL && spec->user != NULL && spec->password != NULL && spec->password[0] != '\0')
+		return spec->password;
+	if (role->plain != NULL)
+		return role->plain;
+	if (role->spec != NULL && role->spec->secret != NULL && role->spec->secret[0] != '\0')
+		return role->spec->secret;
+	if (role->looked_up != NULL && role->looked_up[0] != '\0')
+		return role->looked_up;
+	if (spec != NULL && spec->user != NULL)
+		return settings_find_password(server->worker->settings, server->host, server->port, spec->dbname, role->name);
+	return NULL;
+}
+
+/* A copy, since another worker may learn a new one meanwhile. */
+static bool
+take_secret(Server *server)
+{
+	Hall *hall = server->worker->hall;
+	const char *found;
+	bool ok;
+
+	hall_lock_tables(hall);
+	found = find_secret(server);
+	ok = found == NULL || (server->login->secret = strdup(found)) != NULL;
+	hall_unlock_tables(hall);
+	return ok;
+}
+
+static const char *
+secret(const Server *server)
+{
+	return server->login->secret;
+}
+
 void
 server_login_start(Server *server)
 {
 	Buf out = {0};
 
 	server->login = calloc(1, sizeof(ServerLogin));
-	if (server->login == NULL)
+	if (server->login == NULL || !take_secret(server))
 	{
 		server_open_failed(server, "53200", "out of memory", false);
 		return;
@@ -181,26 +229,6 @@ take_ssl_answer(Server *server, uint8_t answer, size_t len)
 		server_open_failed(server, "08P01", "unexpected answer to an SSL request", false);
 	else
 		send_startup(server);
-}
-
-/* The password in clear, or NULL; md5 and SCRAM secrets come through secret(). */
-static const char *
-secret(const Server *server)
-{
-	const DatabaseSpec *spec = server->pool->database->spec;
-	const Role *role = server->pool->role;
-
-	if (spec != NULL && spec->user != NULL && spec->password != NULL && spec->password[0] != '\0')
-		return spec->password;
-	if (role->plain != NULL)
-		return role->plain;
-	if (role->spec != NULL && role->spec->secret != NULL && role->spec->secret[0] != '\0')
-		return role->spec->secret;
-	if (role->looked_up != NULL && role->looked_up[0] != '\0')
-		return role->looked_up;
-	if (spec != NULL && spec->user != NULL)
-		return settings_find_password(server->worker->settings, server->host, server->port, spec->dbname, role->name);
-	return NULL;
 }
 
 static bool
@@ -270,6 +298,26 @@ offers(const WireAuth *auth, const char *mechanism)
 	return false;
 }
 
+/* The keys of a login, or of a password: a copy. */
+static ScramKeys
+role_scram_keys(const Server *server)
+{
+	ScramKeys keys;
+
+	hall_lock_tables(server->worker->hall);
+	keys = server->pool->role->scram_keys;
+	hall_unlock_tables(server->worker->hall);
+	return keys;
+}
+
+static void
+keep_scram_keys(Server *server, const ScramKeys *keys)
+{
+	hall_lock_tables(server->worker->hall);
+	server->pool->role->scram_keys = *keys;
+	hall_unlock_tables(server->worker->hall);
+}
+
 static bool
 start_scram(Server *server, Buf *out, const WireAuth *auth)
 {
@@ -281,7 +329,7 @@ start_scram(Server *server, Buf *out, const WireAuth *auth)
 
 	if (!plus && !offers(auth, SCRAM_MECHANISM))
 		return no_secret(server, "a SASL mechanism that is not SCRAM-SHA-256");
-	if (clear_password(server).ptr == NULL && server->pool->role->scram_keys.iterations == 0)
+	if (clear_password(server).ptr == NULL && role_scram_keys(server).iterations == 0)
 		return no_secret(server, "scram-sha-256");
 	login->scram_started = true;
 	return scram_client_first(&login->scram, plus ? slice_make(binding, binding_len) : (Slice){NULL, 0},
@@ -289,13 +337,12 @@ start_scram(Server *server, Buf *out, const WireAuth *auth)
 		   wire_write_sasl_initial(out, plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, scram_message_slice(&first));
 }
 
-/* Our proof; the keys are there. */
+/* Our proof, with these keys. */
 static bool
-prove(Server *server, Buf *out, Slice data)
+prove(Server *server, Buf *out, Slice data, ScramKeys *keys)
 {
 	ScramMessage final;
-	ScramStatus status = scram_client_final(&server->login->scram, data, clear_password(server),
-											&server->pool->role->scram_keys, &final);
+	ScramStatus status = scram_client_final(&server->login->scram, data, clear_password(server), keys, &final);
 
 	if (status != SCRAM_OK)
 		server_log(server, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
@@ -309,23 +356,25 @@ refused(Server *server)
 }
 
 static void
-on_derived(DeriveWaiter *waiter, ScramStatus status, const ScramKeys *keys)
+on_derived(DeriveWaiter *waiter, ScramStatus status, const ScramKeys *derived)
 {
 	ServerLogin *login = CONTAINER_OF(waiter, ServerLogin, derive);
 	Server *server = login->server;
 	Worker *worker = server->worker;
+	ScramKeys keys = *derived;
 	Buf out = {0};
 
 	if (status == SCRAM_OK)
-		server->pool->role->scram_keys = *keys;
+		keep_scram_keys(server, &keys);
 	else
 		server_log(server, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
-	if (status == SCRAM_OK && prove(server, &out, buf_slice(&login->kept)))
+	if (status == SCRAM_OK && prove(server, &out, buf_slice(&login->kept), &keys))
 		send_and_free(server, &out);
 	else
 		refused(server);
+	scram_keys_wipe(&keys);
 	buf_free(&out);
-	if (server->state != SERVER_CLOSED && !worker->suspended)
+	if (server->state != SERVER_CLOSED && !worker->hall->suspended)
 		net_resume(&server->conn);
 	worker_run_actions(worker);
 }
@@ -335,19 +384,24 @@ static bool
 continue_scram(Server *server, Buf *out, Slice data)
 {
 	ServerLogin *login = server->login;
-	Role *role = server->pool->role;
+	ScramKeys keys = role_scram_keys(server);
 	ScramKeys wanted;
+	bool ok;
 
 	if (!login->scram_started || derive_waits(&login->derive))
 		return false;
-	if (scram_client_wants(&login->scram, data, clear_password(server), &role->scram_keys, &wanted) != SCRAM_KEYS_MISSING)
-		return prove(server, out, data);
-	login->derive.ready = on_derived;
-	if (!buf_append(&login->kept, data.ptr, data.len) ||
-		!derive_start(server->worker->jobs, &role->server_derivation, clear_password(server), &wanted, &login->derive))
-		return false;
-	net_pause(&server->conn);
-	return true;
+	if (scram_client_wants(&login->scram, data, clear_password(server), &keys, &wanted) != SCRAM_KEYS_MISSING)
+		ok = prove(server, out, data, &keys);
+	else
+	{
+		login->derive.ready = on_derived;
+		ok = buf_append(&login->kept, data.ptr, data.len) &&
+			 derive_start(server->worker->jobs, &server->worker->derivations, clear_password(server), &wanted, &login->derive);
+		if (ok)
+			net_pause(&server->conn);
+	}
+	scram_keys_wipe(&keys);
+	return ok;
 }
 
 /* False when the dialogue cannot go on; the server is closed then or will be. */
@@ -427,10 +481,10 @@ parameter(Server *server, const uint8_t *data, size_t total)
 
 	if (!wire_read_parameter_status(slice_make(data + WIRE_HEADER_SIZE, total - WIRE_HEADER_SIZE), &name, &value))
 		return;
-	index = params_index(&server->worker->params, name);
+	index = params_index(server->worker->params, name);
 	if (index >= 0)
-		paramset_change(&server->worker->params, &server->params, index, value);
-	else if (server->pool->welcome == NULL && buf_len(&server->login->fixed) + total < FIXED_MAX)
+		paramset_change(server->worker->params, &server->params, index, value);
+	else if (buf_len(&server->login->fixed) + total < FIXED_MAX)
 		(void) !buf_append(&server->login->fixed, data, total);
 }
 
