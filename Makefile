@@ -23,6 +23,8 @@ demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/bench
+bench-advisor: tree ## the index advisor: quality by budget, time, planner calls a second (SEARCH_SECONDS=)
+	@test/as-user test/bench/advisor
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
 scenario: tree deps-scenario ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
@@ -71,5 +73,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-overload scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-advisor bench-overload scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario
