@@ -21,6 +21,7 @@ int			pgweir_sample_interval_ms = 10;
 int64		pgweir_deadline_us = 0;
 
 int			pgweir_max_callers = 1000;
+int			pgweir_history_memory_kb = 8192;
 const PgweirTags *pgweir_tags = NULL;
 
 static char *deadline_text = NULL;
@@ -233,6 +234,10 @@ define_memory_settings(void)
 	DefineCustomIntVariable("pgweir.max_callers",
 							"Number of callers kept that comments of statements name; 0 keeps none.",
 							NULL, &pgweir_max_callers, 1000, 0, 100000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.history_memory",
+							"Memory for what each statement class did, in steps of ten seconds.",
+							"The oldest steps go when it is full; pgweir.info() tells how far back it reaches.",
+							&pgweir_history_memory_kb, 8192, 256, 1048576, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.max_reporters",
 							"Number of sidecars that may report.",
 							NULL, &pgweir_max_reporters, 8, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);

@@ -23,6 +23,7 @@ extern int	pgweir_report_expiry_s;
 extern int	pgweir_sample_interval_ms;
 
 extern int	pgweir_max_callers;
+extern int	pgweir_history_memory_kb;
 
 /* The keys of pgweir.tags. */
 #define PGWEIR_MAX_TAGS 16

@@ -5,6 +5,7 @@
 
 #include "advisor/suggestion.h"
 
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "utils/builtins.h"
@@ -12,6 +13,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
+#include "advisor/methods.h"
 #include "advisor/settings.h"
 
 /* Partitions up to which an index on a partitioned table is spelled out as one on each. */
@@ -255,6 +257,13 @@ choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 		appendStringInfo(&buf, " It holds only the %.1f %% of the rows that the statement%s always asks for.",
 						 100 * candidate->index->fraction, n == 1 ? "" : "s");
 	append_superseded(&buf, superseded(candidate->table, candidate->index));
+	if (candidate->index->am == BRIN_AM_OID)
+		appendStringInfo(&buf, " The rows lie in that order (correlation %.2f), so that a summary of each range of pages does: it "
+						 "is of use as long as new rows are added in that order.",
+						 pgweir_column_correlation(candidate->index->relid, candidate->index->column[0].attno));
+	if (candidate->index->am == HASH_AM_OID)
+		appendStringInfoString(&buf, " The values are wide and only compared for equality: a hash index is much smaller than "
+									 "a B-tree.");
 	if (candidate->index->partitioned)
 		appendStringInfoString(&buf, " The table is partitioned: the index is made on the parent, partition by "
 									 "partition.");
@@ -285,7 +294,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 	}
 	for (i = 0; i < index->nkeys; i++)
 	{
-		/* The table has no statistics of an expression's values. */
+		/* The table has no statistics of an expression's values; a sample is little. */
 		if (index->column[i].expr)
 			return choice->saved >= 0.5 ? "medium" : "low";
 	}

@@ -8,6 +8,7 @@
 #ifndef PGWEIR_ADVISOR_INDEX_H
 #define PGWEIR_ADVISOR_INDEX_H
 
+#include "access/htup.h"
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
 #include "utils/relcache.h"
@@ -22,6 +23,7 @@ typedef struct PgweirIndexColumn
 	Oid			collation;
 	bool		descending;
 	bool		nulls_first;
+	HeapTuple	stats;			/* of the expression's values, as in pg_statistic; NULL: none */
 } PgweirIndexColumn;
 
 typedef struct PgweirIndex

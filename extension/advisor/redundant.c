@@ -76,8 +76,8 @@ carries_constraint(Oid indexid)
 	return found;
 }
 
-static bool
-must_be_kept(Relation rel)
+bool
+pgweir_index_must_be_kept(Relation rel)
 {
 	Form_pg_index form = rel->rd_index;
 
@@ -102,7 +102,7 @@ examine_indexes(Relation table)
 
 		one->index = pgweir_index_from_relation(rel);
 		one->valid = rel->rd_index->indisvalid;
-		one->kept = must_be_kept(rel);
+		one->kept = pgweir_index_must_be_kept(rel);
 		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 			one->bytes = (double) RelationGetNumberOfBlocks(rel) * BLCKSZ;
 		one->scans = DatumGetInt64(DirectFunctionCall1(pg_stat_get_numscans, ObjectIdGetDatum(lfirst_oid(lc))));

@@ -20,7 +20,9 @@
 #include "advisor/foreign_keys.h"
 #include "advisor/index.h"
 #include "advisor/isolate.h"
+#include "advisor/merges.h"
 #include "advisor/redundant.h"
+#include "advisor/schedule.h"
 #include "advisor/select.h"
 #include "advisor/statement.h"
 #include "advisor/suggestion.h"
@@ -325,6 +327,7 @@ observed_action(void *arg)
 	foreach (lc, selection->choices)
 		chosen = lappend(chosen, workload->candidates.item[((PgweirChoice *) lfirst(lc))->candidate].index);
 	run->suggestions = list_concat(run->suggestions, pgweir_unsupported_foreign_keys(chosen));
+	run->suggestions = list_concat(run->suggestions, pgweir_merged_indexes(workload, selection));
 	run->suggestions = list_concat(run->suggestions, pgweir_redundant_indexes());
 	elog(DEBUG1, "advisor: %d statements, %d candidates, %llu plans", workload->count, workload->candidates.count,
 		 (unsigned long long) workload->plans);
@@ -382,6 +385,7 @@ static void
 run_shown(PgweirAction action, Run *run)
 {
 	pgweir_progress_begin();
+	pgweir_progress_set(PGWEIR_PROGRESS_BACKGROUND, pgweir_schedule_is_background());
 	PG_TRY();
 	{
 		pgweir_rolled_back(action, run);

@@ -32,6 +32,9 @@
 #define MIN_SHARE_SAVED 0.01
 /* An index that holds so much of its table is a copy of it. */
 #define MAX_TABLE_SHARE 0.5
+/* BRIN serves what reads such a fraction of its table, and must leave such a fraction of the cost. */
+#define MIN_BRIN_ROWS 0.03
+#define MAX_BRIN_COST 0.9
 /* Rounds of greedy search and tidying up. */
 #define MAX_ROUNDS 3
 
@@ -54,6 +57,7 @@ typedef struct Change
 	double		bytes;
 	double		best;			/* largest fraction of its cost that a statement gains */
 	double		worst;			/* or loses, as a positive fraction */
+	double		best_cost;		/* largest gain in planner cost */
 	double		best_of_all;	/* largest gain as a fraction of what it costs without any of them */
 } Change;
 
@@ -142,6 +146,7 @@ change_between(Search *search, const Bitmapset *from, const Bitmapset *to)
 		if (before - after >= floor_cost)
 		{
 			change.best = Max(change.best, (before - after) / before);
+			change.best_cost = Max(change.best_cost, before - after);
 			change.best_of_all = Max(change.best_of_all, (before - after) / work->cost);
 		}
 		if (after - before >= floor_cost)
@@ -321,7 +326,8 @@ includes_pay(Search *search, const Bitmapset *set)
 		if (bare >= 0)
 			without = bms_add_member(without, bare);
 		change = change_between(search, without, set);
-		pays = change.best_of_all >= min_gain() ||
+		/* Where an index with that key is there, only a saving worth mentioning justifies another. */
+		pays = (change.best_of_all >= min_gain() && (bare >= 0 || change.best_cost >= 10 * MIN_COST_SAVED)) ||
 			(bare >= 0 && change.best >= 0.5 && change.bytes <= pgweir_candidate_bytes(search->candidates, bare));
 		bms_free(without);
 		if (!pays)
@@ -507,6 +513,65 @@ merge_pass(Search *search)
 		}
 	}
 	return false;
+}
+
+/* Whether BRIN in place of a B-tree still helps all that the B-tree helps, and they read ranges that it is made for. */
+static bool
+brin_does(Search *search, int btree, const Bitmapset *set)
+{
+	PgweirWorkload *workload = search->workload;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < workload->count; i++)
+	{
+		PgweirWork *work = &workload->item[i];
+		Bitmapset  *used;
+
+		pgweir_work_cost(workload, work, search->chosen, &used);
+		if (!bms_is_member(btree, used))
+			continue;
+		/* The planner thinks it dearer than it is: it does not see that the pages lie together. */
+		if (pgweir_work_cost(workload, work, set, NULL) > work->cost * MAX_BRIN_COST)
+			return false;
+		foreach (lc, work->scans)
+		{
+			const PgweirScan *scan = lfirst(lc);
+
+			if (scan->relid == candidate_index(search, btree)->relid &&
+				(scan->rows < scan->tuples * MIN_BRIN_ROWS || scan->limit >= 0))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Takes BRIN for B-trees on large tables where it does: it is smaller by orders of magnitude. */
+static void
+brin_pass(Search *search)
+{
+	int			id = -1;
+	int			other;
+
+	while ((id = bms_next_member(search->chosen, id)) >= 0)
+	{
+		const PgweirIndex *index = candidate_index(search, id);
+
+		for (other = 0; other < search->candidates->count && !out_of_time(search); other++)
+		{
+			const PgweirIndex *brin = candidate_index(search, other);
+			Bitmapset  *set;
+
+			if (index->am != BTREE_AM_OID || index->ncolumns != 1 || index->predicate || brin->am != BRIN_AM_OID ||
+				brin->relid != index->relid || brin->column[0].attno != index->column[0].attno)
+				continue;
+			set = bms_add_member(bms_del_member(bms_copy(search->chosen), id), other);
+			if (!brin_does(search, id, set))
+				continue;
+			search->chosen = set;
+			break;
+		}
+	}
 }
 
 /* Takes back indexes that make some statement dearer than it is now. */
@@ -708,6 +773,7 @@ search_set(Search *search)
 		if (!changed || out_of_time(search))
 			break;
 	}
+	brin_pass(search);
 	check_regressions(search);
 }
 

@@ -23,6 +23,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "advisor/expression_stats.h"
 #include "advisor/settings.h"
 
 /* A table that was just filled is not written to at that rate: counts tell a rate after a day. */
@@ -162,6 +163,28 @@ pgweir_tables_get(PgweirTables *tables, Oid relid)
 	tables->tables = lappend(tables->tables, table);
 	MemoryContextSwitchTo(old);
 	return table;
+}
+
+HeapTuple
+pgweir_table_expression_stats(PgweirTables *tables, PgweirTable *table, Node *expr)
+{
+	PgweirExpression *expression;
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach (lc, table->expressions)
+	{
+		expression = lfirst(lc);
+		if (equal(expression->expr, expr))
+			return expression->stats;
+	}
+	old = MemoryContextSwitchTo(tables->context);
+	expression = palloc0(sizeof(PgweirExpression));
+	expression->expr = copyObject(expr);
+	expression->stats = pgweir_expression_stats(table->relid, expr, table->rows, table->pages);
+	table->expressions = lappend(table->expressions, expression);
+	MemoryContextSwitchTo(old);
+	return expression->stats;
 }
 
 /* Whether the updates change a column of the index; of an expression it is not known. */

@@ -11,6 +11,13 @@
 
 #include "advisor/index.h"
 
+/* Statistics of an expression over the table's columns. */
+typedef struct PgweirExpression
+{
+	Node	   *expr;
+	HeapTuple	stats;			/* NULL: none */
+} PgweirExpression;
+
 /* What a statement at hand writes to a table. */
 typedef struct PgweirWrite
 {
@@ -29,6 +36,7 @@ typedef struct PgweirTable
 	double		pages;			/* of all partitions */
 	double		rows;
 	List	   *indexes;		/* of PgweirIndex: those that exist and are valid */
+	List	   *expressions;	/* of PgweirExpression: those asked for */
 	List	   *writes;			/* of PgweirWrite: the statements at hand that do; none when their span is not known */
 	double		other_inserts;	/* rows an hour that the server has counted for long, to set against those */
 	double		other_updates;
@@ -42,6 +50,9 @@ typedef struct PgweirTables
 } PgweirTables;
 
 extern PgweirTable *pgweir_tables_get(PgweirTables *tables, Oid relid);
+
+/* Statistics of the expression's values, sampled when first asked for; NULL: there are none. */
+extern HeapTuple pgweir_table_expression_stats(PgweirTables *tables, PgweirTable *table, Node *expr);
 
 /*
  * Entries an hour that writing makes in the index, and because of it in others: an update that changed no index so far

@@ -23,6 +23,7 @@
 
 #include "advisor/assume.h"
 #include "advisor/isolate.h"
+#include "advisor/schedule.h"
 #include "advisor/settings.h"
 #include "advisor/statement.h"
 #include "advisor/whatif.h"
@@ -54,7 +55,21 @@ pgweir_workload_create(void)
 bool
 pgweir_workload_timed_out(const PgweirWorkload *workload)
 {
+	if (MemoryContextMemAllocated(workload->context, true) > pgweir_advisor_max_memory_kb * (Size) 1024)
+		return true;
 	return workload->deadline != DT_NOEND && GetCurrentTimestamp() >= workload->deadline;
+}
+
+/* Ends the run when somebody wants it to, or when it is not wanted to be in the way. */
+static void
+check_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (pgweir_schedule_should_stop())
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the advisor's run was ended since the server is busy"),
+				 errdetail("It is tried again in %d seconds.", pgweir_advisor_interval_s)));
 }
 
 /* Room for one more, zeroed. */
@@ -332,7 +347,7 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 	MemoryContext old;
 	ListCell   *lc;
 
-	CHECK_FOR_INTERRUPTS();
+	check_interrupts();
 	if (work->skipped)
 		return false;
 	old = MemoryContextSwitchTo(workload->context);
@@ -501,7 +516,7 @@ pgweir_work_cost(PgweirWorkload *workload, PgweirWork *work, const Bitmapset *co
 	Bitmapset  *relevant = bms_intersect(config, work->relevant);
 	PgweirCostEntry *entry;
 
-	CHECK_FOR_INTERRUPTS();
+	check_interrupts();
 	if (used)
 		*used = NULL;
 	if (work->queries == NIL || bms_is_empty(relevant))

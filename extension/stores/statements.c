@@ -457,6 +457,12 @@ pgweir_statements_resets(void)
 	return pg_atomic_read_u64(&pgweir_table->resets);
 }
 
+TimestampTz
+pgweir_statements_since(void)
+{
+	return (TimestampTz) pg_atomic_read_u64(&pgweir_table->since);
+}
+
 void
 pgweir_statements_info(PgweirTableInfo *info)
 {

@@ -129,6 +129,13 @@ typedef void (*PgweirStatementVisitor) (const PgweirStatement *statement, void *
  */
 extern void pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg);
 
+/*
+ * The same with the counters, percentiles and extremes (by their buckets) of what was executed between two instants, as far as the history reaches
+ * (history.h); waits are not kept by time and left out.
+ */
+extern void pgweir_statements_visit_between(Oid dbid, TimestampTz since, TimestampTz until,
+											PgweirStatementVisitor visit, void *arg);
+
 /* The same for every class and caller. */
 extern void pgweir_statements_visit_callers(Oid dbid, PgweirStatementVisitor visit, void *arg);
 

@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "stores/deltas.h"
+#include "stores/history.h"
 #include "stores/statements_slots.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -35,6 +36,9 @@ typedef struct Reading
 {
 	Oid			dbid;
 	bool		by_caller;		/* a row for each caller of a class */
+	bool		without_text;
+	TimestampTz since;			/* 0: all that was counted; else what the history has between these */
+	TimestampTz until;
 	HTAB	   *rows;
 	uint64		step;			/* the first of the last minute */
 } Reading;
@@ -121,7 +125,7 @@ add_slot(Reading *reading, PgweirSlot *slot)
 		memcpy(row->sum.relation, slot->relation, sizeof(slot->relation));
 	}
 	/* Its texts differ by caller only: that of the first. */
-	if (slot->text_len == 0 || (row->sum.text_len > 0 && row->text_since <= slot->first_seen))
+	if (reading->without_text || slot->text_len == 0 || (row->sum.text_len > 0 && row->text_since <= slot->first_seen))
 		return;
 	row->text_since = slot->first_seen;
 	row->sum.text = pnstrdup(slot->text, slot->text_len);
@@ -230,14 +234,13 @@ visit_row(Row *row, PgweirStatementVisitor visit, void *arg)
 	visit(sum, arg);
 }
 
-static void
-visit_all(Reading reading, PgweirStatementVisitor visit, void *arg)
+/* The classes' sums, in a memory context of their own below the current one. */
+static MemoryContext
+collect(Reading *reading)
 {
+	uint32	   *stamps;
 	MemoryContext context;
 	MemoryContext caller;
-	HASH_SEQ_STATUS seq;
-	Row		   *row;
-	uint32	   *stamps;
 
 	pgweir_require_preload();
 	pgweir_deltas_flush();
@@ -247,14 +250,73 @@ visit_all(Reading reading, PgweirStatementVisitor visit, void *arg)
 	for (int i = 0; i < TRIES; i++)
 	{
 		MemoryContextReset(context);
-		start_reading(&reading, context);
-		pgweir_deltas_visit(add_delta, &reading, stamps);
-		add_table(&reading);
+		start_reading(reading, context);
+		pgweir_deltas_visit(add_delta, reading, stamps);
+		add_table(reading);
 		if (pgweir_deltas_unmoved(stamps))
 			break;
 	}
 	MemoryContextSwitchTo(caller);
+	pfree(stamps);
+	return context;
+}
 
+static void
+add_history(const PgweirHistoryEntry *entry, void *arg)
+{
+	Reading    *reading = arg;
+	Row		   *row;
+
+	if (OidIsValid(reading->dbid) && entry->key.dbid != reading->dbid)
+		return;
+	row = enter_row(reading, &entry->key);
+	for (int i = 0; i < PGWEIR_NCOUNTERS; i++)
+		row->sum.counter[i] += entry->counter[i];
+	for (int i = 0; i < PGWEIR_BUCKETS; i++)
+	{
+		if (entry->hist[i] == 0)
+			continue;
+		row->sum.hist[i] += entry->hist[i];
+		row->min_ns = Min(row->min_ns, i == 0 ? 0 : 1000 * (pgweir_histogram_upper(i - 1) + 1));
+		row->max_ns = Max(row->max_ns, 1000 * (pgweir_histogram_upper(i) + 1));
+	}
+	row->sum.sum_squares += entry->sum_squares;
+	if (row->sum.first_seen == 0 || entry->from < row->sum.first_seen)
+		row->sum.first_seen = entry->from;
+	row->sum.last_seen = Max(row->sum.last_seen, entry->last_seen);
+}
+
+/* Replaces the sums of all time by those between two instants; what else is known of a class stays. */
+static void
+replace_by_history(Reading *reading)
+{
+	HASH_SEQ_STATUS seq;
+	Row		   *row;
+
+	hash_seq_init(&seq, reading->rows);
+	while ((row = hash_seq_search(&seq)) != NULL)
+	{
+		memset(row->sum.counter, 0, sizeof(row->sum.counter));
+		memset(row->sum.hist, 0, sizeof(row->sum.hist));
+		memset(row->sum.waits, 0, sizeof(row->sum.waits));
+		row->sum.sum_squares = 0;
+		row->sum.first_seen = 0;
+		row->sum.last_seen = 0;
+		row->min_ns = PG_UINT64_MAX;
+		row->max_ns = 0;
+	}
+	pgweir_history_visit(reading->since, reading->until, add_history, reading);
+}
+
+static void
+visit_all(Reading reading, PgweirStatementVisitor visit, void *arg)
+{
+	MemoryContext context = collect(&reading);
+	HASH_SEQ_STATUS seq;
+	Row		   *row;
+
+	if (reading.until != 0)
+		replace_by_history(&reading);
 	hash_seq_init(&seq, reading.rows);
 	while ((row = hash_seq_search(&seq)) != NULL)
 	{
@@ -263,7 +325,6 @@ visit_all(Reading reading, PgweirStatementVisitor visit, void *arg)
 			visit_row(row, visit, arg);
 	}
 	MemoryContextDelete(context);
-	pfree(stamps);
 }
 
 void
@@ -273,7 +334,40 @@ pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg)
 }
 
 void
+pgweir_statements_visit_between(Oid dbid, TimestampTz since, TimestampTz until, PgweirStatementVisitor visit, void *arg)
+{
+	visit_all((Reading) {.dbid = dbid, .since = since, .until = until}, visit, arg);
+}
+
+void
 pgweir_statements_visit_callers(Oid dbid, PgweirStatementVisitor visit, void *arg)
 {
 	visit_all((Reading) {.dbid = dbid, .by_caller = true}, visit, arg);
+}
+
+struct PgweirSums
+{
+	Reading		reading;
+	MemoryContext context;
+};
+
+PgweirSums *
+pgweir_statements_sums(void)
+{
+	PgweirSums *sums = palloc0(sizeof(PgweirSums));
+
+	sums->reading.without_text = true;
+	sums->context = collect(&sums->reading);
+	return sums;
+}
+
+void
+pgweir_sums_visit(PgweirSums *sums, PgweirSumsVisitor visit, void *arg)
+{
+	HASH_SEQ_STATUS seq;
+	Row		   *row;
+
+	hash_seq_init(&seq, sums->reading.rows);
+	while ((row = hash_seq_search(&seq)) != NULL)
+		visit(&row->key, &row->sum, arg);
 }

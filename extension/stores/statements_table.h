@@ -95,6 +95,15 @@ extern void pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tal
 /* For the sampler: the class was seen at an event.  False when it is not in the table. */
 extern bool pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns);
 
+/* The sums of all classes, callers and unmerged deltas added up, without texts; needs no database. In the current memory context. */
+typedef struct PgweirSums PgweirSums;
+extern PgweirSums *pgweir_statements_sums(void);
+typedef void (*PgweirSumsVisitor) (const PgweirKey *key, const PgweirStatement *sum, void *arg);
+extern void pgweir_sums_visit(PgweirSums *sums, PgweirSumsVisitor visit, void *arg);
+
+/* When the table was last reset. */
+extern TimestampTz pgweir_statements_since(void);
+
 /* Forgets all classes and increments the reset count, which voids the deltas that backends hold. */
 extern void pgweir_statements_reset(void);
 extern uint64 pgweir_statements_resets(void);

@@ -196,7 +196,7 @@ put_statement(const PgweirStatement *s, void *arg)
 	pgweir_row_emit(&row, output->result);
 }
 
-/* pgweir.statements(with_text boolean): see the script for the columns. */
+/* pgweir.statements(with_text, since, until): see the script for the columns.  Null for an instant is the beginning or the end. */
 Datum
 pgweir_statements_1_0(PG_FUNCTION_ARGS)
 {
@@ -205,7 +205,11 @@ pgweir_statements_1_0(PG_FUNCTION_ARGS)
 	pgweir_require_preload();
 	InitMaterializedSRF(fcinfo, 0);
 	output.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	output.with_text = PG_GETARG_BOOL(0);
-	pgweir_statements_visit(InvalidOid, put_statement, &output);
+	output.with_text = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
+	if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
+		pgweir_statements_visit(InvalidOid, put_statement, &output);
+	else
+		pgweir_statements_visit_between(InvalidOid, PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1),
+										PG_ARGISNULL(2) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(2), put_statement, &output);
 	return (Datum) 0;
 }

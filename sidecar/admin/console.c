@@ -390,6 +390,7 @@ run_enable(Console *console, Client *client, const char *argument, Result *resul
 	{
 		log_command(client, "ENABLE", argument);
 		database->disabled = false;
+		idle_database_rearm(database);
 		result_done(result, "ENABLE");
 	}
 }

@@ -19,9 +19,13 @@ const char *
 client_name(const Client *client, char *buf, size_t size)
 {
 	char peer[80];
+	const char *database = client->database != NULL ? client->database->name : client->state == CLIENT_CONSOLE ? "pgbouncer" : NULL;
+	const char *user = client->role != NULL ? client->role->name : NULL;
 
-	snprintf(buf, size, "%s/%s@%s", client->database != NULL ? client->database->name : "(nodb)",
-			 client->role != NULL ? client->role->name : "(nouser)", net_peer_name(&client->peer, peer, sizeof(peer)));
+	if (client->login != NULL)
+		client_login_names(client, database == NULL ? &database : NULL, user == NULL ? &user : NULL);
+	snprintf(buf, size, "%s/%s@%s", database != NULL ? database : "(nodb)", user != NULL ? user : "(nouser)",
+			 net_peer_name(&client->peer, peer, sizeof(peer)));
 	return buf;
 }
 
@@ -480,6 +484,7 @@ leave_counts(Client *client)
 		{
 			session_pool_shown(client->pool)->policy.clients--;
 			client->pool->stats.disconnects++;
+			session_pool_rearm(session_pool_shown(client->pool));
 		}
 	}
 	client->worker->client_count--;

@@ -186,6 +186,7 @@ deadline_expired(Client *client, usec_t now)
 	if (server->copy_in && !server->copy_in_ending)
 		fail_copy(client);
 	cancel_server(server, CANCEL_DEADLINE);
+	net_resume(&server->conn); /* a server that the client kept waiting hears the cancel only behind what it was sending */
 	client_rearm_timer(client);
 }
 

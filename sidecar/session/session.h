@@ -211,7 +211,8 @@ struct Database
 	int clients;
 	bool paused, disabled, waiting_close;
 	int next_host;			  /* round robin over a host list */
-	usec_t unused_since;
+	int pools_used;			  /* its pools that have a client or a server */
+	Timer timer;			  /* nobody uses it: to be forgotten then (idle.c) */
 };
 
 struct Role
@@ -231,6 +232,9 @@ struct Role
 struct SessionPool
 {
 	Pool policy;
+	uint64_t id;		/* no other pool ever has it, unlike the address */
+	bool used;			/* it has a client or a server; counted in its database */
+	usec_t unused_since;
 	MapNode node;		/* Worker.pools, unless dedicated */
 	ListNode list_node; /* Worker.pool_list in order of creation, or Worker.dedicated */
 	Dedicated *dedicated; /* owned; NULL but for the pool of one replication client */
@@ -324,7 +328,7 @@ struct Worker
 	List walks;
 	List limits;		/* Limit, in the order of the file: limits.h */
 	ClassTexts class_texts;
-	uint64_t next_id;
+	uint64_t next_id, next_pool_id;
 	bool running_actions;
 };
 
@@ -392,6 +396,21 @@ worker_now(const Worker *worker)
 }
 /* Arm the pool's timer for its next event. */
 extern void session_pool_rearm(SessionPool *pool);
+/* Nobody may refer to them any more. */
+extern void session_pool_destroy(SessionPool *pool);
+extern void database_destroy(Database *database);
+
+/* --- idle.c: pools and databases that nobody uses --- */
+/* Something about the pool's clients or servers may have changed. */
+extern void idle_pool_changed(SessionPool *pool);
+/* When it is to be freed for being unused; DEADLINE_NONE: not as things are. */
+extern deadline_t idle_pool_due(const SessionPool *pool);
+extern void idle_database_init(Database *database);
+/* Its settings, or whether it is used, have changed. */
+extern void idle_database_rearm(Database *database);
+
+/* --- hosts.c: DNS says something else than before --- */
+extern void hosts_changed(void *worker, const char *host, const NetAddress *addresses, int count);
 
 /* --- client.c --- */
 extern Client *client_create(Worker *worker, int fd, const NetPeer *peer);
@@ -411,6 +430,8 @@ extern bool client_is_linked(const Client *client);
 extern size_t client_login_input(Client *client, uint8_t *data, size_t len);
 extern void client_login_finish(Client *client); /* the pool's welcome parameters are known */
 extern void client_login_free(ClientLogin *login);
+/* What the startup packet said, for the log; NULL where it said nothing (yet). The pointers may be NULL. */
+extern void client_login_names(const Client *client, const char **database, const char **user);
 /* A new connection of our own: logged in without being asked anything. */
 extern void client_login_as(Client *client, const char *database, const char *user);
 /* The client is being closed: nothing comes back to it any more. */

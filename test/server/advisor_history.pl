@@ -125,4 +125,24 @@ is($seen, 'reading statements|t|t|f|postgres', 'a run can be watched');
 $pg->sql('select pg_cancel_backend(pid) from pgweir.advisor_progress');
 like($session->result(10), qr/57014/, 'and ended at once');
 is($pg->sql('select count(*) from pgweir.advisor_progress'), '0', 'after which it is gone');
+
+# --- in the background ---
+
+is($pg->sql("select count(*) from pg_stat_activity where backend_type like 'pgweir advisor%'"), '0', 'nothing runs in the background unless it is wanted');
+like($pg->sql_error("set pgweir.advisor_interval = '1s'"), qr/55P02/, 'which is no setting of a session');
+$session->quit;
+$pg->sql('drop function dawdles() cascade');
+$pg->append_conf({'pgweir.advisor_interval' => '1s'});
+$pg->restart;
+run(30, 'select * from customers where score = 7');
+is(eventually { $pg->sql("select string_agg(d ->> 'ddl', ' ') from jsonb_array_elements(pgweir.advisor_document('advice') -> 'suggestions') d where d ->> 'ddl' like '%(score)%'") },
+	'CREATE INDEX CONCURRENTLY customers_score_idx ON public.customers (score);', 'advice appears by itself');
+is($pg->sql("select count(*) from pg_stat_activity where backend_type = 'pgweir advisor launcher'"), '1', 'by a process that stays');
+is($pg->sql("select count(*) from pgweir.slow_queries where query like '%pgweir.advise()%'"), '0', 'whose runs are no part of the workload');
+$pg->sql("create index on customers (score)");
+is(eventually { $pg->sql("select e ->> 'status' from jsonb_array_elements(pgweir.advisor_document('history')) e where e ->> 'ddl' like '%(score)%' and e ->> 'status' = 'applied'") },
+	'applied', 'and sees that it is followed');
+$pg->append_conf({'pgweir.advisor_interval' => '0'});
+$pg->reload;
+unlike($pg->log, qr/PANIC|terminated by signal|pgweir advisor.*exited with exit code [2-9]/, 'without errors');
 done_testing;
