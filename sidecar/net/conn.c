@@ -192,6 +192,31 @@ finish_connect(NetConn *conn)
 		conn->handler->on_connected(conn);
 }
 
+/* --- changing threads --- */
+
+void
+net_detach(NetConn *conn)
+{
+	assert(conn->loop->presenting != conn && conn->_linger == NULL && !conn->_connecting);
+	not_ready(conn);
+	if (conn->_open)
+		arm(conn, 0);
+	not_ready(conn); /* arm may have failed */
+	net_loop_forget(conn->loop, conn);
+	conn->loop = NULL;
+}
+
+void
+net_attach(NetLoop *loop, NetConn *conn)
+{
+	conn->loop = loop;
+	if (!is_live(conn))
+		return;
+	arm(conn, EVENTS_INPUT | output_interest(conn));
+	if (net_held(conn) > 0 || conn->_pending_error != 0 || conn->_tls != NULL)
+		make_ready(conn);
+}
+
 /* --- writing --- */
 
 /* Queue what is left of the iovecs after `skip` bytes. */
@@ -274,6 +299,32 @@ net_send(NetConn *conn, const struct iovec *iov, int iov_count)
 		(void) write_or_queue(conn, iov, iov_count, total);
 	else if (!net_tls_write(conn, iov, iov_count, total))
 		fail(conn, EPROTO);
+}
+
+bool
+net_send_descriptor(NetConn *conn, const void *bytes, size_t len, int fd)
+{
+	union
+	{
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *) bytes, len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+	ssize_t n;
+
+	if (!is_live(conn) || conn->_pending_error != 0 || conn->_tls != NULL || net_backlog(conn) > 0)
+		return false;
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &fd, sizeof(int));
+	n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n <= 0)
+		return false;
+	net_send_bytes(conn, (const uint8_t *) bytes + n, len - (size_t) n);
+	return true;
 }
 
 bool
