@@ -4,8 +4,10 @@
  * It owns the configuration, the log, the loop, the worker, the listeners and the admin side, and joins them; it decides nothing about
  * clients or servers.
  */
+#include <ares.h>
 #include <errno.h>
 #include <getopt.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +23,15 @@
 #include "daemon.h"
 #include "listeners.h"
 #include "session/session.h"
+#include "takeover.h"
 
 #define PGWEIR_VERSION "1.0.0"
+/* worker_threads = 0 means no more than these. */
+#define MOST_WORKERS 8
 /* How long clients have to take the news that the process ends. */
 #define LAST_WORDS_US (200 * USEC_PER_MSEC)
+/* How often several workers are asked whether those that are waited for have gone. */
+#define DRAIN_LOOK_US (5 * USEC_PER_MSEC)
 /* Descriptors the process needs besides those of clients and servers. */
 #define OTHER_DESCRIPTORS 64
 
@@ -32,7 +39,7 @@ typedef struct Options
 {
 	const char *file;
 	const char *user;
-	bool daemon, quiet, check;
+	bool daemon, quiet, check, reboot;
 	int verbose;
 } Options;
 
@@ -41,14 +48,17 @@ typedef struct Process
 	Log log;
 	Config *config;
 	NetLoop *loop;
-	Worker *worker;
+	Hall *hall;
 	Console *console;
 	Averages *averages;
 	Reporter *reporter;
 	Listeners listeners;
 	NetWatch signals;
 	sigset_t signal_set;
+	Timer look;		/* with several workers: while shutting down */
+	usec_t look_at;
 	bool pidfile_written;
+	int predecessor; /* connection to the process whose place this one takes; -1 = none */
 } Process;
 
 /* --- command line --- */
@@ -60,7 +70,7 @@ static const char usage[] =
 	"  -q, --quiet          no log on stderr\n"
 	"  -v, --verbose        log more; repeat for more\n"
 	"  -u, --user=NAME      switch to this user when started as root\n"
-	"  -R, --reboot         accepted for compatibility, without effect\n"
+	"  -R, --reboot         take the sockets of the running process over; it ends when its clients have left\n"
 	"      --check          read the configuration, list every problem, exit (0 = usable)\n"
 	"      --list-settings  print all settings: section, key, type, default, reload, effect, help\n"
 	"  -V, --version        print the version\n"
@@ -71,6 +81,14 @@ enum
 	OPTION_CHECK = 256,
 	OPTION_LIST
 };
+
+/* The first line is that of SHOW VERSION. */
+static void
+print_version(void)
+{
+	printf("PgBouncer 1.25.2 (pgweir %s)\nevent loop: epoll\nadns: c-ares %s\ntls: %s\nsystemd: yes\n", PGWEIR_VERSION,
+		   ares_version(NULL), OpenSSL_version(OPENSSL_VERSION));
+}
 
 static void
 parse_options(int argc, char **argv, Options *options)
@@ -91,10 +109,10 @@ parse_options(int argc, char **argv, Options *options)
 			case 'q': options->quiet = true; break;
 			case 'v': options->verbose++; break;
 			case 'u': options->user = optarg; break;
-			case 'R': fprintf(stderr, "pgweir: --reboot is deprecated and has no effect\n"); break;
+			case 'R': options->reboot = true; break;
 			case OPTION_CHECK: options->check = true; break;
 			case OPTION_LIST: config_list(stdout); exit(0);
-			case 'V': printf("pgweir %s\nPgBouncer 1.25.2 compatible\n", PGWEIR_VERSION); exit(0);
+			case 'V': print_version(); exit(0);
 			case 'h': fputs(usage, stdout); exit(0);
 			default: fputs("Try \"pgweir --help\".\n", stderr); exit(1);
 		}
@@ -144,6 +162,7 @@ apply_log_settings(Process *process)
 	process->log.verbose = options->verbose;
 	if (!log_open_file(&process->log, options->logfile))
 		log_write(&process->log, LOG_LEVEL_ERROR, "could not open log file \"%s\": %s", options->logfile, strerror(errno));
+	process->log.to_syslog = false;
 	if (options->syslog && !log_open_syslog(&process->log, options->syslog_ident, options->syslog_facility))
 		log_write(&process->log, LOG_LEVEL_ERROR, "could not open syslog");
 }
@@ -183,7 +202,7 @@ on_accept(NetListener *listener, int fd, const NetPeer *peer)
 {
 	Process *process = listener->owner;
 
-	worker_accept(process->worker, fd, peer);
+	hall_accept(process->hall, fd, peer);
 }
 
 static void
@@ -204,13 +223,15 @@ change_config(Process *process, Config *fresh)
 {
 	Config *old = process->config;
 
+	hall_park(process->hall);
 	process->config = fresh;
-	worker_apply_settings(process->worker, fresh->settings);
+	hall_apply_settings(process->hall, fresh->settings);
 	averages_settings_changed(process->averages);
 	reporter_settings_changed(process->reporter);
 	listeners_apply(&process->listeners, fresh);
 	config_free(old);
 	apply_log_settings(process);
+	hall_unpark(process->hall);
 }
 
 static bool
@@ -252,6 +273,15 @@ set_key(void *arg, const char *key, const char *value, char *error, size_t size)
 	return true;
 }
 
+static const NetListener *
+listening_sockets(void *arg, int *count)
+{
+	Process *process = arg;
+
+	*count = process->listeners.count;
+	return process->listeners.items;
+}
+
 static const Config *
 current_config(void *arg)
 {
@@ -267,15 +297,31 @@ shutdown_to(void *arg, WorkerPhase phase)
 
 	daemon_notify("STOPPING=1");
 	listeners_close(&process->listeners, phase == WORKER_STOPPED);
-	worker_shutdown(process->worker, phase);
+	hall_park(process->hall);
+	hall_shutdown(process->hall, phase);
+	hall_unpark(process->hall);
 	if (phase == WORKER_STOPPED)
 		net_loop_stop(process->loop);
+}
+
+/* Another process has taken the sockets over, and the pidfile with them. */
+static void
+hand_over(void *arg)
+{
+	Process *process = arg;
+
+	log_write(&process->log, LOG_LEVEL_LOG, "another process has taken over, waiting for all clients to disconnect");
+	process->pidfile_written = false;
+	listeners_let_go(&process->listeners);
+	hall_park(process->hall);
+	hall_shutdown(process->hall, WORKER_DRAIN_CLIENTS);
+	hall_unpark(process->hall);
 }
 
 static void
 soft_shutdown(Process *process, const char *signal_name, WorkerPhase phase)
 {
-	if (process->worker->phase != WORKER_RUNNING)
+	if (process->hall->phase != WORKER_RUNNING)
 	{
 		log_write(&process->log, LOG_LEVEL_LOG, "got %s while shutting down, fast exit", signal_name);
 		shutdown_to(process, WORKER_STOPPED);
@@ -310,17 +356,23 @@ on_signal(NetWatch *watch, bool readable, bool writable)
 				break;
 			case SIGUSR1:
 				log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR1, pausing all activity");
-				if (process->worker->phase == WORKER_RUNNING)
-					worker_pause(process->worker, NULL);
+				if (process->hall->phase == WORKER_RUNNING)
+				{
+					hall_park(process->hall);
+					hall_pause(process->hall, NULL);
+					hall_unpark(process->hall);
+				}
 				break;
 			case SIGUSR2:
-				if (process->worker->phase != WORKER_RUNNING)
+				if (process->hall->phase != WORKER_RUNNING)
 				{
 					log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2 while shutting down, ignoring");
 					break;
 				}
 				log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2, continuing from SIGUSR1");
-				worker_resume(process->worker, NULL);
+				hall_park(process->hall);
+				hall_resume(process->hall, NULL);
+				hall_unpark(process->hall);
 				break;
 		}
 }
@@ -336,45 +388,88 @@ watch_signals(Process *process)
 		die(process, "could not watch signals: %s", strerror(errno));
 }
 
+/* With several workers not at each turn, since all must stop for it, but also when nothing happens here. */
+static void
+look_if_drained(Process *process, usec_t now)
+{
+	bool drained;
+
+	hall_park(process->hall);
+	drained = hall_is_drained(process->hall);
+	hall_unpark(process->hall);
+	if (drained)
+		net_loop_stop(process->loop);
+	else if (hall_is_shared(process->hall))
+	{
+		process->look_at = now + DRAIN_LOOK_US;
+		timer_arm(net_timers(process->loop), &process->look, process->look_at);
+	}
+}
+
+/* That the loop turns is all. */
+static void
+on_look(Timer *timer, usec_t now)
+{
+	(void) timer;
+	(void) now;
+}
+
 /* Once per turn of the loop: has something that was waited for come about? */
 static void
 on_turn(void *arg, usec_t now)
 {
 	Process *process = arg;
 
-	(void) now;
+	worker_turn(process->hall->workers[0]);
 	console_tick(process->console);
-	if (process->worker->phase != WORKER_RUNNING && worker_is_drained(process->worker))
-		net_loop_stop(process->loop);
+	if (process->hall->phase != WORKER_RUNNING && now >= process->look_at)
+		look_if_drained(process, now);
 }
 
 /* --- the whole --- */
+
+static int
+workers_wanted(const Process *process)
+{
+	int wanted = process->config->process.worker_threads;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (wanted > 0)
+		return wanted;
+	return cores < 1 ? 1 : cores > MOST_WORKERS ? MOST_WORKERS : (int) cores;
+}
 
 static void
 build(Process *process)
 {
 	NetLoopOptions loop_options = {.log = &process->log};
-	WorkerOptions options;
+	HallOptions options;
 	ConsoleOptions console_options;
+	Worker *worker;
 
 	process->loop = net_loop_create(&loop_options);
 	if (process->loop == NULL)
 		die(process, "could not create the event loop: %s", strerror(errno));
-	options = (WorkerOptions){.loop = process->loop, .log = &process->log, .settings = process->config->settings,
-							  .version = PGWEIR_VERSION};
-	process->worker = worker_create(&options);
-	if (process->worker == NULL)
+	options = (HallOptions){.loop = process->loop, .log = &process->log, .settings = process->config->settings,
+							.version = PGWEIR_VERSION, .workers = workers_wanted(process)};
+	process->hall = hall_create(&options);
+	if (process->hall == NULL)
 		die(process, "out of memory");
-	process->averages = averages_create(process->worker);
-	process->reporter = reporter_create(process->worker);
-	console_options = (ConsoleOptions){.worker = process->worker, .averages = process->averages,
+	worker = process->hall->workers[0];
+	process->look.fire = on_look;
+	process->averages = averages_create(worker);
+	process->reporter = reporter_create(worker);
+	console_options = (ConsoleOptions){.worker = worker, .averages = process->averages,
 									   .version = PGWEIR_VERSION, .reload = reload, .set = set_key,
-									   .config = current_config, .shutdown = shutdown_to, .arg = process};
+									   .config = current_config, .shutdown = shutdown_to,
+									   .listeners = listening_sockets, .hand_over = hand_over, .arg = process};
 	process->console = console_create(&console_options);
 	if (process->averages == NULL || process->reporter == NULL || process->console == NULL)
 		die(process, "out of memory");
-	process->worker->console = console_ops(process->console);
+	process->hall->console = console_ops(process->console);
 	net_loop_on_turn(process->loop, on_turn, process);
+	if (!hall_start(process->hall))
+		die(process, "could not start %d workers: %s", options.workers, strerror(errno));
 }
 
 static void
@@ -382,18 +477,53 @@ destroy(Process *process)
 {
 	listeners_close(&process->listeners, true);
 	reporter_free(process->reporter);
-	worker_close_all(process->worker);
+	hall_park(process->hall);
+	hall_close_all(process->hall);
+	hall_unpark(process->hall);
 	net_loop_on_turn(process->loop, NULL, NULL);
-	net_loop_flush(process->loop, LAST_WORDS_US);
+	hall_stop(process->hall, LAST_WORDS_US);
 	console_free(process->console);
 	averages_free(process->averages);
-	worker_free(process->worker);
+	hall_free(process->hall);
 	net_unwatch(&process->signals);
 	close(process->signals.fd);
 	net_loop_free(process->loop);
 	if (process->pidfile_written)
 		unlink(process->config->process.pidfile);
 	config_free(process->config);
+}
+
+/* -R */
+static void
+take_over(Process *process)
+{
+	char error[300];
+
+	if (process->listeners.from_systemd)
+		die(process, "-R cannot be used with sockets of systemd");
+	switch (takeover_begin(&process->listeners, process->config, &process->predecessor, error, sizeof(error)))
+	{
+		case TAKEOVER_DONE: break;
+		case TAKEOVER_NOBODY:
+			log_write(&process->log, LOG_LEVEL_LOG, "old process not found, starting as usual");
+			break;
+		case TAKEOVER_FAILED: die(process, "%s", error);
+	}
+}
+
+/* The sockets are served here: the process before is not needed any more. */
+static void
+relieve(Process *process)
+{
+	char error[300];
+
+	if (process->predecessor < 0)
+		return;
+	if (!takeover_finish(process->predecessor, error, sizeof(error)))
+		die(process, "%s", error);
+	process->predecessor = -1;
+	if (process->config->process.pidfile[0] != '\0')
+		unlink(process->config->process.pidfile);
 }
 
 static void
@@ -408,19 +538,31 @@ become_daemon(Process *process, const Options *options, int *ready_fd)
 		die(process, "pgweir should not run as root: give a user with -u or the setting user");
 	if (options->daemon && (po->pidfile[0] == '\0' || (po->logfile[0] == '\0' && !po->syslog)))
 		die(process, "daemon mode needs pidfile and logfile (or syslog)");
-	if (listeners_unix_in_use(&process->listeners, process->config))
+	if (options->reboot)
+		take_over(process);
+	if (process->predecessor < 0 && listeners_unix_in_use(&process->listeners, process->config))
 		die(process, "unix socket is in use, cannot continue");
-	if (po->pidfile[0] != '\0' && !daemon_check_pidfile(po->pidfile, error, sizeof(error)))
+	if (process->predecessor < 0 && po->pidfile[0] != '\0' && !daemon_check_pidfile(po->pidfile, error, sizeof(error)))
 		die(process, "%s", error);
 	apply_log_settings(process);
 	if (options->daemon && !daemon_background(ready_fd, error, sizeof(error)))
 		die(process, "%s", error);
 }
 
+/* After a takeover systemd must learn which process is the main one now. */
+static void
+notify_ready(void)
+{
+	char state[60];
+
+	snprintf(state, sizeof(state), "READY=1\nMAINPID=%ld", (long) getpid());
+	daemon_notify(state);
+}
+
 int
 main(int argc, char **argv)
 {
-	Process process = {0};
+	Process process = {.predecessor = -1};
 	Options options = {0};
 	int ready_fd = -1;
 	char error[300];
@@ -442,6 +584,7 @@ main(int argc, char **argv)
 	raise_descriptors(&process);
 	build(&process);
 	start_listening(&process);
+	relieve(&process);
 	if (process.config->process.pidfile[0] != '\0')
 	{
 		if (!daemon_write_pidfile(process.config->process.pidfile, error, sizeof(error)))
@@ -455,7 +598,7 @@ main(int argc, char **argv)
 		process.log.to_stderr = false;
 		daemon_ready(ready_fd);
 	}
-	daemon_notify("READY=1");
+	notify_ready();
 	if (!net_loop_run(process.loop))
 		log_write(&process.log, LOG_LEVEL_ERROR, "the event loop failed: %s", strerror(errno));
 	log_write(&process.log, LOG_LEVEL_LOG, "process going down");

@@ -10,11 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "admin/averages.h"
 #include "admin/command.h"
 #include "admin/result.h"
 #include "admin/show.h"
+
+/* How often it is looked whether what is waited for has come about, when several workers may bring it about. */
+#define LOOK_AGAIN_US (2 * USEC_PER_MSEC)
 
 typedef enum WaitKind
 {
@@ -40,8 +44,10 @@ struct Console
 {
 	ConsoleOptions options;
 	List waits;
-	Timer timer;			 /* for the earliest ConsoleWait.until */
+	Timer timer;			 /* for the earliest ConsoleWait.until, and look_at */
+	deadline_t look_at;		 /* with several workers: not at each turn, but then */
 	const Client *suspender; /* SUSPEND ends when it goes */
+	const Client *taker;	 /* has got the listening sockets; its SHUTDOWN lets go of them */
 	bool killed_all;		 /* KILL paused each database; a plain RESUME undoes it */
 	char help[2048];
 };
@@ -145,6 +151,7 @@ start_wait(Console *console, Client *client, WaitKind kind, Database *database, 
 	wait->kind = kind;
 	wait->database = database;
 	wait->until = DEADLINE_NONE;
+	console->look_at = 0;
 	list_append(&console->waits, &wait->node);
 	net_pause(&client->conn);
 	return wait;
@@ -153,7 +160,7 @@ start_wait(Console *console, Client *client, WaitKind kind, Database *database, 
 static void
 drop_wait(Console *console, ConsoleWait *wait)
 {
-	show_walk_end(console->options.worker, &wait->walk);
+	hall_walk_end(&wait->walk.cursor);
 	list_remove(&console->waits, &wait->node);
 	free(wait);
 }
@@ -173,7 +180,7 @@ static void
 resume_suspended(Console *console)
 {
 	console->suspender = NULL;
-	worker_unsuspend(console->options.worker);
+	hall_unsuspend(console->options.worker->hall);
 }
 
 /* PAUSE, SUSPEND and plain KILL are over. */
@@ -183,8 +190,8 @@ resume_all(Console *console)
 	Worker *worker = console->options.worker;
 
 	resume_suspended(console);
-	if (worker->paused)
-		worker_resume(worker, NULL);
+	if (worker->hall->paused)
+		hall_resume(worker->hall, NULL);
 	console->killed_all = false;
 }
 
@@ -194,10 +201,10 @@ undo_wait(Console *console, const ConsoleWait *wait)
 {
 	Worker *worker = console->options.worker;
 
-	if (worker->phase != WORKER_RUNNING)
+	if (worker->hall->phase != WORKER_RUNNING)
 		return;
 	if (wait->kind == WAIT_PAUSED && wait->database != NULL)
-		worker_resume(worker, wait->database);
+		hall_resume(worker->hall, wait->database);
 	else if (wait->kind == WAIT_PAUSED || wait->kind == WAIT_SUSPENDED)
 		resume_all(console);
 }
@@ -223,7 +230,7 @@ named_database(Console *console, const char *name, const char *verb, bool automa
 		return NULL;
 	}
 	if (automatic || settings_find_database(worker->settings, name) != NULL ||
-		map_find(&worker->databases, hash_bytes(worker->hash_seed, name, strlen(name)), name) != NULL)
+		map_find(&worker->hall->databases, hash_bytes(worker->hash_seed, name, strlen(name)), name) != NULL)
 		database = worker_database(worker, name);
 	if (database == NULL || database->spec == NULL)
 	{
@@ -236,7 +243,7 @@ named_database(Console *console, const char *name, const char *verb, bool automa
 static bool
 is_stopped(const Worker *worker)
 {
-	return worker->paused || worker->suspended || worker->phase == WORKER_DRAIN_SERVERS;
+	return worker->hall->paused || worker->hall->suspended || worker->hall->phase == WORKER_DRAIN_SERVERS;
 }
 
 static void
@@ -264,8 +271,8 @@ run_pause(Console *console, Client *client, const char *argument, Result *result
 	if (argument[0] != '\0' && (database = named_database(console, argument, "pause", true, result)) == NULL)
 		return;
 	log_command(client, "PAUSE", argument);
-	worker_pause(worker, database);
-	if (!worker_has_active_servers(worker, database))
+	hall_pause(worker->hall, database);
+	if (!hall_has_active_servers(worker->hall, database))
 		result_done(result, "PAUSE");
 	else
 		(void) start_wait(console, client, WAIT_PAUSED, database, result);
@@ -280,12 +287,12 @@ resume_killed(Console *console)
 	if (!console->killed_all)
 		return false;
 	console->killed_all = false;
-	for (MapNode *node = map_next(&worker->databases, NULL); node != NULL; node = map_next(&worker->databases, node))
+	for (MapNode *node = map_next(&worker->hall->databases, NULL); node != NULL; node = map_next(&worker->hall->databases, node))
 	{
 		Database *database = CONTAINER_OF(node, Database, node);
 
 		if (database->paused)
-			worker_resume(worker, database);
+			hall_resume(worker->hall, database);
 		any = true;
 	}
 	return any;
@@ -296,7 +303,7 @@ run_resume_all(Console *console, Client *client, Result *result)
 {
 	Worker *worker = console->options.worker;
 
-	if (!worker->paused && !worker->suspended && !resume_killed(console))
+	if (!worker->hall->paused && !worker->hall->suspended && !resume_killed(console))
 	{
 		result_error(result, "pooler is not paused/suspended");
 		return;
@@ -312,7 +319,7 @@ run_resume(Console *console, Client *client, const char *argument, Result *resul
 	Worker *worker = console->options.worker;
 	Database *database;
 
-	if (worker->phase != WORKER_RUNNING)
+	if (worker->hall->phase != WORKER_RUNNING)
 		result_error(result, "pooler is shutting down");
 	else if (argument[0] == '\0')
 		run_resume_all(console, client, result);
@@ -325,7 +332,7 @@ run_resume(Console *console, Client *client, const char *argument, Result *resul
 	else
 	{
 		log_command(client, "RESUME", argument);
-		worker_resume(worker, database);
+		hall_resume(worker->hall, database);
 		result_done(result, "RESUME");
 	}
 }
@@ -333,7 +340,7 @@ run_resume(Console *console, Client *client, const char *argument, Result *resul
 static bool
 any_database_paused(const Worker *worker)
 {
-	for (MapNode *node = map_next(&worker->databases, NULL); node != NULL; node = map_next(&worker->databases, node))
+	for (MapNode *node = map_next(&worker->hall->databases, NULL); node != NULL; node = map_next(&worker->hall->databases, node))
 		if (CONTAINER_OF(node, const Database, node)->paused)
 			return true;
 	return false;
@@ -354,8 +361,8 @@ run_suspend(Console *console, Client *client, const char *argument, Result *resu
 	{
 		log_command(client, "SUSPEND", "");
 		console->suspender = client;
-		worker_suspend(worker);
-		if (worker_is_quiet(worker))
+		hall_suspend(worker->hall);
+		if (hall_is_quiet(worker->hall))
 			result_done(result, "SUSPEND");
 		else if ((wait = start_wait(console, client, WAIT_SUSPENDED, NULL, result)) != NULL)
 			wait->until = deadline_after(worker_now(worker), worker->settings->suspend_timeout_us);
@@ -390,7 +397,7 @@ run_enable(Console *console, Client *client, const char *argument, Result *resul
 	{
 		log_command(client, "ENABLE", argument);
 		database->disabled = false;
-		idle_database_rearm(database);
+		idle_database_rearm(console->options.worker->hall, database);
 		result_done(result, "ENABLE");
 	}
 }
@@ -403,7 +410,7 @@ run_reconnect(Console *console, Client *client, const char *argument, Result *re
 	if (argument[0] != '\0' && (database = named_database(console, argument, "reconnect", true, result)) == NULL)
 		return;
 	log_command(client, "RECONNECT", argument);
-	worker_reconnect(console->options.worker, database);
+	hall_reconnect(console->options.worker->hall, database);
 	result_done(result, "RECONNECT");
 }
 
@@ -415,7 +422,7 @@ run_wait_close(Console *console, Client *client, const char *argument, Result *r
 	if (argument[0] != '\0' && (database = named_database(console, argument, "wait in", true, result)) == NULL)
 		return;
 	log_command(client, "WAIT_CLOSE", argument);
-	if (!worker_has_closing_servers(console->options.worker, database))
+	if (!hall_has_closing_servers(console->options.worker->hall, database))
 		result_done(result, "WAIT_CLOSE");
 	else
 		(void) start_wait(console, client, WAIT_CLOSED, database, result);
@@ -441,22 +448,24 @@ run_kill(Console *console, Client *client, const char *argument, Result *result)
 	/* also those that nobody has used yet are paused */
 	for (int i = 0; database == NULL && i < settings->database_count; i++)
 		(void) worker_database(worker, settings->databases[i].name);
-	worker_kill(worker, database);
+	hall_kill(worker->hall, database);
 	console->killed_all |= database == NULL;
 	result_done(result, "KILL");
 }
 
 static Client *
-client_by_id(List *clients, uint64_t id)
+client_by_id(Hall *hall, WalkOver over, uint64_t id)
 {
-	list_each(node, clients)
-	{
-		Client *client = CONTAINER_OF(node, Client, node);
+	HallWalk walk;
+	const ListNode *node;
+	Client *found = NULL;
 
-		if (client->id == id)
-			return client;
-	}
-	return NULL;
+	hall_walk_begin(hall, &walk, over);
+	while (found == NULL && (node = hall_walk_next(&walk)) != NULL)
+		if (CONTAINER_OF(node, const Client, node)->id == id)
+			found = CONTAINER_OF(node, Client, node);
+	hall_walk_end(&walk);
+	return found;
 }
 
 /* The client's statement is cancelled rather than left running; its server connection is closed after that. */
@@ -475,9 +484,9 @@ run_kill_client(Console *console, Client *client, const char *argument, Result *
 		result_error(result, "invalid client pointer supplied");
 		return;
 	}
-	victim = client_by_id(&worker->clients, id);
+	victim = client_by_id(worker->hall, WALK_CLIENTS, id);
 	if (victim == NULL)
-		victim = client_by_id(&worker->logins, id);
+		victim = client_by_id(worker->hall, WALK_LOGINS, id);
 	if (victim == NULL)
 	{
 		result_error(result, "client not found");
@@ -511,6 +520,13 @@ run_shutdown(Console *console, Client *client, const char *argument, Result *res
 	const ConsoleOptions *options = &console->options;
 
 	log_command(client, "SHUTDOWN", argument);
+	if (console->taker == client)
+	{
+		resume_suspended(console);
+		options->hand_over(options->arg);
+		result_done(result, "SHUTDOWN");
+		return;
+	}
 	if (argument[0] == '\0')
 	{
 		options->shutdown(options->arg, WORKER_STOPPED); /* the end of the connection is the answer */
@@ -554,8 +570,11 @@ static Show
 make_show(const Console *console, Result *result)
 {
 	const ConsoleOptions *options = &console->options;
+	int listener_count = 0;
+	const NetListener *listeners = options->listeners(options->arg, &listener_count);
 
-	return (Show){.worker = options->worker, .averages = options->averages, .config = options->config(options->arg),
+	return (Show){.listeners = listeners, .listener_count = listener_count,
+				  .worker = options->worker, .averages = options->averages, .config = options->config(options->arg),
 				  .version = options->version, .help = console->help, .now = worker_now(options->worker), .result = result};
 }
 
@@ -591,6 +610,26 @@ show_fixed(const char *name, const char *value, Result *result)
 	result_done(result, "SHOW");
 }
 
+/* The daemon's own system user on the Unix socket may take the listening sockets. */
+static bool
+may_take_sockets(const Client *client)
+{
+	return client->console_admin && client->peer.family == AF_UNIX && client->peer.uid == (uint32_t) geteuid();
+}
+
+static void
+hand_sockets_over(Console *console, Client *client, const Show *show)
+{
+	client_log(client, LOG_LEVEL_LOG, "handing the listening sockets over");
+	if (show_fds_hand_over(show, client))
+	{
+		console->taker = client;
+		result_done(show->result, "SHOW");
+	}
+	else
+		result_error(show->result, "could not hand the listening sockets over");
+}
+
 static void
 run_show(Console *console, Client *client, const char *argument, Result *result)
 {
@@ -606,6 +645,11 @@ run_show(Console *console, Client *client, const char *argument, Result *result)
 	{
 		Show show = make_show(console, result);
 
+		if (row->all == show_fds && may_take_sockets(client))
+		{
+			hand_sockets_over(console, client, &show);
+			return;
+		}
 		row->all(&show);
 		result_done(result, "SHOW");
 	}
@@ -672,16 +716,22 @@ on_query(void *arg, Client *client, Slice text)
 
 /* Who still has something to send after suspend_timeout. */
 static void
-close_unquiet(Worker *worker)
+close_unquiet(Hall *hall)
 {
-	list_each(node, &worker->servers)
+	HallWalk walk;
+	const ListNode *node;
+
+	hall_walk_begin(hall, &walk, WALK_SERVERS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		Server *server = CONTAINER_OF(node, Server, node);
 
 		if (net_backlog(&server->conn) > 0)
 			server->slot.close_needed = true;
 	}
-	list_each(node, &worker->clients)
+	hall_walk_end(&walk);
+	hall_walk_begin(hall, &walk, WALK_CLIENTS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		Client *client = CONTAINER_OF(node, Client, node);
 		bool blocked = net_backlog(&client->conn) > 0 ||
@@ -690,7 +740,8 @@ close_unquiet(Worker *worker)
 		if (client->state != CLIENT_CONSOLE && blocked)
 			client_close(client, "suspend_timeout", NULL);
 	}
-	worker_run_actions(worker);
+	hall_walk_end(&walk);
+	hall_run_actions(hall);
 }
 
 /* A pause that somebody else has undone will not be complete any more. */
@@ -698,8 +749,8 @@ static bool
 was_resumed(const Worker *worker, const ConsoleWait *wait)
 {
 	if (wait->kind == WAIT_SUSPENDED)
-		return !worker->suspended;
-	return wait->kind == WAIT_PAUSED && (wait->database != NULL ? !wait->database->paused : !worker->paused);
+		return !worker->hall->suspended;
+	return wait->kind == WAIT_PAUSED && (wait->database != NULL ? !wait->database->paused : !worker->hall->paused);
 }
 
 static void
@@ -713,12 +764,12 @@ check_wait(Console *console, ConsoleWait *wait)
 
 	switch (wait->kind)
 	{
-		case WAIT_PAUSED: over = !worker_has_active_servers(worker, wait->database); break;
-		case WAIT_CLOSED: over = !worker_has_closing_servers(worker, wait->database); break;
+		case WAIT_PAUSED: over = !hall_has_active_servers(worker->hall, wait->database); break;
+		case WAIT_CLOSED: over = !hall_has_closing_servers(worker->hall, wait->database); break;
 		case WAIT_SUSPENDED:
 			if (wait->until <= worker_now(worker))
-				close_unquiet(worker);
-			over = wait->until <= worker_now(worker) || worker_is_quiet(worker);
+				close_unquiet(worker->hall);
+			over = wait->until <= worker_now(worker) || hall_is_quiet(worker->hall);
 			break;
 		case WAIT_SENT:
 			if (net_backlog(&wait->client->conn) == 0)
@@ -734,17 +785,35 @@ check_wait(Console *console, ConsoleWait *wait)
 	end_wait(console, wait, &result);
 }
 
+/* Is it worth to stop the other workers for a look? */
+static bool
+look_now(const Console *console, usec_t now)
+{
+	if (!hall_is_shared(console->options.worker->hall) || console->look_at <= now)
+		return true;
+	list_each(node, &console->waits)
+	{
+		const ConsoleWait *wait = CONTAINER_OF(node, const ConsoleWait, node);
+
+		if (wait->kind == WAIT_SENT && net_backlog(&wait->client->conn) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 console_tick(Console *console)
 {
-	TimerQueue *timers = net_timers(console->options.worker->loop);
-	usec_t now = worker_now(console->options.worker);
+	Worker *worker = console->options.worker;
+	usec_t now = worker_now(worker);
 	deadline_t next = DEADLINE_NONE;
 
-	if (list_empty(&console->waits))
+	if (list_empty(&console->waits) || !look_now(console, now))
 		return;
+	hall_park(worker->hall);
 	list_each(node, &console->waits)
 		check_wait(console, CONTAINER_OF(node, ConsoleWait, node));
+	hall_unpark(worker->hall);
 	list_each(node, &console->waits)
 	{
 		const ConsoleWait *wait = CONTAINER_OF(node, const ConsoleWait, node);
@@ -752,9 +821,13 @@ console_tick(Console *console)
 		/* a client that has read all gets more at once; the end of a backlog makes the loop turn by itself */
 		if (wait->kind == WAIT_SENT && net_backlog(&wait->client->conn) == 0)
 			next = now;
+		/* what another worker's connections do makes this loop not turn */
+		else if (wait->kind != WAIT_SENT && hall_is_shared(worker->hall))
+			next = deadline_min(next, now + LOOK_AGAIN_US);
 		next = deadline_min(next, wait->until);
 	}
-	timer_arm(timers, &console->timer, next);
+	console->look_at = next;
+	timer_arm(net_timers(worker->loop), &console->timer, next);
 }
 
 static void
@@ -784,6 +857,8 @@ on_closed(void *arg, Client *client)
 	}
 	if (console->suspender == client)
 		resume_suspended(console);
+	if (console->taker == client)
+		console->taker = NULL;
 }
 
 /* --- life --- */

@@ -72,7 +72,7 @@ struct Payload
 {
 	Worker *worker;		/* borrowed */
 	Map pools;			/* ReportedPool, owned */
-	WorkerWalk turn;	/* the next pool to report, when there are too many for one payload */
+	uint64_t turn; /* id of the pool reported last, when there are too many for one payload */
 	NetSampler sampler;
 	usec_t started_at, taken_at, built_at;
 };
@@ -146,8 +146,10 @@ static void
 read_pool(const SessionPool *pool, PoolReading *out)
 {
 	const PoolCounters *c = &pool->policy.counters;
-	const SessionStats *s = &pool->stats;
+	SessionStats stats;
+	const SessionStats *s = &stats;
 
+	session_pool_stats(pool, &stats);
 	*out = (PoolReading){
 		.counters =
 			{
@@ -206,7 +208,7 @@ errors_json(const ErrorCount *now, const ErrorCount *before, bool *ok)
 static void
 set_slots(json_t *object, const SessionPool *pool, usec_t now, bool *ok)
 {
-	const Settings *settings = pool->worker->settings;
+	const Settings *settings = pool->hall->settings;
 	const Pool *policy = &pool->policy;
 	uint64_t used = 0;
 
@@ -273,7 +275,7 @@ pool_json(Payload *payload, const SessionPool *pool, usec_t now, bool *ok)
 static void
 drop_dead(Payload *payload)
 {
-	const List *list = &payload->worker->pool_list;
+	const List *list = &payload->worker->hall->pool_list;
 
 	if (payload->pools.count < 2 * (size_t) list->count + 64)
 		return;
@@ -299,25 +301,33 @@ drop_dead(Payload *payload)
 	}
 }
 
+/* The first pool made after the one with this id; the list is in that order. */
+static const ListNode *
+behind(const List *pools, uint64_t id)
+{
+	const ListNode *node = pools->head.next;
+
+	while (node != &pools->head && CONTAINER_OF(node, const SessionPool, list_node)->id <= id)
+		node = node->next;
+	return node;
+}
+
 static json_t *
 pools_json(Payload *payload, usec_t now, bool *ok)
 {
-	Worker *worker = payload->worker;
+	const List *pools = &payload->worker->hall->pool_list;
 	json_t *array = json_array();
-	int count = worker->pool_list.count < PAYLOAD_POOLS ? worker->pool_list.count : PAYLOAD_POOLS;
+	int count = pools->count < PAYLOAD_POOLS ? pools->count : PAYLOAD_POOLS;
 
 	drop_dead(payload);
-	while (count > 0)
+	for (const ListNode *node = behind(pools, payload->turn); count > 0; node = node->next)
 	{
-		const ListNode *node = list_linked(&payload->turn.node) ? worker_walk_next(&payload->turn) : NULL;
+		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
 
-		if (node == NULL)
-		{
-			worker_walk_end(worker, &payload->turn);
-			worker_walk_begin(worker, &payload->turn, &worker->pool_list);
-			continue;
-		}
-		append(array, pool_json(payload, CONTAINER_OF(node, const SessionPool, list_node), now, ok), ok);
+		if (node == &pools->head)
+			continue; /* from the beginning */
+		append(array, pool_json(payload, pool, now, ok), ok);
+		payload->turn = pool->id;
 		count--;
 	}
 	return array;
@@ -346,7 +356,7 @@ static json_t *
 linked_json(const Server *server, usec_t now, bool *ok)
 {
 	const Client *client = server->client;
-	const ParamRegistry *params = &server->worker->params;
+	const ParamRegistry *params = server->worker->params;
 	json_t *object = json_object();
 	char ip[64];
 
@@ -369,8 +379,11 @@ servers_json(const Worker *worker, usec_t now, bool *ok)
 {
 	json_t *array = json_array();
 	int left = PAYLOAD_LINKED;
+	HallWalk walk;
+	const ListNode *node;
 
-	list_each(node, &worker->servers)
+	hall_walk_begin(worker->hall, &walk, WALK_SERVERS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		const Server *server = CONTAINER_OF(node, const Server, node);
 
@@ -380,6 +393,7 @@ servers_json(const Worker *worker, usec_t now, bool *ok)
 			break;
 		append(array, linked_json(server, now, ok), ok);
 	}
+	hall_walk_end(&walk);
 	return array;
 }
 
@@ -394,6 +408,7 @@ payload_build(Payload *payload)
 	bool ok = root != NULL;
 	char *text;
 
+	hall_park(worker->hall);
 	for (MapNode *node = map_next(&payload->pools, NULL); node != NULL; node = map_next(&payload->pools, node))
 		CONTAINER_OF(node, ReportedPool, node)->in_payload = false;
 	payload->built_at = now;
@@ -403,11 +418,12 @@ payload_build(Payload *payload)
 	set(root, "listen", json_text(worker->settings->reporter_name), &ok);
 	set_number(root, "uptime_us", elapsed(payload->started_at, now), &ok);
 	set_number(root, "interval_us", elapsed(payload->taken_at, now), &ok);
-	set_number(root, "clients", (uint64_t) worker->client_count, &ok);
+	set_number(root, "clients", (uint64_t) worker->hall->client_count, &ok);
 	set_number(root, "max_clients", (uint64_t) worker->settings->max_client_conn, &ok);
 	set(root, "pools", pools_json(payload, now, &ok), &ok);
 	set(root, "servers", servers_json(worker, now, &ok), &ok);
 	set(root, "net", net_sampler_json(&payload->sampler), &ok);
+	hall_unpark(worker->hall);
 	text = ok ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);
 	return text;
@@ -447,7 +463,6 @@ payload_free(Payload *payload)
 
 	if (payload == NULL)
 		return;
-	worker_walk_end(payload->worker, &payload->turn);
 	net_sampler_end(&payload->sampler);
 	while ((node = map_next(&payload->pools, NULL)) != NULL)
 	{

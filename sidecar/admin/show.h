@@ -20,25 +20,25 @@ typedef struct Show
 	const struct Config *config;
 	const char *version; /* of pgweir */
 	const char *help;	 /* a line a command */
+	const NetListener *listeners;
+	int listener_count;
 	usec_t now;
 	Result *result;
 } Show;
 
 /*
- * A long list that is being written in pieces, in several turns of the loop.  Zeroed before the first piece; show_walk_end() after
+ * A long list that is being written in pieces, in several turns of the loop.  Zeroed before the first piece; the cursor is ended after
  * the last, or when the rest is not wanted.
  */
 typedef struct ShowWalk
 {
-	WorkerWalk cursor; /* begun when started, and not at the end of the last list */
+	HallWalk cursor;   /* begun when started, and not at the end of the last list */
 	int list;		   /* number of the list the cursor is in */
 	bool started;	   /* the columns are written */
 } ShowWalk;
 
 /* Connections looked at for one piece. */
 #define SHOW_PIECE 500
-
-extern void show_walk_end(Worker *worker, ShowWalk *walk);
 
 typedef struct ShowRow
 {
@@ -64,7 +64,11 @@ extern void show_dns_hosts(const Show *show);
 extern void show_dns_zones(const Show *show);
 extern void show_peers(const Show *show);
 extern void show_peer_pools(const Show *show);
+
+/* show_fds.c */
 extern void show_fds(const Show *show);
+/* The same for the process that takes this one's place: the listening sockets themselves; false when that failed. result_done is left to do. */
+extern bool show_fds_hand_over(const Show *show, Client *client) MUST_CHECK;
 
 /* show_pools.c */
 extern void show_databases(const Show *show);

@@ -23,6 +23,27 @@ stats_count_error(SessionStats *stats, const char code[5])
 	stats->errors[STATS_ERROR_CODES - 1].count++;
 }
 
+static void
+add_histogram(Histogram *to, const Histogram *from)
+{
+	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+		to->count[i] += from->count[i];
+}
+
+static void
+add_errors(SessionStats *to, const ErrorCount *from)
+{
+	for (int i = 0; i < STATS_ERROR_CODES && from[i].count > 0; i++)
+	{
+		int at = 0;
+
+		while (at < STATS_ERROR_CODES - 1 && to->errors[at].count > 0 && memcmp(to->errors[at].code, from[i].code, 5) != 0)
+			at++;
+		memcpy(to->errors[at].code, at < STATS_ERROR_CODES - 1 ? from[i].code : "other", 5);
+		to->errors[at].count += from[i].count;
+	}
+}
+
 void
 stats_add(SessionStats *to, const SessionStats *from)
 {
@@ -37,6 +58,15 @@ stats_add(SessionStats *to, const SessionStats *from)
 	to->binds += from->binds;
 	to->logins += from->logins;
 	to->disconnects += from->disconnects;
+	to->expired_running += from->expired_running;
+	to->expired_grace += from->expired_grace;
 	to->gone_waiting += from->gone_waiting;
 	to->gone_running += from->gone_running;
+	to->think_us += from->think_us;
+	to->think_count += from->think_count;
+	to->drain_us += from->drain_us;
+	add_histogram(&to->run_hist, &from->run_hist);
+	add_histogram(&to->gone_hist, &from->gone_hist);
+	add_histogram(&to->deadline_hist, &from->deadline_hist);
+	add_errors(to, from->errors);
 }
