@@ -94,6 +94,8 @@ struct NetConn
 	bool _closing;				/* net_close_flushed: closes when drained */
 	bool _closed;				/* net_close was called */
 	bool _registered;			/* known to epoll */
+	bool _unread;				/* a read may give something: no event will tell again */
+	bool _hangup;				/* the peer has closed or is lost: reading goes on until that is read */
 	uint32_t _armed;			/* epoll events asked for */
 	int _pending_error;			/* errno of a failed write that on_end will report */
 	Buf _in;					/* held input */
