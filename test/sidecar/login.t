@@ -131,7 +131,7 @@ subtest 'a password file for the forced user' => sub {
 	like($said, qr{\Q$file\E: others can read the password file \(mode 0644\); chmod 0600 would do}, 'one that others can read is refused, as libpq does');
 };
 subtest 'core dumps' => sub {
-	my $filter = sub { my ($w) = @_; return oct('0x' . slurp('/proc/' . $w->pid . '/coredump_filter')); };
+	my $filter = sub { my ($w) = @_; return oct('0x' . (slurp('/proc/' . $w->pid . '/coredump_filter') =~ s/\s+$//r)); };
 	my $w = sidecar($pg);
 
 	is($filter->($w) & 0xf, 0, 'no memory goes into a core dump');
