@@ -22,8 +22,14 @@ deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
-bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
+bench: tree deps-bench ## speed and memory beside PgBouncer and a raw relay (BENCH_SECONDS=)
 	@test/bench/bench
+bench-profile: tree deps-bench ## where the instructions of a transaction go (BENCH_PROTOCOL=)
+	@test/bench/bench profile
+bench-scaling: tree deps-bench ## cost per transaction beside many pools, clients, statements
+	@test/bench/bench scaling
+bench-storms: tree deps-bench ## thousands of logins at once, large copies, a long pipeline
+	@test/bench/bench storms
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
 scenario: tree deps-scenario ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
@@ -75,5 +81,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-overload scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-overload bench-profile bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario

@@ -16,15 +16,24 @@ int			pgweir_query_size = 2048;
 int			pgweir_flush_interval_ms = 5000;
 int			pgweir_max_reporters = 8;
 int			pgweir_max_pools = 64;
+int			pgweir_history_pools = 4;
 int			pgweir_report_expiry_s = 10;
 int			pgweir_sample_interval_ms = 10;
 int64		pgweir_deadline_us = 0;
 
 int			pgweir_max_callers = 1000;
 int			pgweir_history_memory_kb = 8192;
+int			pgweir_sample_memory_kb = 4096;
+int			pgweir_max_plans = 1000;
+int			pgweir_plan_size = 4096;
+int			pgweir_slow_threshold_ms = 1000;
+double		pgweir_slow_factor = 10;
+double		pgweir_sample_rate = 0.01;
+bool		pgweir_sample_parameters = true;
 const PgweirTags *pgweir_tags = NULL;
 
 static char *deadline_text = NULL;
+static char *thresholds_text = NULL;
 static char *tags_text = NULL;
 
 static const struct config_enum_entry track_options[] = {
@@ -153,6 +162,36 @@ assign_deadline(const char *newval, void *extra)
 	pgweir_deadline_us = *(int64 *) extra;
 }
 
+/* Pairs like wait_ms=100, with commas between; pgweir.thresholds() knows the names. */
+static bool
+check_thresholds(char **newval, void **extra, GucSource source)
+{
+	const char *at = *newval;
+
+	at += strspn(at, " ");
+	while (*at != '\0')
+	{
+		size_t		name = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
+		char	   *end;
+
+		if (name == 0 || at[name] != '=')
+			break;
+		(void) strtod(at + name + 1, &end);
+		if (end == at + name + 1)
+			break;
+		at = end + strspn(end, " ");
+		if (*at == ',')
+			at += 1 + strspn(at + 1, " ");
+		else if (*at != '\0')
+			break;
+	}
+	if (*at == '\0')
+		return true;
+	GUC_check_errdetail("What is wrong begins at \"%s\".", at);
+	GUC_check_errhint("Write names of columns of pgweir.thresholds() with numbers, such as 'wait_ms=100, rtt_ms=80'.");
+	return false;
+}
+
 /* A list of words separated by commas and blanks. */
 static bool
 check_tags(char **newval, void **extra, GucSource source)
@@ -195,6 +234,11 @@ define_session_settings(void)
 							   "is seconds; '0' or '' is none.",
 							   &deadline_text, "", PGC_USERSET, GUC_REPORT,
 							   check_deadline, assign_deadline, NULL);
+	DefineCustomStringVariable("pgweir.thresholds",
+							   "What pool_pressure and diagnosis hold to be too much, where it differs from the default.",
+							   "Pairs with commas between, such as 'wait_ms=100, rtt_ms=80'; SELECT * FROM pgweir.thresholds() "
+							   "lists all.",
+							   &thresholds_text, "", PGC_USERSET, 0, check_thresholds, NULL, NULL);
 	DefineCustomEnumVariable("pgweir.track",
 							 "Which statements are counted: none, top (sent by clients) or all (inside functions too).",
 							 NULL, &pgweir_track, PGWEIR_TRACK_TOP, track_options, PGC_SUSET, 0, NULL, NULL, NULL);
@@ -209,6 +253,20 @@ define_session_settings(void)
 							   "Read in the spellings key='value' and key:value; '' is none.",
 							   &tags_text, "application,controller,action,route,job", PGC_SUSET, 0,
 							   check_tags, assign_tags, NULL);
+	DefineCustomIntVariable("pgweir.slow_threshold",
+							"An execution that takes this long is kept in slow_samples; -1 is never.",
+							NULL, &pgweir_slow_threshold_ms, 1000, -1, INT_MAX, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomRealVariable("pgweir.slow_factor",
+							 "An execution that takes this many times the 99th percentile of its class is kept in slow_samples; 0 is never.",
+							 "Only of classes with at least a hundred executions, and only what takes ten milliseconds.",
+							 &pgweir_slow_factor, 10, 0, 1e6, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("pgweir.sample_rate",
+							 "Fraction of executions that count the rows of each node of their plan.",
+							 "One that turns out to be slow shows them in slow_samples; so does the one that follows a slow one.",
+							 &pgweir_sample_rate, 0.01, 0, 1, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pgweir.sample_parameters",
+							 "Whether slow_samples keeps what may hold data: parameters, the text as it was sent, the plan.",
+							 NULL, &pgweir_sample_parameters, true, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.flush_interval",
 							"Longest time a busy backend keeps its counts to itself before it merges them.",
 							"The views add unmerged counts up; this matters to the history of the last hour only.",
@@ -238,12 +296,25 @@ define_memory_settings(void)
 							"Memory for what each statement class did, in steps of ten seconds.",
 							"The oldest steps go when it is full; pgweir.info() tells how far back it reaches.",
 							&pgweir_history_memory_kb, 8192, 256, 1048576, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.sample_memory",
+							"Memory for single executions that were slow or failed by a timeout; 0 keeps none.",
+							NULL, &pgweir_sample_memory_kb, 4096, 0, 1048576, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.max_plans",
+							"Number of plans of statement classes kept; 0 keeps none.",
+							NULL, &pgweir_max_plans, 1000, 0, 100000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.plan_size",
+							"Bytes kept of each plan's text.",
+							NULL, &pgweir_plan_size, 4096, 256, 1048576, PGC_POSTMASTER, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.max_reporters",
 							"Number of sidecars that may report.",
 							NULL, &pgweir_max_reporters, 8, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.max_pools",
 							"Number of pools, of all sidecars together, that are kept.",
 							NULL, &pgweir_max_pools, 64, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.history_pools",
+							"Number of pools whose pressure is kept, by seconds for an hour and by minutes for a week.",
+							"Each takes 1.8 MB of shared memory, as does the server as a whole, which is always kept.",
+							&pgweir_history_pools, 4, 0, 100, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 void

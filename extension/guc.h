@@ -19,11 +19,19 @@ extern int	pgweir_query_size;
 extern int	pgweir_flush_interval_ms;
 extern int	pgweir_max_reporters;
 extern int	pgweir_max_pools;
+extern int	pgweir_history_pools;
 extern int	pgweir_report_expiry_s;
 extern int	pgweir_sample_interval_ms;
 
 extern int	pgweir_max_callers;
 extern int	pgweir_history_memory_kb;
+extern int	pgweir_sample_memory_kb;
+extern int	pgweir_max_plans;
+extern int	pgweir_plan_size;
+extern int	pgweir_slow_threshold_ms;
+extern double pgweir_slow_factor;
+extern double pgweir_sample_rate;
+extern bool pgweir_sample_parameters;
 
 /* The keys of pgweir.tags. */
 #define PGWEIR_MAX_TAGS 16
