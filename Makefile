@@ -24,6 +24,8 @@ demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed and memory beside PgBouncer and a raw relay (BENCH_SECONDS=)
 	@test/bench/bench
+bench-advisor: tree ## the index advisor: quality by budget, time, planner calls a second (SEARCH_SECONDS=)
+	@test/as-user test/bench/advisor
 bench-profile: tree deps-bench ## where the instructions of a transaction go (BENCH_PROTOCOL=)
 	@test/bench/bench profile
 bench-scaling: tree deps-bench ## cost per transaction beside many pools, clients, statements
@@ -32,6 +34,8 @@ bench-storms: tree deps-bench ## thousands of logins at once, large copies, a lo
 	@test/bench/bench storms
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
+bench-logins: tree deps-bench ## a storm of logins beside running traffic, beside PgBouncer (BENCH_LOGINS=)
+	@test/bench/logins
 scenario: tree deps-scenario ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
 	@test/scenario/scenario
 scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
@@ -81,5 +85,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-overload bench-profile bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-logins bench-advisor bench-overload bench-profile bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario
