@@ -1,6 +1,7 @@
 # pgweir: `make help` lists the targets.  PG_CONFIG chooses the PostgreSQL server.
 PG_CONFIG ?= pg_config
 JOBS ?= 2
+WORKERS ?= 4
 prefix ?= /usr/local
 export PG_CONFIG
 MAKEFLAGS += --no-print-directory
@@ -56,6 +57,9 @@ check-server: tree ## the extension in real servers
 	@$(PROVE) $(SERVER)
 check-sidecar: tree ## the daemon before real servers
 	@$(PROVE) $(DAEMON)
+check-tsan: tree ## the daemon's tests under the thread sanitizer (WORKERS= how many threads)
+	@$(MAKE) -C sidecar SANITIZE=thread
+	@PGWEIR_SIDECAR=$(CURDIR)/build/sidecar-thread/pgweir PGWEIR_TEST_WORKERS=$(WORKERS) $(PROVE) $(sort $(wildcard test/sidecar/*.t))
 installcheck: ## pg_regress against the running server, which has pgweir preloaded
 	@$(MAKE) -C extension installcheck
 docs: all ## write the lists of settings in doc/ and etc/ anew
@@ -84,4 +88,4 @@ deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
 .PHONY: all install deps demo bench bench-logins bench-advisor bench-extension bench-overload bench-profile bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
-.PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario
+.PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario
