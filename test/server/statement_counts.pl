@@ -52,7 +52,7 @@ while (time < $end)
 	$readings++;
 }
 PgweirTest::reap($bench, 20);
-cmp_ok($readings, '>', 10, 'there were some readings');
+cmp_ok($readings, '>=', 3, 'there were some readings');
 is($back, 0, 'no reading showed less than the one before');
 
 # --- failures by kind ---
