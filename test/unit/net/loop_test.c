@@ -329,6 +329,85 @@ unwatchable_descriptors(void)
 	ok(!net_watch(loop, &watched.watch, -1, true, false), "nor can nothing");
 }
 
+/* --- the background --- */
+
+#define CROWD 60
+
+static int busy_turns;
+static int foreground_after; /* how many of the background were served before it */
+
+static size_t
+slow_use(Probe *probe, const uint8_t *data, size_t len)
+{
+	usec_t end = clock_now() + 200;
+
+	(void) probe;
+	(void) data;
+	while (clock_now() < end)
+		continue;
+	busy_turns++;
+	return len;
+}
+
+static size_t
+quick_use(Probe *probe, const uint8_t *data, size_t len)
+{
+	(void) probe;
+	(void) data;
+	foreground_after = busy_turns;
+	return len;
+}
+
+/* Many connections in the background have something to say, and one in front says it last. */
+static void
+the_background_waits_and_is_served(void)
+{
+	static Probe crowd[CROWD];
+	Probe front = {.use = quick_use};
+	int others[CROWD];
+	int other;
+	int served = 0;
+
+	busy_turns = 0;
+	for (int i = 0; i < CROWD; i++)
+	{
+		crowd[i].use = slow_use;
+		others[i] = probe_pair(loop, &crowd[i]);
+		crowd[i].conn.background = true;
+	}
+	other = probe_pair(loop, &front);
+	for (int i = 0; i < CROWD; i++)
+		if (write(others[i], "x", 1) != 1)
+			abort();
+	if (write(other, "x", 1) != 1 || !net_loop_once(loop, 0))
+		abort();
+	is_int(foreground_after, 0, "a connection in front is served before the whole background");
+	ok(busy_turns > 0, "which gets something of each turn");
+	ok(busy_turns < CROWD, "... but a bounded time");
+	for (int i = 0; i < 10000 && busy_turns < CROWD; i++)
+		if (!net_loop_once(loop, USEC_PER_SEC))
+			abort();
+	is_int(busy_turns, CROWD, "all of it is served in the end, though epoll tells once");
+	close(others[0]);
+	for (int i = 0; i < 100 && crowd[0].ended == 0; i++)
+		if (!net_loop_once(loop, USEC_PER_SEC))
+			abort();
+	is_int(crowd[0].ended, 1, "and hears of the end");
+	for (int i = 0; i < CROWD; i++)
+	{
+		net_close(&crowd[i].conn);
+		if (i > 0)
+			close(others[i]);
+	}
+	net_close(&front.conn);
+	close(other);
+	if (!net_loop_once(loop, 0))
+		abort();
+	for (int i = 0; i < CROWD; i++)
+		served += crowd[i].released;
+	is_int(served + front.released, CROWD + 1, "all are released");
+}
+
 int
 main(void)
 {
@@ -342,6 +421,7 @@ main(void)
 	watched_descriptor_is_replaced();
 	unwatching_drops_pending_events();
 	unwatchable_descriptors();
+	the_background_waits_and_is_served();
 	net_loop_free(loop);
 	net_loop_free(NULL);
 	return done_testing();
