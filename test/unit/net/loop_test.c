@@ -404,7 +404,11 @@ the_background_waits_and_is_served(void)
 	if (!net_loop_once(loop, 0))
 		abort();
 	for (int i = 0; i < CROWD; i++)
+	{
 		served += crowd[i].released;
+		buf_free(&crowd[i].got);
+	}
+	buf_free(&front.got);
 	is_int(served + front.released, CROWD + 1, "all are released");
 }
 
