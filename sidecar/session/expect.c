@@ -51,6 +51,26 @@ expect_statement(const Server *server)
 	return statement;
 }
 
+bool
+expect_awaits_parse(const Server *server, const Statement *statement)
+{
+	const uint8_t *next = buf_ptr(&server->parses);
+
+	for (size_t i = 0; i < buf_len(&server->expected); i++)
+	{
+		Expect what = (Expect) buf_ptr(&server->expected)[i];
+		Statement *one;
+
+		if (!has_statement(what))
+			continue;
+		memcpy(&one, next, sizeof(one));
+		next += sizeof(one);
+		if (one == statement && (what == EXPECT_PARSE || what == EXPECT_PARSE_FAKE))
+			return true;
+	}
+	return false;
+}
+
 static Statement *
 take_statement(Server *server)
 {

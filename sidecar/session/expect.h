@@ -30,6 +30,8 @@ typedef enum Expect
 
 extern bool expect_push(Server *server, Expect what) MUST_CHECK;
 extern bool expect_push_statement(Server *server, Expect what, Statement *statement) MUST_CHECK;
+/* Has the client's Parse of this statement not been answered yet? */
+extern bool expect_awaits_parse(const Server *server, const Statement *statement);
 /* The statement of the answer at the head, NULL when it has none. */
 extern Statement *expect_statement(const Server *server);
 static inline Expect

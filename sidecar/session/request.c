@@ -530,6 +530,24 @@ new_statement(Client *client, const WireParse *parse, const Message *message)
 	return statement;
 }
 
+/*
+ * A name that a Parse of an earlier group, not answered yet, may be about to give: whether it is taken is known only then.  Within one
+ * group there is no such doubt, since an error skips the rest of it.
+ */
+static bool
+name_is_undecided(const Client *client, const Message *message)
+{
+	const Server *server = client->server;
+	const Statement *existing;
+	WireParse parse;
+
+	if (server->outstanding == 0 || client->statements == NULL || !manages_statements(client) || server->skipping ||
+		!wire_read_parse(message->payload, &parse) || parse.name.len == 0)
+		return false;
+	existing = client_statements_find(client->statements, parse.name);
+	return existing != NULL && expect_awaits_parse(server, existing);
+}
+
 static size_t
 forward_parse(Client *client, Plan *plan, const Message *message)
 {
@@ -738,6 +756,14 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 
 		if (used > 0)
 			return used;
+	}
+	if (message->type == FE_PARSE && client_is_linked(client) && name_is_undecided(client, message))
+	{
+		if (client->in_group)
+			client->hold = true; /* its time counts already */
+		else
+			(void) hold_group(client, worker_now(client->worker));
+		return 0;
 	}
 	if (!client_is_linked(client))
 	{
