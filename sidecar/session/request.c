@@ -530,22 +530,37 @@ new_statement(Client *client, const WireParse *parse, const Message *message)
 	return statement;
 }
 
-/*
- * A name that a Parse of an earlier group, not answered yet, may be about to give: whether it is taken is known only then.  Within one
- * group there is no such doubt, since an error skips the rest of it.
- */
+/* The name a message is about, empty when it is about none. */
+static Slice
+name_in(const Message *message)
+{
+	WireParse parse;
+	WireBind bind;
+	WireTarget target;
+
+	switch (message->type)
+	{
+		case FE_PARSE: return wire_read_parse(message->payload, &parse) ? parse.name : (Slice){NULL, 0};
+		case FE_BIND: return wire_read_bind(message->payload, &bind) ? bind.statement : (Slice){NULL, 0};
+		case FE_DESCRIBE:
+			return wire_read_describe(message->payload, &target) && target.kind == 'S' ? target.name : (Slice){NULL, 0};
+		default: return (Slice){NULL, 0};
+	}
+}
+
+/* Whether the statement of that name exists is known only when an earlier group has been answered. */
 static bool
 name_is_undecided(const Client *client, const Message *message)
 {
 	const Server *server = client->server;
 	const Statement *existing;
-	WireParse parse;
+	Slice name;
 
-	if (server->outstanding == 0 || client->statements == NULL || !manages_statements(client) || server->skipping ||
-		!wire_read_parse(message->payload, &parse) || parse.name.len == 0)
+	if (server->unproved == 0 || server->outstanding == 0 || server->skipping || client->statements == NULL)
 		return false;
-	existing = client_statements_find(client->statements, parse.name);
-	return existing != NULL && expect_awaits_parse(server, existing);
+	name = name_in(message);
+	existing = name.len > 0 ? client_statements_find(client->statements, name) : NULL;
+	return existing != NULL && expect_in_doubt(server, existing);
 }
 
 static size_t
@@ -757,7 +772,7 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 		if (used > 0)
 			return used;
 	}
-	if (message->type == FE_PARSE && client_is_linked(client) && name_is_undecided(client, message))
+	if (client_is_linked(client) && name_is_undecided(client, message))
 	{
 		if (client->in_group)
 			client->hold = true; /* its time counts already */

@@ -211,6 +211,7 @@ struct Server
 	bool stream_drop;
 	Buf expected;		/* one byte per answer still to come: expect.h */
 	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
+	int unproved;		/* answers still to come to a Parse of a named statement */
 	Buf replay;			/* the running group, where it can be run again: replay.h */
 	Statement *replay_statement; /* borrowed from `parses` while that group runs */
 	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
