@@ -48,9 +48,13 @@ struct Reporter
 	Timer timer;
 	usec_t sent_at;
 	bool accepted;		/* SENDING: the server has said that it took the report */
+	bool too_new;		/* SENDING: ... because it does not know this version of reports */
 	char refused[300];	/* SENDING: its error message */
 	int failures;	/* since the last success */
 	int attempts;	/* picks the host of a list */
+	int understood;	/* SENDING: the version that the extension says it understands; 0 = it did not say */
+	int version;	/* that reports are sent as: PAYLOAD_VERSION, or 1 for an extension that refuses later ones */
+	int told;		/* ... of which the log has told, when it is another than ours */
 	bool complained; /* the log says that it does not work */
 	bool praised;	 /* ... or that it does */
 };
@@ -187,6 +191,20 @@ fail(Reporter *reporter, const char *reason)
 	arm(reporter, worker_now(reporter->worker) + retry_pause(reporter));
 }
 
+/* Either half may be the newer one; what only one of them knows is not shown. */
+static void
+compare_versions(Reporter *reporter)
+{
+	int theirs = reporter->understood > 0 ? reporter->understood : 1;
+
+	if (theirs == PAYLOAD_VERSION || theirs == reporter->told)
+		return;
+	reporter->told = theirs;
+	log_write(reporter->worker->log, LOG_LEVEL_LOG,
+			  "the extension understands reports of version %d, this process sends version %d: update %s to see every figure", theirs,
+			  PAYLOAD_VERSION, theirs < PAYLOAD_VERSION ? "the extension" : "pgweir");
+}
+
 static void
 succeed(Reporter *reporter)
 {
@@ -201,6 +219,7 @@ succeed(Reporter *reporter)
 		log_write(reporter->worker->log, LOG_LEVEL_LOG, "reporting to the extension works (%s:%d, database \"%s\", user \"%s\")",
 				  target->host, target->port, target->dbname, target->user);
 	reporter->praised = true;
+	compare_versions(reporter);
 	reporter->state = REPORTER_READY;
 	if (!watch(reporter, true, false))
 		fail(reporter, "could not watch the connection");
@@ -252,6 +271,7 @@ connect_poll(Reporter *reporter)
 				break;
 			}
 			reporter->state = REPORTER_READY;
+			reporter->version = PAYLOAD_VERSION;
 			arm(reporter, worker_now(reporter->worker));
 			break;
 		default:
@@ -352,7 +372,7 @@ send_report(Reporter *reporter)
 	char version[16];
 	const char *values[] = {worker->settings->reporter_name, version, json};
 
-	snprintf(version, sizeof(version), "%d", PAYLOAD_VERSION);
+	snprintf(version, sizeof(version), "%d", reporter->version);
 	reporter->sent_at = worker_now(worker);
 	if (json == NULL)
 		fail(reporter, "out of memory");
@@ -370,6 +390,14 @@ send_report(Reporter *reporter)
 	free(json);
 }
 
+static bool
+is_error(const PGresult *result, const char *sqlstate)
+{
+	const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	return code != NULL && strcmp(code, sqlstate) == 0;
+}
+
 /* Take what has arrived of the answer; PQgetResult() would block if the rest were still to come. */
 static void
 take_answer(Reporter *reporter)
@@ -382,11 +410,19 @@ take_answer(Reporter *reporter)
 		{
 			if (reporter->accepted)
 				succeed(reporter);
+			else if (reporter->too_new && reporter->version > 1)
+			{
+				reporter->version = 1;
+				send_report(reporter);
+			}
 			else
 				fail(reporter, reporter->refused);
 			return;
 		}
 		reporter->accepted = PQresultStatus(result) == PGRES_TUPLES_OK;
+		if (reporter->accepted)
+			reporter->understood = PQntuples(result) == 1 ? atoi(PQgetvalue(result, 0, 0)) : 0;
+		reporter->too_new = is_error(result, "0A000");
 		if (!reporter->accepted)
 			snprintf(reporter->refused, sizeof(reporter->refused), "%s", PQresultErrorMessage(result));
 		PQclear(result);

@@ -40,6 +40,14 @@ client_log(const Client *client, LogLevel level, const char *format, ...)
 	va_end(args);
 }
 
+void
+client_enter_app(Client *client, const char *name)
+{
+	Worker *worker = client->worker;
+
+	apps_enter(&worker->apps, &client->app, name, client->database->name, worker_now(worker));
+}
+
 bool
 client_is_linked(const Client *client)
 {
@@ -366,6 +374,14 @@ on_input(NetConn *conn, uint8_t *data, size_t len)
 	return used;
 }
 
+void
+client_unblocked(Client *client)
+{
+	if (client->write_blocked_since > 0)
+		client->pool->stats.drain_us += (uint64_t) (worker_now(client->worker) - client->write_blocked_since);
+	client->write_blocked_since = 0;
+}
+
 static void
 on_drained(NetConn *conn)
 {
@@ -373,9 +389,7 @@ on_drained(NetConn *conn)
 
 	if (client->server != NULL)
 	{
-		if (client->write_blocked_since > 0)
-			client->pool->stats.drain_us += (uint64_t) (worker_now(client->worker) - client->write_blocked_since);
-		client->write_blocked_since = 0;
+		client_unblocked(client);
 		if (!client->worker->suspended)
 			net_resume(&client->server->conn);
 	}
@@ -462,15 +476,30 @@ leave_pool(Client *client)
 		if (client->state == CLIENT_WAITING)
 		{
 			client->pool->stats.gone_waiting++;
+			client->pool->stats.gone_us += (uint64_t) (now - client->group_since);
 			histogram_add(&client->pool->stats.gone_hist, now - client->group_since);
 		}
 		pool_abandon(&client->pool->policy, &client->waiter, now, &worker->actions);
 	}
 }
 
+/* What its pool's figures say of the client that leaves. */
+static void
+count_life(Client *client, usec_t now)
+{
+	SessionStats *stats = &client->pool->stats;
+
+	stats->disconnects++;
+	stats->life_us += (uint64_t) (now - client->connect_time);
+	histogram_add(&stats->life_hist, now - client->connect_time);
+	repeats_end_run(&client->run_length, stats, client->fingerprint, now);
+}
+
 static void
 leave_counts(Client *client)
 {
+	usec_t now = worker_now(client->worker);
+
 	if (client->counted)
 	{
 		client->database->clients--;
@@ -478,10 +507,23 @@ leave_counts(Client *client)
 		if (client->pool != NULL)
 		{
 			session_pool_shown(client->pool)->policy.clients--;
-			client->pool->stats.disconnects++;
+			count_life(client, now);
 		}
 	}
+	apps_leave(&client->app, now);
 	client->worker->client_count--;
+}
+
+/* It was told that it is over; or it went in the middle of proving who it is. */
+static void
+count_fatal(Client *client, const char *sqlstate, const char *message)
+{
+	if (in_logins(client->state) && !client->quiet && (message != NULL || client->state == CLIENT_AUTH))
+		client->worker->login_failures++;
+	if (message != NULL && client->pool != NULL)
+		stats_count_error(&client->pool->stats, sqlstate);
+	if (message != NULL && client->app != NULL)
+		client->app->errors++;
 }
 
 static void
@@ -500,6 +542,7 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		client_log(client, LOG_LEVEL_WARNING, "pooler error: %s", message);
 	if (client->state == CLIENT_CONSOLE)
 		worker->console.closed(worker->console.arg, client);
+	count_fatal(client, sqlstate, message);
 	client_login_stop(client);
 	leave_pool(client);
 	leave_counts(client);

@@ -245,6 +245,7 @@ take_startup(Client *client, const WireStartup *startup)
 	}
 	if (worker->client_count > worker->settings->max_client_conn && !login_is_console(login->database))
 	{
+		worker->clients_refused++;
 		client_close(client, "no more connections allowed (max_client_conn)",
 					 "no more connections allowed (max_client_conn)");
 		return;

@@ -70,6 +70,7 @@ link_grant(Client *client, Server *server, usec_t waited_us)
 	client->server = server;
 	server->client = client;
 	server->linked_at = client->granted_at;
+	server->xact_groups = 0;
 	if (client->pool->dedicated != NULL)
 	{
 		dedicated_granted(client, server);
@@ -210,6 +211,7 @@ resets(const SessionPool *pool)
 static void
 unlink_pair(Client *client, Server *server)
 {
+	client_unblocked(client);
 	client->server = NULL;
 	client->hold = false;
 	server->client = NULL;
@@ -285,8 +287,10 @@ link_abandon(Client *client)
 	if (running)
 	{
 		server->pool->stats.gone_running++;
+		server->pool->stats.gone_us += (uint64_t) (now - client->group_since);
 		histogram_add(&server->pool->stats.gone_hist, now - client->group_since);
 	}
+	repeats_end(&server->repeats, &server->pool->stats, now);
 	unlink_pair(client, server);
 	server_set_state(server, SERVER_CLEANING);
 	pool_release(&server->slot, false, now, &worker->actions);

@@ -94,6 +94,8 @@ note_parameter(Server *server, Slice payload)
 	paramset_change(registry, &client->params, index, value);
 	if (index == registry->deadline_index)
 		client->session_deadline_us = value.len == 0 ? -1 : deadline_parse(value);
+	else if (index == registry->app_index)
+		client_enter_app(client, paramset_get(client->params, index));
 }
 
 /* --- errors --- */
@@ -176,10 +178,17 @@ count_group(Server *server, Client *client, usec_t now)
 	stats->queries++;
 	stats->query_us += (uint64_t) ran;
 	histogram_add(&stats->run_hist, ran);
+	server->xact_groups++;
+	client->app->queries++;
+	client->app->query_us += (uint64_t) ran;
 	pool_ran(&server->slot, ran, !client->expired, now);
 	if (server->tx_status == 'I')
 	{
 		stats->xacts++;
+		client->app->xacts++;
+		histogram_add(&stats->requests_hist, server->xact_groups);
+		server->xact_groups = 0;
+		repeats_end(&server->repeats, stats, now);
 		stats->xact_us += (uint64_t) (now - (client->tx_since > client->granted_at ? client->tx_since : client->granted_at));
 	}
 }
@@ -437,7 +446,8 @@ relay_input(Server *server, uint8_t *data, size_t len)
 			plan_flush(&plan);
 			if (net_backlog(&client->conn) > 0 && server->client == client)
 			{
-				client->write_blocked_since = worker_now(server->worker);
+				if (client->write_blocked_since == 0)
+					client->write_blocked_since = worker_now(server->worker);
 				net_pause(&server->conn);
 			}
 		}

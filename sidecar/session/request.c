@@ -96,6 +96,7 @@ request_reject(Client *client, const RequestError *error)
 	client->group_begun = false;
 	client->reject = client->group_extended ? REJECT_TO_SYNC : REJECT_MESSAGE;
 	client->deadline = DEADLINE_NONE;
+	client->app->errors++;
 	stats_count_error(&client->pool->stats, error->sqlstate);
 }
 
@@ -141,6 +142,7 @@ group_complete(Client *client)
 							   : deadline_after(now, client->budget_us > client->waited_us
 														 ? client->budget_us - client->waited_us
 														 : 1);
+		client->pool->stats.deadline_us += (uint64_t) client->budget_us;
 		histogram_add(&client->pool->stats.deadline_hist, client->budget_us);
 	}
 	client_rearm_timer(client);
@@ -150,6 +152,7 @@ typedef struct GroupInfo
 {
 	usec_t tag_us; /* tightest deadline comment, -1 = none */
 	uint64_t fingerprint; /* class of the first statement, 0 = none seen */
+	Slice sql;			  /* borrowed: its text */
 	bool whole;
 	bool extended;
 } GroupInfo;
@@ -176,6 +179,13 @@ class_of_prepared(const Client *client, Statement *statement)
 }
 
 static void
+take_class(GroupInfo *info, uint64_t fingerprint, Slice sql)
+{
+	info->fingerprint = fingerprint;
+	info->sql = sql;
+}
+
+static void
 peek_message(Client *client, const Message *message, GroupInfo *info)
 {
 	Slice sql;
@@ -189,14 +199,14 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 				sql = message->payload; /* the beginning of a large one */
 			info->tag_us = tighter(info->tag_us, deadline_from_comment(client, sql));
 			if (info->fingerprint == 0)
-				info->fingerprint = class_of(client, sql);
+				take_class(info, class_of(client, sql), sql);
 			break;
 		case FE_PARSE:
 			if (wire_read_parse(message->payload, &parse))
 			{
 				info->tag_us = tighter(info->tag_us, deadline_from_comment(client, parse.query));
 				if (info->fingerprint == 0)
-					info->fingerprint = class_of(client, parse.query);
+					take_class(info, class_of(client, parse.query), parse.query);
 			}
 			break;
 		case FE_BIND:
@@ -208,7 +218,7 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 				{
 					info->tag_us = tighter(info->tag_us, statement->deadline_us);
 					if (info->fingerprint == 0)
-						info->fingerprint = class_of_prepared(client, statement);
+						take_class(info, class_of_prepared(client, statement), statement_query(statement));
 				}
 			}
 			break;
@@ -288,6 +298,27 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 	client->fingerprint = info->fingerprint;
 }
 
+/* A group begins outside of a transaction. */
+static void
+note_run(Client *client, const GroupInfo *info, usec_t now)
+{
+	repeats_note_run(&client->run_length, &client->pool->stats, client->fingerprint, info->fingerprint, info->sql,
+					 now - client->idle_since, now);
+}
+
+/* A group begins in a transaction, after a pause. */
+static void
+count_think(Client *client, usec_t now)
+{
+	SessionStats *stats = &client->pool->stats;
+	usec_t think_us = now - client->idle_since;
+
+	stats->think_us += (uint64_t) think_us;
+	stats->think_count++;
+	histogram_add(&stats->think_hist, think_us);
+	client->app->think_us += (uint64_t) think_us;
+}
+
 /* A group begins and no server is linked.  True when one is now; else the group waits, was rejected, or the client is gone. */
 static bool
 acquire_server(Client *client, uint8_t *data, size_t len)
@@ -298,6 +329,7 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 
 	peek_group(client, data, len, &info);
 	client->tx_since = now;
+	note_run(client, &info, now);
 	begin_group(client, &info, now);
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
@@ -333,10 +365,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	if (server->outstanding == 0)
 	{
 		if (client->idle_since > 0 && server->tx_status != 'I')
-		{
-			client->pool->stats.think_us += (uint64_t) (now - client->idle_since);
-			client->pool->stats.think_count++;
-		}
+			count_think(client, now);
 		if (server->tx_status == 'I')
 			client->tx_since = now;
 	}
@@ -344,6 +373,10 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0 ||
 									deadline_transaction_us(client) > 0))
 		return hold_group(client, now);
+	if (server->tx_status != 'I')
+		repeats_note(&server->repeats, &client->pool->stats, info.fingerprint, info.sql, now);
+	else if (server->outstanding == 0)
+		note_run(client, &info, now);
 	begin_group(client, &info, now);
 	client->granted_at = now;
 	if (server->outstanding == 0)

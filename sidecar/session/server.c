@@ -42,6 +42,8 @@ server_count_error(Server *server, Slice code)
 {
 	if (code.len == 5)
 		stats_count_error(&server->pool->stats, (const char *) code.ptr);
+	if (server->client != NULL && server->client->app != NULL)
+		server->client->app->errors++;
 }
 
 void
@@ -322,6 +324,9 @@ server_open_failed(Server *server, const char *sqlstate, const char *reason, boo
 	snprintf(pool->last_error, sizeof(pool->last_error), "%s", reason);
 	snprintf(pool->last_error_code, sizeof(pool->last_error_code), "%s", sqlstate);
 	pool->login_refused = refused;
+	pool->stats.logins_refused += refused;
+	if (pool->failing_since == 0)
+		pool->failing_since = worker_now(worker);
 	if (pool->database->spec != NULL && pool->database->spec->load_balance_disabled)
 		pool->database->next_host++;
 	server_log(server, LOG_LEVEL_LOG, "closing because: %s (age=%ds)", reason,
@@ -356,6 +361,7 @@ server_close(Server *server, const char *reason)
 	dispose(server);
 	if (client != NULL)
 	{
+		client_unblocked(client);
 		client->server = NULL;
 		client_close(client, reason, reason);
 	}
@@ -389,6 +395,7 @@ server_login_done(Server *server)
 	server->login = NULL;
 	pool->last_error[0] = '\0';
 	pool->login_refused = false;
+	pool->failing_since = 0;
 	if (pool->dedicated == NULL && query != NULL && query[0] != '\0' && !server->connect_query_sent)
 	{
 		Buf out = {0};
