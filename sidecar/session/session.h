@@ -311,6 +311,7 @@ struct Worker
 	const char *version;
 	ConsoleOps console;
 	WorkerPhase phase;
+	usec_t started_at;
 	bool paused;   /* PAUSE without a database */
 	bool suspended;
 	uint64_t hash_seed;

@@ -375,6 +375,7 @@ worker_create(const WorkerOptions *options)
 	worker->log = options->log;
 	worker->settings = options->settings;
 	worker->version = options->version;
+	worker->started_at = net_now(options->loop);
 	worker->console = options->console;
 	resolver = (ResolverOptions){worker->settings->dns_max_ttl_us, worker->settings->dns_nxdomain_ttl_us};
 	if (RAND_bytes((uint8_t *) &worker->hash_seed, sizeof(worker->hash_seed)) != 1 ||

@@ -487,9 +487,50 @@ single_statements(void)
 	}
 }
 
+/* ---- outlines ---- */
+
+static void
+outlines(void)
+{
+	static const struct
+	{
+		const char *sql;
+		const char *outline;
+	} cases[] = {
+		{"", ""},
+		{"select 1", "select ?"},
+		{"select  name\tfrom \"Item\" where id=$1 and a = E'it\\'s' -- secret", "select name from \"Item\" where id=? and a = ?"},
+		{"/* app='x' */ select/**/1", "select ?"},
+		{"select a /* secret */ , $$secret$$::text", "select a , ?::text"},
+		{"insert into t values (1, 'a'), (-2.5e7, null)", "insert into t values (?, ?), (-?, null)"},
+		{"select 'unterminated secret", "select ?"},
+		{"select a/* unterminated secret", "select a"},
+		{"\xc3\xa9t\xc3\xa9 = 7", "\xc3\xa9t\xc3\xa9 = ?"},
+	};
+	char out[100];
+	char small[12];
+	uint8_t *copy;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		size_t len = sql_outline(exact(cases[i].sql, &copy), out, sizeof(out));
+
+		is_str(out, cases[i].outline, cases[i].sql);
+		is_int(len, strlen(out), "its length");
+		free(copy);
+	}
+	sql_outline(exact("select somewhat_longer from t", &copy), small, sizeof(small));
+	is_str(small, "select ", "cut behind a token");
+	free(copy);
+	sql_outline(exact("select \"quoted\"", &copy), small, sizeof(small));
+	is_str(small, "select ", "also when that has quotes");
+	free(copy);
+}
+
 int
 main(void)
 {
+	outlines();
 	tags_are_found();
 	tag_values_are_decoded();
 	durations();
