@@ -25,6 +25,8 @@ bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/bench
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
+bench-report: tree ## cost of measuring and reporting with many clients (BENCH_IDLE= BENCH_POOLS=)
+	@test/bench/report
 stress-cancel: tree ## racing cancels, none of which may hit the wrong statement (STRESS_SECONDS=)
 	@test/stress/cancel
 check: unit tree ## every test (JOBS= how many at once)
@@ -68,5 +70,5 @@ deps-check: | deps-build
 deps-bench: | deps-check
 deps-build deps-check deps-bench: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-overload stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-overload bench-report stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench

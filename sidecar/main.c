@@ -16,6 +16,7 @@
 
 #include "admin/averages.h"
 #include "admin/console.h"
+#include "admin/http.h"
 #include "admin/reporter.h"
 #include "config/config.h"
 #include "daemon.h"
@@ -45,6 +46,7 @@ typedef struct Process
 	Console *console;
 	Averages *averages;
 	Reporter *reporter;
+	Http *http; /* NULL = off */
 	Listeners listeners;
 	NetWatch signals;
 	sigset_t signal_set;
@@ -195,6 +197,22 @@ start_listening(Process *process)
 
 	if (!listeners_open(&process->listeners, &options, error, sizeof(error)))
 		die(process, "%s", error);
+}
+
+static void
+start_http(Process *process)
+{
+	const char *address = process->config->process.http_listen;
+	char host[256];
+	char error[300];
+	int port;
+
+	if (!config_http_address(address, host, sizeof(host), &port))
+		return; /* it is empty: anything else wrong was refused when it was read */
+	process->http = http_create(process->worker, host, port, error, sizeof(error));
+	if (process->http == NULL)
+		die(process, "could not listen on %s for HTTP (http_listen): %s", address, error);
+	log_write(&process->log, LOG_LEVEL_LOG, "listening on %s for HTTP: /healthz, /readyz, /metrics, /json", http_address(process->http));
 }
 
 /* --- reload and set --- */
@@ -368,7 +386,7 @@ build(Process *process)
 	process->averages = averages_create(process->worker);
 	process->reporter = reporter_create(process->worker);
 	console_options = (ConsoleOptions){.worker = process->worker, .averages = process->averages,
-									   .version = PGWEIR_VERSION, .reload = reload, .set = set_key,
+									   .reporter = process->reporter, .version = PGWEIR_VERSION, .reload = reload, .set = set_key,
 									   .config = current_config, .shutdown = shutdown_to, .arg = process};
 	process->console = console_create(&console_options);
 	if (process->averages == NULL || process->reporter == NULL || process->console == NULL)
@@ -382,9 +400,11 @@ destroy(Process *process)
 {
 	listeners_close(&process->listeners, true);
 	reporter_free(process->reporter);
+	http_stop(process->http);
 	worker_close_all(process->worker);
 	net_loop_on_turn(process->loop, NULL, NULL);
 	net_loop_flush(process->loop, LAST_WORDS_US);
+	http_free(process->http);
 	console_free(process->console);
 	averages_free(process->averages);
 	worker_free(process->worker);
@@ -442,6 +462,7 @@ main(int argc, char **argv)
 	raise_descriptors(&process);
 	build(&process);
 	start_listening(&process);
+	start_http(&process);
 	if (process.config->process.pidfile[0] != '\0')
 	{
 		if (!daemon_write_pidfile(process.config->process.pidfile, error, sizeof(error)))

@@ -298,6 +298,10 @@ static const ConfigRow main_rows[] = {
 			"Cancel the running statement of a client that has gone.", OURS),
 	SETTING(deadline_grace, DURATION, deadline_grace_us, "1", YES,
 			"A server that has not answered a cancel after this time is disconnected.", OURS),
+	PROCESS(http_listen, STRING, http_listen, "", NO,
+			"Address of the HTTP endpoint (/healthz, /readyz, /metrics, /json), as 127.0.0.1:9127 or *:9127; a port alone is "
+			"one of 127.0.0.1; empty = none.",
+			OURS),
 	SETTING(max_query_deadline, DURATION, max_query_deadline_us, "0", YES,
 			"The longest deadline a client can have; 0 = no limit.", OURS),
 	SETTING(max_waiting_clients, INT, max_waiting_clients, "0", YES,
