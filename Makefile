@@ -27,6 +27,9 @@ bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENC
 	@test/bench/overload
 bench-report: tree ## cost of measuring and reporting with many clients (BENCH_IDLE= BENCH_POOLS=)
 	@test/bench/report
+scenario: tree deps-scenario ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
+	@test/scenario/scenario
+scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
 stress-cancel: tree ## racing cancels, none of which may hit the wrong statement (STRESS_SECONDS=)
 	@test/stress/cancel
 check: unit tree ## every test (JOBS= how many at once)
@@ -67,8 +70,8 @@ unit: | deps-check
 tree: all | deps-check
 	@test/private-pg build/pg >/dev/null
 deps-check: | deps-build
-deps-bench: | deps-check
-deps-build deps-check deps-bench: deps-%:
+deps-bench deps-scenario: | deps-check
+deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-overload bench-report stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
-.PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench
+.PHONY: all install deps demo bench bench-overload bench-report scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario

@@ -100,12 +100,12 @@ pgweir_clock_ns(void)
 	return pgweir_instr_ns(now);
 }
 
-/* Time spent in block I/O of relations: split in shared and local since 17. */
+/* Time spent in block I/O of relations; that of local blocks is in it before 17. */
 static inline uint64
 pgweir_block_read_ns(const BufferUsage *usage)
 {
 #if PG_VERSION_NUM >= 170000
-	return pgweir_instr_ns(usage->shared_blk_read_time) + pgweir_instr_ns(usage->local_blk_read_time);
+	return pgweir_instr_ns(usage->shared_blk_read_time);
 #else
 	return pgweir_instr_ns(usage->blk_read_time);
 #endif
@@ -115,11 +115,30 @@ static inline uint64
 pgweir_block_write_ns(const BufferUsage *usage)
 {
 #if PG_VERSION_NUM >= 170000
-	return pgweir_instr_ns(usage->shared_blk_write_time) + pgweir_instr_ns(usage->local_blk_write_time);
+	return pgweir_instr_ns(usage->shared_blk_write_time);
 #else
 	return pgweir_instr_ns(usage->blk_write_time);
 #endif
 }
+
+/* Local blocks by themselves since 17, temporary files since 15; 0 where the server does not tell. */
+#if PG_VERSION_NUM >= 170000
+#define pgweir_local_read_ns(usage) pgweir_instr_ns((usage)->local_blk_read_time)
+#define pgweir_local_write_ns(usage) pgweir_instr_ns((usage)->local_blk_write_time)
+#else
+#define pgweir_local_read_ns(usage) UINT64CONST(0)
+#define pgweir_local_write_ns(usage) UINT64CONST(0)
+#endif
+#if PG_VERSION_NUM >= 150000
+#define pgweir_temp_read_ns(usage) pgweir_instr_ns((usage)->temp_blk_read_time)
+#define pgweir_temp_write_ns(usage) pgweir_instr_ns((usage)->temp_blk_write_time)
+#else
+#define pgweir_temp_read_ns(usage) UINT64CONST(0)
+#define pgweir_temp_write_ns(usage) UINT64CONST(0)
+#endif
+
+/* Whether pg_stat_statements counts DEALLOCATE: it has a normalised text, and so a class of its own, since 17. */
+#define PGWEIR_DEALLOCATE_COUNTS (PG_VERSION_NUM >= 170000)
 
 /* 14 has no helper that sets a function up to return its rows in a tuplestore. */
 #if PG_VERSION_NUM < 150000

@@ -20,7 +20,12 @@ int			pgweir_report_expiry_s = 10;
 int			pgweir_sample_interval_ms = 10;
 int64		pgweir_deadline_us = 0;
 
+int			pgweir_max_callers = 1000;
+int			pgweir_history_memory_kb = 8192;
+const PgweirTags *pgweir_tags = NULL;
+
 static char *deadline_text = NULL;
+static char *tags_text = NULL;
 
 static const struct config_enum_entry track_options[] = {
 	{"none", PGWEIR_TRACK_NONE, false},
@@ -148,6 +153,39 @@ assign_deadline(const char *newval, void *extra)
 	pgweir_deadline_us = *(int64 *) extra;
 }
 
+/* A list of words separated by commas and blanks. */
+static bool
+check_tags(char **newval, void **extra, GucSource source)
+{
+	PgweirTags	tags = {0};
+	PgweirTags *parsed;
+
+	for (const char *at = *newval + strspn(*newval, ", "); *at != '\0'; at += strspn(at, ", "))
+	{
+		int			len = strcspn(at, ", ");
+
+		if (len >= PGWEIR_TAG_LEN || tags.n == PGWEIR_MAX_TAGS)
+		{
+			GUC_check_errdetail("A list of at most %d names of up to %d bytes is taken.", PGWEIR_MAX_TAGS, PGWEIR_TAG_LEN - 1);
+			return false;
+		}
+		memcpy(tags.name[tags.n++], at, len);
+		at += len;
+	}
+	parsed = guc_malloc(LOG, sizeof(*parsed));
+	if (parsed == NULL)
+		return false;
+	*parsed = tags;
+	*extra = parsed;
+	return true;
+}
+
+static void
+assign_tags(const char *newval, void *extra)
+{
+	pgweir_tags = extra;
+}
+
 static void
 define_session_settings(void)
 {
@@ -166,6 +204,11 @@ define_session_settings(void)
 	DefineCustomBoolVariable("pgweir.track_planning",
 							 "Whether the time of planning is measured.",
 							 NULL, &pgweir_track_planning, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pgweir.tags",
+							   "Keys in the comments of statements by which a statement class is split by caller.",
+							   "Read in the spellings key='value' and key:value; '' is none.",
+							   &tags_text, "application,controller,action,route,job", PGC_SUSET, 0,
+							   check_tags, assign_tags, NULL);
 	DefineCustomIntVariable("pgweir.flush_interval",
 							"Longest time a busy backend keeps its counts to itself before it merges them.",
 							"The views add unmerged counts up; this matters to the history of the last hour only.",
@@ -188,6 +231,13 @@ define_memory_settings(void)
 	DefineCustomIntVariable("pgweir.query_size",
 							"Bytes kept of each statement's text.",
 							NULL, &pgweir_query_size, 2048, 128, 1048576, PGC_POSTMASTER, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.max_callers",
+							"Number of callers kept that comments of statements name; 0 keeps none.",
+							NULL, &pgweir_max_callers, 1000, 0, 100000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.history_memory",
+							"Memory for what each statement class did, in steps of ten seconds.",
+							"The oldest steps go when it is full; pgweir.info() tells how far back it reaches.",
+							&pgweir_history_memory_kb, 8192, 256, 1048576, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.max_reporters",
 							"Number of sidecars that may report.",
 							NULL, &pgweir_max_reporters, 8, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);

@@ -22,6 +22,20 @@ extern int	pgweir_max_pools;
 extern int	pgweir_report_expiry_s;
 extern int	pgweir_sample_interval_ms;
 
+extern int	pgweir_max_callers;
+extern int	pgweir_history_memory_kb;
+
+/* The keys of pgweir.tags. */
+#define PGWEIR_MAX_TAGS 16
+#define PGWEIR_TAG_LEN 32
+typedef struct PgweirTags
+{
+	int			n;
+	char		name[PGWEIR_MAX_TAGS][PGWEIR_TAG_LEN];
+} PgweirTags;
+
+extern const PgweirTags *pgweir_tags;
+
 /* pgweir.deadline of this session in microseconds; 0 = none. */
 extern int64 pgweir_deadline_us;
 

@@ -10,6 +10,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "advisor/methods.h"
+
 /* Columns in a key at most: more rarely pay for their width. */
 #define MAX_KEYS 6
 /* Columns added to a key so that the table need not be read, and their bytes together. */
@@ -151,6 +153,8 @@ add_candidate(Generator *gen, const PgweirIndex *index)
 	{
 		copy->column[i] = index->column[i];
 		copy->column[i].expr = copyObject(index->column[i].expr);
+		if (copy->column[i].expr && index->am != GIN_AM_OID)
+			copy->column[i].stats = pgweir_table_expression_stats(set->tables, gen->table, copy->column[i].expr);
 	}
 	set->item[set->count].index = copy;
 	set->item[set->count].table = gen->table;
@@ -442,6 +446,24 @@ emit_searches(Generator *gen)
 	}
 }
 
+/* What other methods could serve, a column each. */
+static void
+emit_methods(Generator *gen)
+{
+	ListCell   *lc;
+
+	foreach (lc, gen->scan->predicates)
+	{
+		PgweirIndex *hash = pgweir_hash_index(gen->scan, lfirst(lc), gen->table);
+		PgweirIndex *brin = pgweir_brin_index(gen->scan, lfirst(lc), gen->table);
+
+		if (hash)
+			add_candidate(gen, hash);
+		if (brin)
+			add_candidate(gen, brin);
+	}
+}
+
 static Key
 key_without(const Key *key, const PgweirIndexColumn *column)
 {
@@ -506,6 +528,7 @@ pgweir_candidates_generate(PgweirCandidates *set, const PgweirScan *scan)
 	emit_joins(&gen, &equal, &ranges);
 	emit_arms(&gen, &equal);
 	emit_searches(&gen);
+	emit_methods(&gen);
 	emit_partial(&gen, &equal, &in, &ranges);
 }
 

@@ -5,6 +5,7 @@
 
 #include "advisor/suggestion.h"
 
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "utils/builtins.h"
@@ -12,6 +13,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
+#include "advisor/methods.h"
 #include "advisor/settings.h"
 
 /* Partitions up to which an index on a partitioned table is spelled out as one on each. */
@@ -31,6 +33,8 @@ pgweir_suggestion_make(const char *action, const char *confidence)
 	suggestion->cost_after = -1;
 	suggestion->load_pct = -1;
 	suggestion->size_bytes = -1;
+	suggestion->saves_ms = -1;
+	suggestion->write_ms = -1;
 	return suggestion;
 }
 
@@ -164,10 +168,11 @@ append_roles(StringInfo buf, const PgweirIndex *index, const PgweirScan *scan)
 	}
 }
 
-/* Existing indexes that the new one would make superfluous. */
-static void
-append_superseded(StringInfo buf, const PgweirTable *table, const PgweirIndex *index)
+/* Existing indexes that the new one would make superfluous, by name. */
+static List *
+superseded(const PgweirTable *table, const PgweirIndex *index)
 {
+	List	   *names = NIL;
 	ListCell   *lc;
 
 	foreach (lc, table->indexes)
@@ -175,16 +180,60 @@ append_superseded(StringInfo buf, const PgweirTable *table, const PgweirIndex *i
 		const PgweirIndex *existing = lfirst(lc);
 
 		if (!existing->unique && pgweir_index_serves(index, existing))
-			appendStringInfo(buf, " It begins with the columns of index %s, which can be dropped afterwards.",
-							 pgweir_table_name(existing->oid));
+			names = lappend(names, pgweir_table_name(existing->oid));
 	}
+	return names;
+}
+
+static void
+append_superseded(StringInfo buf, List *names)
+{
+	ListCell   *lc;
+
+	foreach (lc, names)
+		appendStringInfo(buf, " It begins with the columns of index %s, which can be dropped afterwards.",
+						 (char *) lfirst(lc));
+}
+
+/* The statements with what the index does to each, as a JSON array; NULL when there is none. */
+static char *
+effects_json(const PgweirWorkload *workload, List *effects)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach (lc, effects)
+	{
+		const PgweirEffect *effect = lfirst(lc);
+
+		appendStringInfo(&buf, "%s{\"queryid\": " INT64_FORMAT, buf.len ? ", " : "[", effect->queryid);
+		if (effect->work)
+		{
+			const PgweirWork *work = effect->work;
+
+			appendStringInfo(&buf, ", \"cost_before\": %.2f, \"cost_after\": %.2f", effect->before, effect->after);
+			if (is_observed(work) && work->calls > 0 && workload->total_us > 0)
+				appendStringInfo(&buf, ", \"calls\": %.0f, \"mean_ms\": %.3f, \"load_pct\": %.2f", work->calls,
+								 work->total_us / work->calls / 1000, 100 * work->total_us / workload->total_us);
+		}
+		else
+			appendStringInfo(&buf, ", \"entries_per_hour\": %.0f", effect->entries);
+		if (workload->hours > 0)
+			appendStringInfo(&buf, ", \"ms_per_hour\": %.1f", effect->us_per_hour / 1000);
+		appendStringInfoChar(&buf, '}');
+	}
+	if (buf.len == 0)
+		return NULL;
+	appendStringInfoChar(&buf, ']');
+	return buf.data;
 }
 
 static char *
 choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 {
 	const PgweirCandidate *candidate = &workload->candidates.item[choice->candidate];
-	const PgweirWork *work = linitial(choice->gaining);
+	const PgweirWork *work = ((PgweirEffect *) linitial(choice->gaining))->work;
 	const PgweirScan *scan = main_scan(candidate->index, work);
 	int			n = list_length(choice->gaining);
 	StringInfoData buf;
@@ -207,7 +256,14 @@ choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 	if (candidate->index->predicate)
 		appendStringInfo(&buf, " It holds only the %.1f %% of the rows that the statement%s always asks for.",
 						 100 * candidate->index->fraction, n == 1 ? "" : "s");
-	append_superseded(&buf, candidate->table, candidate->index);
+	append_superseded(&buf, superseded(candidate->table, candidate->index));
+	if (candidate->index->am == BRIN_AM_OID)
+		appendStringInfo(&buf, " The rows lie in that order (correlation %.2f), so that a summary of each range of pages does: it "
+						 "is of use as long as new rows are added in that order.",
+						 pgweir_column_correlation(candidate->index->relid, candidate->index->column[0].attno));
+	if (candidate->index->am == HASH_AM_OID)
+		appendStringInfoString(&buf, " The values are wide and only compared for equality: a hash index is much smaller than "
+									 "a B-tree.");
 	if (candidate->index->partitioned)
 		appendStringInfoString(&buf, " The table is partitioned: the index is made on the parent, partition by "
 									 "partition.");
@@ -230,13 +286,15 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 
 	foreach (lc, choice->gaining)
 	{
-		calls += ((PgweirWork *) lfirst(lc))->calls;
-		observed |= is_observed(lfirst(lc));
-		assumed |= list_length(((PgweirWork *) lfirst(lc))->variants) > 1;
+		const PgweirWork *work = ((PgweirEffect *) lfirst(lc))->work;
+
+		calls += work->calls;
+		observed |= is_observed(work);
+		assumed |= list_length(work->variants) > 1;
 	}
 	for (i = 0; i < index->nkeys; i++)
 	{
-		/* The table has no statistics of an expression's values. */
+		/* The table has no statistics of an expression's values; a sample is little. */
 		if (index->column[i].expr)
 			return choice->saved >= 0.5 ? "medium" : "low";
 	}
@@ -312,10 +370,18 @@ describe_choice(PgweirWorkload *workload, const PgweirSelection *selection, cons
 	suggestion->statements = list_length(choice->gaining);
 	foreach (lc, choice->gaining)
 	{
-		PgweirWork *work = lfirst(lc);
+		PgweirEffect *effect = lfirst(lc);
 
-		if (is_observed(work))
-			suggestion->queryids = lappend(suggestion->queryids, &work->queryid);
+		if (is_observed(effect->work))
+			suggestion->queryids = lappend(suggestion->queryids, &effect->queryid);
+	}
+	suggestion->gaining = effects_json(workload, choice->gaining);
+	suggestion->losing = effects_json(workload, choice->losing);
+	suggestion->replaces = superseded(candidate->table, candidate->index);
+	if (workload->hours > 0)
+	{
+		suggestion->saves_ms = choice->saved_us / 1000;
+		suggestion->write_ms = choice->written_us / 1000;
 	}
 	suggestion->gain_pct = 100 * choice->saved;
 	suggestion->cost_before = choice->cost_before;

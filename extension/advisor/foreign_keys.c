@@ -223,12 +223,15 @@ pgweir_unsupported_foreign_keys(List *chosen)
 {
 	Examination examination = {chosen, {NIL, CurrentMemoryContext}, NULL, NIL, NIL, CurrentMemoryContext};
 	ListCell   *lc;
+	Oid			owner;
 
 	foreach (lc, deleting_keys())
 	{
 		CHECK_FOR_INTERRUPTS();
 		examination.key = lfirst(lc);
-		(void) pgweir_isolated(GetUserId(), "pg_catalog", examine_key, &examination);
+		owner = pgweir_table_owner(examination.key->table);
+		if (OidIsValid(owner))
+			(void) pgweir_isolated(owner, "pg_catalog", examine_key, &examination);
 	}
 	return examination.suggestions;
 }

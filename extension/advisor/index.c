@@ -197,6 +197,12 @@ parse_index_stmt(const char *ddl)
 	return (IndexStmt *) stmt;
 }
 
+Oid
+pgweir_index_ddl_table(const char *ddl)
+{
+	return RangeVarGetRelid(parse_index_stmt(ddl)->relation, NoLock, true);
+}
+
 PgweirIndex *
 pgweir_index_from_ddl(const char *ddl)
 {
@@ -378,6 +384,20 @@ pgweir_table_name(Oid relid)
 	if (name == NULL)
 		return psprintf("%u", relid);
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
+}
+
+Oid
+pgweir_table_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
 }
 
 /* What an expression reads as in a definition: functions bare, anything else in parentheses. */

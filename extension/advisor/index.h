@@ -8,6 +8,7 @@
 #ifndef PGWEIR_ADVISOR_INDEX_H
 #define PGWEIR_ADVISOR_INDEX_H
 
+#include "access/htup.h"
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
 #include "utils/relcache.h"
@@ -22,6 +23,7 @@ typedef struct PgweirIndexColumn
 	Oid			collation;
 	bool		descending;
 	bool		nulls_first;
+	HeapTuple	stats;			/* of the expression's values, as in pg_statistic; NULL: none */
 } PgweirIndexColumn;
 
 typedef struct PgweirIndex
@@ -67,6 +69,9 @@ extern bool pgweir_index_column_init_search(PgweirIndexColumn *column, Oid relid
 /* The index a CREATE INDEX statement would make; errors as that statement would.  Leaves the table locked shared. */
 extern PgweirIndex *pgweir_index_from_ddl(const char *ddl);
 
+/* The table that the statement names; InvalidOid: there is none.  Looks nothing else up. */
+extern Oid	pgweir_index_ddl_table(const char *ddl);
+
 /* The index that exists. */
 extern PgweirIndex *pgweir_index_from_relation(Relation index);
 
@@ -106,5 +111,8 @@ extern char *pgweir_index_choose_name(const PgweirIndex *index, List *taken);
 
 /* schema.table, quoted. */
 extern char *pgweir_table_name(Oid relid);
+
+/* As whom to look at it, since that may evaluate expressions of its indexes; InvalidOid: it is gone. */
+extern Oid	pgweir_table_owner(Oid relid);
 
 #endif

@@ -86,6 +86,15 @@ expression_source(const Node *expr)
 }
 
 static ColumnFacts
+facts_from(Form_pg_statistic stats, ColumnFacts facts, double rows)
+{
+	facts.width = stats->stawidth;
+	facts.nulls = stats->stanullfrac;
+	facts.distinct = stats->stadistinct >= 0 ? stats->stadistinct : -stats->stadistinct * rows;
+	return facts;
+}
+
+static ColumnFacts
 column_facts(const PgweirIndexColumn *column, Oid relid, AttrNumber attno, double rows)
 {
 	ColumnFacts facts = {EXPRESSION_WIDTH, 0, 0, 1};
@@ -101,6 +110,8 @@ column_facts(const PgweirIndexColumn *column, Oid relid, AttrNumber attno, doubl
 		attno = expression_source(column->expr);
 		if (len > 0)
 			facts.width = len;
+		if (HeapTupleIsValid(column->stats))
+			return facts_from((Form_pg_statistic) GETSTRUCT(column->stats), facts, rows);
 		if (attno == 0)
 			return facts;
 	}
@@ -113,10 +124,10 @@ column_facts(const PgweirIndexColumn *column, Oid relid, AttrNumber attno, doubl
 	tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attno), BoolGetDatum(false));
 	if (HeapTupleIsValid(tuple))
 	{
-		Form_pg_statistic stats = (Form_pg_statistic) GETSTRUCT(tuple);
+		double		width = facts.width;
 
-		facts.nulls = stats->stanullfrac;
-		facts.distinct = stats->stadistinct >= 0 ? stats->stadistinct : -stats->stadistinct * rows;
+		facts = facts_from((Form_pg_statistic) GETSTRUCT(tuple), facts, rows);
+		facts.width = width;
 		ReleaseSysCache(tuple);
 	}
 	return facts;

@@ -48,6 +48,24 @@ strip_relabel(Node *node)
 	return node;
 }
 
+/*
+ * Makes casts that a statement has implicitly explicit ones: where the expression is written down alone, nothing else
+ * would ask for them.  The planner holds both for equal.
+ */
+static bool
+spell_casts(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcformat == COERCE_IMPLICIT_CAST)
+		((FuncExpr *) node)->funcformat = COERCE_EXPLICIT_CAST;
+	else if (IsA(node, RelabelType) && ((RelabelType *) node)->relabelformat == COERCE_IMPLICIT_CAST)
+		((RelabelType *) node)->relabelformat = COERCE_EXPLICIT_CAST;
+	else if (IsA(node, CoerceViaIO) && ((CoerceViaIO *) node)->coerceformat == COERCE_IMPLICIT_CAST)
+		((CoerceViaIO *) node)->coerceformat = COERCE_EXPLICIT_CAST;
+	return expression_tree_walker(node, spell_casts, context);
+}
+
 /* A copy of the expression over variable number 1, free of what the statement's joins add to it. */
 static Node *
 own_expression(ScanContext *context, Node *node)
@@ -57,6 +75,7 @@ own_expression(ScanContext *context, Node *node)
 	node = remove_nulling_relids(node, context->root->outer_join_rels, NULL);
 #endif
 	ChangeVarNodes(node, context->rel->relid, 1, 0);
+	(void) spell_casts(node, NULL);
 	return node;
 }
 

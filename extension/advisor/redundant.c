@@ -36,6 +36,7 @@
 #include "advisor/isolate.h"
 #include "advisor/settings.h"
 #include "advisor/suggestion.h"
+#include "stores/progress.h"
 
 /* One index of the table at hand. */
 typedef struct Examined
@@ -75,8 +76,8 @@ carries_constraint(Oid indexid)
 	return found;
 }
 
-static bool
-must_be_kept(Relation rel)
+bool
+pgweir_index_must_be_kept(Relation rel)
 {
 	Form_pg_index form = rel->rd_index;
 
@@ -101,7 +102,7 @@ examine_indexes(Relation table)
 
 		one->index = pgweir_index_from_relation(rel);
 		one->valid = rel->rd_index->indisvalid;
-		one->kept = must_be_kept(rel);
+		one->kept = pgweir_index_must_be_kept(rel);
 		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 			one->bytes = (double) RelationGetNumberOfBlocks(rel) * BLCKSZ;
 		one->scans = DatumGetInt64(DirectFunctionCall1(pg_stat_get_numscans, ObjectIdGetDatum(lfirst_oid(lc))));
@@ -339,15 +340,21 @@ pgweir_redundant_indexes(void)
 	MemoryContext old;
 	List	   *tables;
 	ListCell   *lc;
+	Oid			owner;
 
 	set_observed_days(&examination);
 	tables = user_tables();
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_CATALOG);
+	pgweir_progress_set(PGWEIR_PROGRESS_TOTAL, list_length(tables));
 	foreach (lc, tables)
 	{
 		CHECK_FOR_INTERRUPTS();
+		pgweir_progress_set(PGWEIR_PROGRESS_DONE, foreach_current_index(lc));
 		examination.relid = lfirst_oid(lc);
 		old = MemoryContextSwitchTo(scratch);
-		(void) pgweir_isolated(GetUserId(), "pg_catalog", examine_table, &examination);
+		owner = pgweir_table_owner(examination.relid);
+		if (OidIsValid(owner))
+			(void) pgweir_isolated(owner, "pg_catalog", examine_table, &examination);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}

@@ -5,6 +5,7 @@
 #define PGWEIR_ADVISOR_REDUNDANT_H
 
 #include "nodes/pg_list.h"
+#include "utils/relcache.h"
 
 /*
  * Suggestions to drop: duplicates, indexes whose columns begin another's, indexes never used since statistics were
@@ -13,5 +14,8 @@
  * foreign key.
  */
 extern List *pgweir_redundant_indexes(void);
+
+/* Whether the index is one of those that are never suggested to be dropped, for what it enforces or carries. */
+extern bool pgweir_index_must_be_kept(Relation index);
 
 #endif

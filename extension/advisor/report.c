@@ -5,31 +5,39 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "advisor/foreign_keys.h"
 #include "advisor/index.h"
 #include "advisor/isolate.h"
+#include "advisor/merges.h"
 #include "advisor/redundant.h"
+#include "advisor/schedule.h"
 #include "advisor/select.h"
 #include "advisor/statement.h"
 #include "advisor/suggestion.h"
 #include "advisor/whatif.h"
 #include "advisor/workload.h"
+#include "stores/progress.h"
 
 PG_FUNCTION_INFO_V1(pgweir_whatif_cost);
 PG_FUNCTION_INFO_V1(pgweir_whatif_size);
 PG_FUNCTION_INFO_V1(pgweir_suggest_indexes);
 PG_FUNCTION_INFO_V1(pgweir_advise_statement);
 PG_FUNCTION_INFO_V1(pgweir_explain_advice);
+PG_FUNCTION_INFO_V1(pgweir_matching_index);
 
-#define SUGGESTION_COLUMNS 14
+#define SUGGESTION_COLUMNS 19
 
 /* The elements of an array argument that are not null. */
 static Datum *
@@ -182,6 +190,24 @@ put_queryids(Row *row, List *queryids)
 		false);
 }
 
+static void
+put_json(Row *row, const char *value)
+{
+	put(row, value ? DirectFunctionCall1(jsonb_in, CStringGetDatum(value)) : (Datum) 0, value == NULL);
+}
+
+static void
+put_names(Row *row, List *names)
+{
+	Datum	   *items = palloc(sizeof(Datum) * Max(list_length(names), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach (lc, names)
+		items[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	put(row, PointerGetDatum(construct_array(items, n, TEXTOID, -1, false, TYPALIGN_INT)), false);
+}
+
 /* The same for the same advice in every run, whatever the index would be called. */
 static char *
 suggestion_id(const PgweirSuggestion *suggestion)
@@ -211,6 +237,11 @@ return_suggestion(ReturnSetInfo *info, const PgweirSuggestion *suggestion)
 	put(&row, Int64GetDatum((int64) suggestion->size_bytes), suggestion->size_bytes < 0);
 	put_text(&row, suggestion->write_cost);
 	put_text(&row, suggestion->confidence);
+	put_float8(&row, suggestion->saves_ms);
+	put_float8(&row, suggestion->write_ms);
+	put_json(&row, suggestion->gaining);
+	put_json(&row, suggestion->losing);
+	put_names(&row, suggestion->replaces);
 	tuplestore_putvalues(info->setResult, info->setDesc, row.value, row.null);
 }
 
@@ -223,6 +254,51 @@ return_suggestions(FunctionCallInfo fcinfo, List *suggestions)
 	InitMaterializedSRF(fcinfo, 0);
 	foreach (lc, suggestions)
 		return_suggestion(info, lfirst(lc));
+}
+
+typedef struct Match
+{
+	const char *ddl;
+	Oid			index;
+} Match;
+
+/* Finds an index that exists and does what the DDL's would do. */
+static void
+match_action(void *arg)
+{
+	Match	   *match = arg;
+	PgweirIndex *wanted = pgweir_index_from_ddl(match->ddl);
+	Relation	table = table_open(wanted->relid, AccessShareLock);
+	List	   *oids = RelationGetIndexList(table);
+	ListCell   *lc;
+
+	foreach (lc, oids)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (!OidIsValid(match->index) && index->rd_index->indisvalid &&
+			pgweir_index_serves(pgweir_index_from_relation(index), wanted))
+			match->index = lfirst_oid(lc);
+		index_close(index, AccessShareLock);
+	}
+	table_close(table, AccessShareLock);
+}
+
+/*
+ * matching_index(ddl text) returns oid: the valid index that serves whatever the CREATE INDEX statement's would; null when
+ * there is none, or no such table any more.
+ */
+Datum
+pgweir_matching_index(PG_FUNCTION_ARGS)
+{
+	Match		match = {text_to_cstring(PG_GETARG_TEXT_PP(0)), InvalidOid};
+	Oid			table = pgweir_index_ddl_table(match.ddl);
+	Oid			owner = OidIsValid(table) ? pgweir_table_owner(table) : InvalidOid;
+
+	if (!OidIsValid(owner) || pgweir_isolated(owner, "pg_catalog", match_action, &match) != NULL ||
+		!OidIsValid(match.index))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(match.index);
 }
 
 /* A run of the advisor. */
@@ -251,6 +327,7 @@ observed_action(void *arg)
 	foreach (lc, selection->choices)
 		chosen = lappend(chosen, workload->candidates.item[((PgweirChoice *) lfirst(lc))->candidate].index);
 	run->suggestions = list_concat(run->suggestions, pgweir_unsupported_foreign_keys(chosen));
+	run->suggestions = list_concat(run->suggestions, pgweir_merged_indexes(workload, selection));
 	run->suggestions = list_concat(run->suggestions, pgweir_redundant_indexes());
 	elog(DEBUG1, "advisor: %d statements, %d candidates, %llu plans", workload->count, workload->candidates.count,
 		 (unsigned long long) workload->plans);
@@ -303,13 +380,30 @@ explain_action(void *arg)
 	appendStringInfoChar(&run->explanation, '.');
 }
 
-/* suggest_indexes(): the rows of index_suggestions. */
+/* Runs the action, its progress to be seen. */
+static void
+run_shown(PgweirAction action, Run *run)
+{
+	pgweir_progress_begin();
+	pgweir_progress_set(PGWEIR_PROGRESS_BACKGROUND, pgweir_schedule_is_background());
+	PG_TRY();
+	{
+		pgweir_rolled_back(action, run);
+	}
+	PG_FINALLY();
+	{
+		pgweir_progress_end();
+	}
+	PG_END_TRY();
+}
+
+/* suggest_indexes(): what index_suggestions is made of. */
 Datum
 pgweir_suggest_indexes(PG_FUNCTION_ARGS)
 {
 	Run			run = {0};
 
-	pgweir_rolled_back(observed_action, &run);
+	run_shown(observed_action, &run);
 	return_suggestions(fcinfo, run.suggestions);
 	return (Datum) 0;
 }
@@ -321,7 +415,7 @@ pgweir_advise_statement(PG_FUNCTION_ARGS)
 	Run			run = {0};
 
 	run.statement = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	pgweir_rolled_back(statement_action, &run);
+	run_shown(statement_action, &run);
 	return_suggestions(fcinfo, run.suggestions);
 	return (Datum) 0;
 }
@@ -334,6 +428,6 @@ pgweir_explain_advice(PG_FUNCTION_ARGS)
 
 	run.queryid = PG_GETARG_INT64(0);
 	initStringInfo(&run.explanation);
-	pgweir_rolled_back(explain_action, &run);
+	run_shown(explain_action, &run);
 	PG_RETURN_TEXT_P(cstring_to_text(run.explanation.data));
 }

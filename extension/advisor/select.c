@@ -19,6 +19,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "advisor/settings.h"
+#include "stores/progress.h"
 
 /* A change must save this fraction of the observed time of statements that read tables. */
 #define MIN_SHARE 0.0005
@@ -31,6 +32,9 @@
 #define MIN_SHARE_SAVED 0.01
 /* An index that holds so much of its table is a copy of it. */
 #define MAX_TABLE_SHARE 0.5
+/* BRIN serves what reads such a fraction of its table, and must leave such a fraction of the cost. */
+#define MIN_BRIN_ROWS 0.03
+#define MAX_BRIN_COST 0.9
 /* Rounds of greedy search and tidying up. */
 #define MAX_ROUNDS 3
 
@@ -53,6 +57,7 @@ typedef struct Change
 	double		bytes;
 	double		best;			/* largest fraction of its cost that a statement gains */
 	double		worst;			/* or loses, as a positive fraction */
+	double		best_cost;		/* largest gain in planner cost */
 	double		best_of_all;	/* largest gain as a fraction of what it costs without any of them */
 } Change;
 
@@ -68,12 +73,11 @@ candidate_index(const Search *search, int id)
 	return search->candidates->item[id].index;
 }
 
-/* The microseconds that making the index's entries takes in the observed time. */
+/* The microseconds that so many entries of the index take to make. */
 static double
-write_us(const Search *search, int id)
+entries_us(const Search *search, int id, double entries)
 {
 	PgweirCandidate *candidate = &search->candidates->item[id];
-	double		entries = pgweir_table_entries(candidate->table, candidate->index) * search->workload->hours;
 	double		pages;
 	double		per_entry;
 
@@ -87,6 +91,16 @@ write_us(const Search *search, int id)
 	if (pages > effective_cache_size / 4.0)
 		per_entry += random_page_cost / 2;
 	return entries * per_entry * search->us_per_cost;
+}
+
+/* Those that making its entries takes in the observed time. */
+static double
+write_us(const Search *search, int id)
+{
+	PgweirCandidate *candidate = &search->candidates->item[id];
+
+	return entries_us(search, id,
+					  pgweir_table_entries(candidate->table, candidate->index) * search->workload->hours);
 }
 
 /* Whether the statement's cost can differ between the sets. */
@@ -132,6 +146,7 @@ change_between(Search *search, const Bitmapset *from, const Bitmapset *to)
 		if (before - after >= floor_cost)
 		{
 			change.best = Max(change.best, (before - after) / before);
+			change.best_cost = Max(change.best_cost, before - after);
 			change.best_of_all = Max(change.best_of_all, (before - after) / work->cost);
 		}
 		if (after - before >= floor_cost)
@@ -260,6 +275,7 @@ find_moves(Search *search)
 		Bitmapset  *bare;
 		double		limit = Min(work->cost * (1 - min_gain()), work->cost - MIN_COST_SAVED);
 
+		pgweir_progress_set(PGWEIR_PROGRESS_DONE, i);
 		if (work->queries == NIL || work->relevant == NULL ||
 			pgweir_work_cost(workload, work, work->relevant, &used) > limit)
 			continue;
@@ -310,7 +326,8 @@ includes_pay(Search *search, const Bitmapset *set)
 		if (bare >= 0)
 			without = bms_add_member(without, bare);
 		change = change_between(search, without, set);
-		pays = change.best_of_all >= min_gain() ||
+		/* Where an index with that key is there, only a saving worth mentioning justifies another. */
+		pays = (change.best_of_all >= min_gain() && (bare >= 0 || change.best_cost >= 10 * MIN_COST_SAVED)) ||
 			(bare >= 0 && change.best >= 0.5 && change.bytes <= pgweir_candidate_bytes(search->candidates, bare));
 		bms_free(without);
 		if (!pays)
@@ -371,6 +388,7 @@ greedy_step(Search *search)
 	if (best == NULL)
 		return false;
 	search->chosen = best;
+	pgweir_progress_set(PGWEIR_PROGRESS_CHOSEN, bms_num_members(best));
 	return true;
 }
 
@@ -497,6 +515,65 @@ merge_pass(Search *search)
 	return false;
 }
 
+/* Whether BRIN in place of a B-tree still helps all that the B-tree helps, and they read ranges that it is made for. */
+static bool
+brin_does(Search *search, int btree, const Bitmapset *set)
+{
+	PgweirWorkload *workload = search->workload;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < workload->count; i++)
+	{
+		PgweirWork *work = &workload->item[i];
+		Bitmapset  *used;
+
+		pgweir_work_cost(workload, work, search->chosen, &used);
+		if (!bms_is_member(btree, used))
+			continue;
+		/* The planner thinks it dearer than it is: it does not see that the pages lie together. */
+		if (pgweir_work_cost(workload, work, set, NULL) > work->cost * MAX_BRIN_COST)
+			return false;
+		foreach (lc, work->scans)
+		{
+			const PgweirScan *scan = lfirst(lc);
+
+			if (scan->relid == candidate_index(search, btree)->relid &&
+				(scan->rows < scan->tuples * MIN_BRIN_ROWS || scan->limit >= 0))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Takes BRIN for B-trees on large tables where it does: it is smaller by orders of magnitude. */
+static void
+brin_pass(Search *search)
+{
+	int			id = -1;
+	int			other;
+
+	while ((id = bms_next_member(search->chosen, id)) >= 0)
+	{
+		const PgweirIndex *index = candidate_index(search, id);
+
+		for (other = 0; other < search->candidates->count && !out_of_time(search); other++)
+		{
+			const PgweirIndex *brin = candidate_index(search, other);
+			Bitmapset  *set;
+
+			if (index->am != BTREE_AM_OID || index->ncolumns != 1 || index->predicate || brin->am != BRIN_AM_OID ||
+				brin->relid != index->relid || brin->column[0].attno != index->column[0].attno)
+				continue;
+			set = bms_add_member(bms_del_member(bms_copy(search->chosen), id), other);
+			if (!brin_does(search, id, set))
+				continue;
+			search->chosen = set;
+			break;
+		}
+	}
+}
+
 /* Takes back indexes that make some statement dearer than it is now. */
 static void
 check_regressions(Search *search)
@@ -561,7 +638,56 @@ budget_bytes(void)
 	return Max(BUDGET_FLOOR, size * BUDGET_SHARE);
 }
 
-/* Who gains by the index, and how much. */
+static PgweirEffect *
+make_effect(const Search *search, const PgweirWork *work, double after)
+{
+	PgweirEffect *effect = palloc0(sizeof(PgweirEffect));
+
+	effect->work = work;
+	effect->queryid = work->queryid;
+	effect->before = work->cost;
+	effect->after = after;
+	if (search->workload->hours > 0 && work->queryid != 0)
+		effect->us_per_hour = work->total_us * fabs(1 - after / work->cost) / search->workload->hours;
+	return effect;
+}
+
+/* The statements at hand whose writes the index makes dearer. */
+static List *
+add_writers(const Search *search, int id, List *losing)
+{
+	PgweirCandidate *candidate = &search->candidates->item[id];
+	ListCell   *lc;
+
+	foreach (lc, candidate->table->writes)
+	{
+		const PgweirWrite *write = lfirst(lc);
+		PgweirEffect *effect;
+		double		entries = pgweir_write_entries(candidate->table, write, candidate->index);
+
+		if (entries <= 0)
+			continue;
+		effect = palloc0(sizeof(PgweirEffect));
+		effect->queryid = write->queryid;
+		effect->entries = entries;
+		effect->us_per_hour = entries_us(search, id, entries);
+		losing = lappend(losing, effect);
+	}
+	return losing;
+}
+
+static int
+compare_effects(const ListCell *a, const ListCell *b)
+{
+	const PgweirEffect *x = lfirst(a);
+	const PgweirEffect *y = lfirst(b);
+
+	if (x->us_per_hour != y->us_per_hour)
+		return x->us_per_hour > y->us_per_hour ? -1 : 1;
+	return x->queryid < y->queryid ? -1 : x->queryid > y->queryid ? 1 : 0;
+}
+
+/* Who gains by the index, and how much; and who loses. */
 static PgweirChoice *
 make_choice(Search *search, int id)
 {
@@ -579,9 +705,13 @@ make_choice(Search *search, int id)
 		Bitmapset  *used;
 		double		after = pgweir_work_cost(workload, work, search->chosen, &used);
 
-		if (!bms_is_member(id, used) || after > work->cost * (1 - min_gain()))
+		if (!bms_is_member(id, used))
 			continue;
-		choice->gaining = lappend(choice->gaining, work);
+		if (after > work->cost * 1.0001)
+			choice->losing = lappend(choice->losing, make_effect(search, work, after));
+		if (after > work->cost * (1 - min_gain()))
+			continue;
+		choice->gaining = lappend(choice->gaining, make_effect(search, work, after));
 		choice->cost_before += work->calls * work->cost;
 		choice->cost_after += work->calls * after;
 		choice->observed_us += work->total_us;
@@ -598,6 +728,14 @@ make_choice(Search *search, int id)
 	choice->entries = pgweir_table_entries(search->candidates->item[id].table, candidate_index(search, id));
 	if (saved_us > 0)
 		choice->write_share = write_us(search, id) / saved_us;
+	if (workload->hours > 0)
+	{
+		choice->saved_us = saved_us / workload->hours;
+		choice->written_us = write_us(search, id) / workload->hours;
+	}
+	choice->losing = add_writers(search, id, choice->losing);
+	list_sort(choice->gaining, compare_effects);
+	list_sort(choice->losing, compare_effects);
 	return choice;
 }
 
@@ -619,7 +757,9 @@ search_set(Search *search)
 {
 	int			round;
 
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_ASKING);
 	find_moves(search);
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_CHOOSING);
 	for (round = 0; round < MAX_ROUNDS; round++)
 	{
 		bool		changed = false;
@@ -633,6 +773,7 @@ search_set(Search *search)
 		if (!changed || out_of_time(search))
 			break;
 	}
+	brin_pass(search);
 	check_regressions(search);
 }
 

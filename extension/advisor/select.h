@@ -10,18 +10,32 @@
 
 #include "advisor/workload.h"
 
+/* What a choice is to one statement. */
+typedef struct PgweirEffect
+{
+	const PgweirWork *work;		/* NULL: a write, of which only its id is known */
+	int64		queryid;
+	double		before;			/* planner cost */
+	double		after;
+	double		us_per_hour;	/* saved, or for a loser spent */
+	double		entries;		/* made an hour, for a write */
+} PgweirEffect;
+
 /* An index that is suggested. */
 typedef struct PgweirChoice
 {
 	int			candidate;
 	double		bytes;
-	List	   *gaining;		/* of PgweirWork: statements that use it and gain enough */
+	List	   *gaining;		/* of PgweirEffect: statements that use it and gain enough, the most first */
+	List	   *losing;			/* of PgweirEffect: those that get dearer, and those that write */
 	double		cost_before;	/* of those, per execution on average */
 	double		cost_after;
 	double		saved;			/* fraction of their observed time */
 	double		observed_us;	/* that time */
 	double		entries;		/* to be made an hour for writes; 0 also when not known */
 	double		write_share;	/* of what it saves, taken by those */
+	double		saved_us;		/* an hour; 0 when the span of the statements is not known */
+	double		written_us;		/* an hour, by those entries */
 } PgweirChoice;
 
 typedef struct PgweirSelection

@@ -11,6 +11,10 @@ extern int	pgweir_advisor_max_statements;
 extern int	pgweir_advisor_min_table_pages;
 extern double pgweir_advisor_min_gain;		/* per cent */
 extern int	pgweir_advisor_lock_timeout_ms;
+extern int	pgweir_advisor_interval_s;		/* 0: no runs in the background */
+extern int	pgweir_advisor_max_memory_kb;
+extern int	pgweir_advisor_min_brin_pages;
+extern int	pgweir_advisor_max_age_s;
 extern int	pgweir_advisor_unused_days;
 extern bool pgweir_advisor_hypopg_compatible;
 

@@ -26,6 +26,11 @@ typedef struct PgweirSuggestion
 	double		size_bytes;
 	char	   *write_cost;		/* NULL: not known */
 	const char *confidence;		/* high, medium, low */
+	double		saves_ms;		/* an hour */
+	double		write_ms;		/* an hour, that writes take longer */
+	char	   *gaining;		/* statements, as a JSON array; NULL: none */
+	char	   *losing;
+	List	   *replaces;		/* of char *: existing indexes that can be dropped afterwards */
 } PgweirSuggestion;
 
 /* A suggestion with nothing but what is given. */

@@ -14,14 +14,20 @@
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "optimizer/plancat.h"
+#include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
+#include "advisor/expression_stats.h"
 #include "advisor/settings.h"
+
+/* A table that was just filled is not written to at that rate: counts tell a rate after a day. */
+#define MIN_COUNTED_HOURS 24
 
 /* Adds a relation's pages and rows, and whether any of its columns has statistics. */
 static void
@@ -79,11 +85,42 @@ exclusion(Oid relid)
 	return NULL;
 }
 
+/* Hours since the server counts what is written; 0 when that is not known or not long enough to be a rate. */
+static double
+counted_hours(void)
+{
+	PgStat_StatDBEntry *entry = pgstat_fetch_stat_dbentry(MyDatabaseId);
+	double		hours;
+
+	if (entry == NULL || entry->stat_reset_timestamp == 0)
+		return 0;
+	hours = (double) (GetCurrentTimestamp() - entry->stat_reset_timestamp) / USECS_PER_HOUR;
+	return hours >= MIN_COUNTED_HOURS ? hours : 0;
+}
+
+/* Adds what the server has counted for a relation: a table's partitions count for it. */
+static void
+count_writes(PgweirTable *table, Oid relid)
+{
+	Datum		arg = ObjectIdGetDatum(relid);
+	double		updates = (double) DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_updated, arg));
+	double		hot = (double) DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_hot_updated, arg));
+	double		inserts = (double) DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_inserted, arg));
+	double		hours = counted_hours();
+
+	if (updates > 0)
+		table->hot_fraction = Max(table->hot_fraction, Min(1.0, hot / updates));
+	if (hours > 0)
+	{
+		table->other_inserts += inserts / hours;
+		table->other_updates += updates / hours;
+	}
+}
+
 static PgweirTable *
 make_table(Oid relid)
 {
 	PgweirTable *table = palloc0(sizeof(PgweirTable));
-	double		updates;
 	List	   *members;
 	ListCell   *lc;
 
@@ -103,10 +140,8 @@ make_table(Oid relid)
 		table->excluded = psprintf("it has only %.0f pages (pgweir.advisor_min_table_pages is %d)", table->pages,
 								   pgweir_advisor_min_table_pages);
 	table->indexes = existing_indexes(relid);
-	updates = DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_updated, ObjectIdGetDatum(relid)));
-	if (updates > 0)
-		table->hot_fraction =
-			DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_hot_updated, ObjectIdGetDatum(relid))) / updates;
+	foreach (lc, members)
+		count_writes(table, lfirst_oid(lc));
 	return table;
 }
 
@@ -130,25 +165,70 @@ pgweir_tables_get(PgweirTables *tables, Oid relid)
 	return table;
 }
 
-/* Whether an update of the table is known to change a column of the index. */
+HeapTuple
+pgweir_table_expression_stats(PgweirTables *tables, PgweirTable *table, Node *expr)
+{
+	PgweirExpression *expression;
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach (lc, table->expressions)
+	{
+		expression = lfirst(lc);
+		if (equal(expression->expr, expr))
+			return expression->stats;
+	}
+	old = MemoryContextSwitchTo(tables->context);
+	expression = palloc0(sizeof(PgweirExpression));
+	expression->expr = copyObject(expr);
+	expression->stats = pgweir_expression_stats(table->relid, expr, table->rows, table->pages);
+	table->expressions = lappend(table->expressions, expression);
+	MemoryContextSwitchTo(old);
+	return expression->stats;
+}
+
+/* Whether the updates change a column of the index; of an expression it is not known. */
 static bool
-touches_updated(const PgweirTable *table, const PgweirIndex *index)
+touches(const Bitmapset *updated, const PgweirIndex *index)
 {
 	int			i;
 
 	for (i = 0; i < index->ncolumns; i++)
 	{
-		if (index->column[i].attno == 0 || bms_is_member(index->column[i].attno, table->updated))
+		if (index->column[i].attno == 0 || bms_is_member(index->column[i].attno, updated))
 			return true;
 	}
 	return false;
 }
 
 double
+pgweir_write_entries(const PgweirTable *table, const PgweirWrite *write, const PgweirIndex *index)
+{
+	/* An update that stays on its page and changes no indexed column makes no entry. */
+	double		per_update = 1 - table->hot_fraction;
+
+	if (touches(write->updated, index))
+		per_update = 1 + table->hot_fraction * list_length(table->indexes);
+	return (write->inserts + write->updates * per_update) * index->fraction;
+}
+
+double
 pgweir_table_entries(const PgweirTable *table, const PgweirIndex *index)
 {
-	/* An update that stays on the page and changes no indexed column makes no entry; one that changes ours now would. */
-	double		entries_per_update = touches_updated(table, index) ? 1 : 1 - table->hot_fraction;
+	PgweirWrite others = {0, table->other_inserts, table->other_updates, NULL};
+	double		entries = 0;
+	ListCell   *lc;
 
-	return (table->inserts + table->updates * entries_per_update) * index->fraction;
+	foreach (lc, table->writes)
+	{
+		const PgweirWrite *write = lfirst(lc);
+
+		entries += pgweir_write_entries(table, write, index);
+		others.inserts -= write->inserts;
+		others.updates -= write->updates;
+	}
+	/* What was counted beyond the statements at hand: COPY, statements that were forgotten or stand in functions. */
+	others.inserts = Max(others.inserts, 0);
+	others.updates = Max(others.updates, 0);
+	return entries + pgweir_write_entries(table, &others, index);
 }

@@ -28,6 +28,7 @@
 #include "rewrite/rewriteManip.h"
 #include "tcop/tcopprot.h"
 #include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
 
 #include "advisor/compat_advisor.h"
 #include "advisor/settings.h"
@@ -43,6 +44,7 @@ typedef struct WhatifJob
 
 static WhatifJob *active = NULL;
 static get_relation_info_hook_type prev_get_relation_info = NULL;
+static get_index_stats_hook_type prev_get_index_stats = NULL;
 static set_rel_pathlist_hook_type prev_set_rel_pathlist = NULL;
 
 /* The steps from a partition up to the table that the index is on; false when it is no descendant of it. */
@@ -284,6 +286,31 @@ whatif_set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblE
 }
 
 static void
+keep_stats(HeapTuple tuple)
+{
+	/* The index's owner keeps them. */
+}
+
+/* Statistics of expressions that the server has none of, as long as no index on them is there. */
+static bool
+whatif_get_index_stats(PlannerInfo *root, Oid oid, AttrNumber attnum, VariableStatData *vardata)
+{
+	if (unlikely(active != NULL) && is_ours(root) && oid <= FIRST_SHOWN_OID &&
+		oid > FIRST_SHOWN_OID - (Oid) active->whatif->nindexes)
+	{
+		const PgweirIndex *index = active->whatif->index[FIRST_SHOWN_OID - oid];
+
+		if (attnum < 1 || attnum > index->ncolumns || !HeapTupleIsValid(index->column[attnum - 1].stats))
+			return false;
+		vardata->statsTuple = index->column[attnum - 1].stats;
+		vardata->freefunc = keep_stats;
+		vardata->acl_ok = true;
+		return true;
+	}
+	return prev_get_index_stats && prev_get_index_stats(root, oid, attnum, vardata);
+}
+
+static void
 note_index(PgweirPlanned *planned, const PgweirWhatif *whatif, Oid oid)
 {
 	if (oid <= FIRST_SHOWN_OID && oid > FIRST_SHOWN_OID - (Oid) whatif->nindexes)
@@ -402,6 +429,8 @@ pgweir_whatif_init(void)
 {
 	prev_get_relation_info = get_relation_info_hook;
 	get_relation_info_hook = whatif_get_relation_info;
+	prev_get_index_stats = get_index_stats_hook;
+	get_index_stats_hook = whatif_get_index_stats;
 	prev_set_rel_pathlist = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = whatif_set_rel_pathlist;
 }

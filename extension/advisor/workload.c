@@ -15,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -22,9 +23,11 @@
 
 #include "advisor/assume.h"
 #include "advisor/isolate.h"
+#include "advisor/schedule.h"
 #include "advisor/settings.h"
 #include "advisor/statement.h"
 #include "advisor/whatif.h"
+#include "stores/progress.h"
 #include "stores/statements.h"
 
 /* Candidates shown to the planner for one statement at most. */
@@ -52,7 +55,21 @@ pgweir_workload_create(void)
 bool
 pgweir_workload_timed_out(const PgweirWorkload *workload)
 {
+	if (MemoryContextMemAllocated(workload->context, true) > pgweir_advisor_max_memory_kb * (Size) 1024)
+		return true;
 	return workload->deadline != DT_NOEND && GetCurrentTimestamp() >= workload->deadline;
+}
+
+/* Ends the run when somebody wants it to, or when it is not wanted to be in the way. */
+static void
+check_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (pgweir_schedule_should_stop())
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the advisor's run was ended since the server is busy"),
+				 errdetail("It is tried again in %d seconds.", pgweir_advisor_interval_s)));
 }
 
 /* Room for one more, zeroed. */
@@ -199,6 +216,21 @@ role_search_path(Relation settings, Oid database, Oid role)
 	return path;
 }
 
+/*
+ * How names are resolved when no setting of the author's says it: as a new session would, unless the reader calls us
+ * himself and has set a path.
+ */
+static char *
+usual_search_path(void)
+{
+	const char *path = GetConfigOptionResetString("search_path");
+	Oid			userid;
+	int			context;
+
+	GetUserIdAndSecContext(&userid, &context);
+	return context & SECURITY_LOCAL_USERID_CHANGE ? pstrdup(path) : NULL;
+}
+
 /* How the author's names are resolved, as far as the catalogs tell. */
 static char *
 author_search_path(Oid userid)
@@ -210,6 +242,8 @@ author_search_path(Oid userid)
 		path = role_search_path(settings, InvalidOid, userid);
 	if (path == NULL)
 		path = role_search_path(settings, MyDatabaseId, InvalidOid);
+	if (path == NULL)
+		path = usual_search_path();
 	table_close(settings, AccessShareLock);
 	return path;
 }
@@ -273,31 +307,36 @@ prepare_action(void *arg)
 static void
 note_writes(PgweirWorkload *workload, const PgweirWork *work, const Query *query)
 {
-	double		rows;
+	MemoryContext old;
+	PgweirWrite *write;
 	PgweirTable *table;
+	double		rows;
 	ListCell   *lc;
 
 	if (query->commandType == CMD_SELECT || query->resultRelation == 0 || workload->hours <= 0)
 		return;
 	table = pgweir_tables_get(&workload->tables, rt_fetch(query->resultRelation, query->rtable)->relid);
 	rows = work->rows / workload->hours;
-	if (query->commandType == CMD_INSERT)
-		table->inserts += rows;
-	if (query->commandType != CMD_UPDATE)
+	if (query->commandType != CMD_INSERT && query->commandType != CMD_UPDATE)
 		return;
-	table->updates += rows;
-	foreach (lc, query->targetList)
+	old = MemoryContextSwitchTo(workload->context);
+	write = palloc0(sizeof(PgweirWrite));
+	write->queryid = work->queryid;
+	if (query->commandType == CMD_INSERT)
+		write->inserts = rows;
+	else
 	{
-		TargetEntry *target = lfirst_node(TargetEntry, lc);
-
-		if (!target->resjunk)
+		write->updates = rows;
+		foreach (lc, query->targetList)
 		{
-			MemoryContext old = MemoryContextSwitchTo(workload->context);
+			TargetEntry *target = lfirst_node(TargetEntry, lc);
 
-			table->updated = bms_add_member(table->updated, target->resno);
-			MemoryContextSwitchTo(old);
+			if (!target->resjunk)
+				write->updated = bms_add_member(write->updated, target->resno);
 		}
 	}
+	table->writes = lappend(table->writes, write);
+	MemoryContextSwitchTo(old);
 }
 
 /* False when it is skipped. */
@@ -308,7 +347,7 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 	MemoryContext old;
 	ListCell   *lc;
 
-	CHECK_FOR_INTERRUPTS();
+	check_interrupts();
 	if (work->skipped)
 		return false;
 	old = MemoryContextSwitchTo(workload->context);
@@ -358,8 +397,11 @@ pgweir_workload_prepare(PgweirWorkload *workload)
 	ListCell   *lc;
 	int			i;
 
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_READING);
+	pgweir_progress_set(PGWEIR_PROGRESS_TOTAL, workload->count);
 	for (i = 0; i < workload->count; i++)
 	{
+		pgweir_progress_set(PGWEIR_PROGRESS_DONE, i);
 		if (pgweir_workload_timed_out(workload) && workload->item[i].skipped == NULL)
 			workload->item[i].skipped = "pgweir.advisor_time_limit was reached before it";
 		else
@@ -381,6 +423,7 @@ pgweir_workload_prepare(PgweirWorkload *workload)
 											 pgweir_candidates_relevant(&workload->candidates, lfirst(lc)));
 		work->relevant = first_members(work->relevant, MAX_RELEVANT);
 	}
+	pgweir_progress_set(PGWEIR_PROGRESS_CANDIDATES, workload->candidates.count);
 	MemoryContextSwitchTo(old);
 }
 
@@ -462,6 +505,7 @@ compute_cost(PgweirWorkload *workload, PgweirWork *work, Bitmapset *config)
 		entry->cost = work->cost;
 	MemoryContextReset(workload->scratch);
 	work->costs = lappend(work->costs, entry);
+	pgweir_progress_set(PGWEIR_PROGRESS_PLANS, workload->plans);
 	MemoryContextSwitchTo(old);
 	return entry;
 }
@@ -472,7 +516,7 @@ pgweir_work_cost(PgweirWorkload *workload, PgweirWork *work, const Bitmapset *co
 	Bitmapset  *relevant = bms_intersect(config, work->relevant);
 	PgweirCostEntry *entry;
 
-	CHECK_FOR_INTERRUPTS();
+	check_interrupts();
 	if (used)
 		*used = NULL;
 	if (work->queries == NIL || bms_is_empty(relevant))

@@ -16,6 +16,7 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "capture/capture.h"
+#include "capture/facts.h"
 #include "capture/meter.h"
 #include "guc.h"
 #include "lib/ilist.h"
@@ -95,7 +96,7 @@ executor_start(QueryDesc *desc, int flags)
 		start(desc, flags);
 		return;
 	}
-	pgweir_meter_key(&key, (int64) desc->plannedstmt->queryId);
+	pgweir_meter_key(&key, (int64) desc->plannedstmt->queryId, desc->sourceText);
 	PG_TRY();
 	{
 		start(desc, flags);
@@ -148,13 +149,6 @@ partial_create(QueryDesc *desc, const PgweirKey *key)
 	return partial;
 }
 
-static void
-add_usage(PgweirUsage *sum, const PgweirUsage *usage)
-{
-	for (int i = 0; i < PGWEIR_NCOUNTERS; i++)
-		sum->counter[i] += usage->counter[i];
-}
-
 /* After a Run that need not be the last one. */
 static void
 partial_add(QueryDesc *desc, const PgweirMeter *meter, const PgweirUsage *usage, uint64 ns)
@@ -163,7 +157,7 @@ partial_add(QueryDesc *desc, const PgweirMeter *meter, const PgweirUsage *usage,
 
 	if (partial == NULL)
 		partial = partial_create(desc, &meter->key);
-	add_usage(&partial->usage, usage);
+	pgweir_usage_add(&partial->usage, usage);
 	partial->ns += ns;
 }
 
@@ -175,9 +169,23 @@ partial_take(QueryDesc *desc, PgweirMeter *meter, PgweirUsage *usage)
 
 	if (partial == NULL || partial->counted)
 		return;
-	add_usage(usage, &partial->usage);
+	pgweir_usage_add(usage, &partial->usage);
 	meter->earlier_ns = partial->ns;
 	partial->counted = true;
+}
+
+/* Rows, what was compiled, and the kind of plan. */
+static void
+note_outcome(QueryDesc *desc, const PgweirMeter *meter, PgweirUsage *usage)
+{
+	usage->counter[PGWEIR_ROWS] = desc->estate->es_processed;
+	/* Rows are of this Run; the rest is of the execution, and was noted with its first one. */
+	if (unlikely(!dlist_is_empty(&partials)) && partial_find(desc) != NULL)
+		return;
+	if (pgweir_level == 0)
+		pgweir_plan_kind(desc, usage);
+	if (unlikely(desc->estate->es_jit != NULL))
+		pgweir_jit_usage(desc->estate, usage);
 }
 
 static bool
@@ -192,7 +200,7 @@ conclude_run(QueryDesc *desc, uint64 count, PgweirMeter *meter, PgweirUsage *usa
 {
 	uint64		ns;
 
-	usage->counter[PGWEIR_ROWS] = desc->estate->es_processed;
+	note_outcome(desc, meter, usage);
 	if (needs_finish(desc))
 	{
 		pending[pgweir_level].desc = desc;
@@ -235,8 +243,10 @@ run_measured(PGWEIR_RUN_ARGS)
 	PgweirMeter meter;
 	PgweirUsage usage;
 
-	memset(&usage, 0, sizeof(usage));
+	pgweir_usage_clear(&usage);
 	pgweir_meter_start(&meter, &source, true);
+	if (unlikely(meter.entry >= 0 && !pgweir_delta_relations_known(meter.entry)))
+		pgweir_note_relations(meter.entry, &meter.key, planned);
 	pgweir_level++;
 	PG_TRY();
 	{

@@ -7,9 +7,11 @@
 #include "capture/failure.h"
 #include "capture/meter.h"
 #include "capture/normalize.h"
+#include "capture/tags.h"
 #include "guc.h"
 #include "stores/backends.h"
 #include "stores/timeline.h"
+#include "storage/bufmgr.h"
 #include "utils/timestamp.h"
 
 /* A shorter time between two runs in a transaction is the way from the planner to the executor, not thinking. */
@@ -17,6 +19,7 @@
 
 int			pgweir_level = 0;
 
+static int32 caller = 0;			/* of the top-level statement */
 static PgweirMeter *running = NULL; /* innermost first */
 static bool exit_registered = false;
 
@@ -35,21 +38,28 @@ pgweir_meter_wanted(int64 queryid)
 }
 
 void
-pgweir_meter_key(PgweirKey *key, int64 queryid)
+pgweir_meter_key(PgweirKey *key, int64 queryid, const char *text)
 {
+	/* What is nested is done for the same caller. */
+	if (pgweir_level == 0)
+		caller = pgweir_caller_of(text);
+
 	memset(key, 0, sizeof(*key));
 	key->userid = GetUserId();
 	key->dbid = MyDatabaseId;
 	key->queryid = queryid;
 	key->toplevel = pgweir_level == 0;
+	key->caller = caller;
 }
 
 static void
 note_failure(PgweirUsage *usage, uint64 ns, PgweirCounter kind)
 {
+	pgweir_usage_begin_rare(usage);
 	usage->counter[PGWEIR_FAILED] = 1;
 	usage->counter[PGWEIR_FAILED_NS] = ns;
 	usage->counter[kind] = 1;
+	usage->counter[pgweir_kind_ns(kind)] = ns;
 }
 
 /* A FATAL error does not unwind: what is on the chain was being executed. */
@@ -61,7 +71,7 @@ count_terminated(int code, Datum arg)
 		PgweirUsage usage;
 		uint64		ns;
 
-		memset(&usage, 0, sizeof(usage));
+		pgweir_usage_clear(&usage);
 		ns = pgweir_meter_read(running, &usage) + running->earlier_ns;
 		note_failure(&usage, ns, PGWEIR_TERMINATED);
 		pgweir_meter_count(running, &usage, ns);
@@ -117,7 +127,7 @@ chain(PgweirMeter *meter)
 void
 pgweir_meter_start(PgweirMeter *meter, const PgweirSource *source, bool with_usage)
 {
-	pgweir_meter_key(&meter->key, source->queryid);
+	pgweir_meter_key(&meter->key, source->queryid, source->text);
 	meter->entry = pgweir_delta_open(&meter->key);
 	pgweir_meter_note_text(meter->entry, &meter->key, source, NULL);
 	meter->text = source->text;
@@ -154,11 +164,25 @@ read_usage(const PgweirMeter *meter, PgweirUsage *usage)
 	counter[PGWEIR_LOCAL_WRITTEN] += now->local_blks_written - then->local_blks_written;
 	counter[PGWEIR_TEMP_READ] += now->temp_blks_read - then->temp_blks_read;
 	counter[PGWEIR_TEMP_WRITTEN] += now->temp_blks_written - then->temp_blks_written;
-	counter[PGWEIR_BLK_READ_NS] += pgweir_block_read_ns(now) - pgweir_block_read_ns(then);
-	counter[PGWEIR_BLK_WRITE_NS] += pgweir_block_write_ns(now) - pgweir_block_write_ns(then);
 	counter[PGWEIR_WAL_RECORDS] += pgWalUsage.wal_records - meter->wal.wal_records;
 	counter[PGWEIR_WAL_FPI] += pgWalUsage.wal_fpi - meter->wal.wal_fpi;
 	counter[PGWEIR_WAL_BYTES] += pgWalUsage.wal_bytes - meter->wal.wal_bytes;
+}
+
+static void
+read_io_times(const PgweirMeter *meter, PgweirUsage *usage)
+{
+	const BufferUsage *now = &pgBufferUsage;
+	const BufferUsage *then = &meter->buffers;
+	uint64	   *counter = usage->counter;
+
+	pgweir_usage_begin_rare(usage);
+	counter[PGWEIR_BLK_READ_NS] += pgweir_block_read_ns(now) - pgweir_block_read_ns(then);
+	counter[PGWEIR_BLK_WRITE_NS] += pgweir_block_write_ns(now) - pgweir_block_write_ns(then);
+	counter[PGWEIR_LOCAL_READ_NS] += pgweir_local_read_ns(now) - pgweir_local_read_ns(then);
+	counter[PGWEIR_LOCAL_WRITE_NS] += pgweir_local_write_ns(now) - pgweir_local_write_ns(then);
+	counter[PGWEIR_TEMP_READ_NS] += pgweir_temp_read_ns(now) - pgweir_temp_read_ns(then);
+	counter[PGWEIR_TEMP_WRITE_NS] += pgweir_temp_write_ns(now) - pgweir_temp_write_ns(then);
 }
 
 uint64
@@ -167,7 +191,11 @@ pgweir_meter_read(const PgweirMeter *meter, PgweirUsage *usage)
 	uint64		ns = pgweir_clock_ns() - meter->start_ns;
 
 	if (meter->with_usage)
+	{
 		read_usage(meter, usage);
+		if (unlikely(track_io_timing))
+			read_io_times(meter, usage);
+	}
 	return ns;
 }
 
@@ -212,7 +240,7 @@ pgweir_meter_fail_early(const PgweirKey *key, const char *text)
 	uint64		ns = 1000 * (uint64) Max(GetCurrentTimestamp() - GetCurrentStatementStartTimestamp(), 0);
 	PgweirUsage usage;
 
-	memset(&usage, 0, sizeof(usage));
+	pgweir_usage_clear(&usage);
 	note_failure(&usage, ns, pgweir_failure_kind(geterrcode(), text));
 	pgweir_meter_count_late(key, &usage, ns);
 }

@@ -34,7 +34,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 		PgweirKey	key;
 		int			entry;
 
-		pgweir_meter_key(&key, queryid);
+		pgweir_meter_key(&key, queryid, pstate->p_sourcetext);
 		entry = pgweir_delta_open(&key);
 		pgweir_meter_note_text(entry, &key, &source, jstate);
 	}
@@ -86,7 +86,7 @@ plan_measured(Query *query, const char *text, int options, ParamListInfo params)
 		PgweirUsage usage;
 
 		pgweir_level--;
-		memset(&usage, 0, sizeof(usage));
+		pgweir_usage_clear(&usage);
 		pgweir_meter_fail(&meter, &usage);
 		pgweir_meter_end(&meter, 0);
 		PG_RE_THROW();

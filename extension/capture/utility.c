@@ -30,7 +30,8 @@ process(UTILITY_ARGS)
 static bool
 is_about_prepared(const Node *command)
 {
-	return IsA(command, ExecuteStmt) || IsA(command, PrepareStmt) || IsA(command, DeallocateStmt);
+	return IsA(command, ExecuteStmt) || IsA(command, PrepareStmt) ||
+		(IsA(command, DeallocateStmt) && !PGWEIR_DEALLOCATE_COUNTS);
 }
 
 static bool
@@ -89,7 +90,7 @@ process_measured(int64 queryid, UTILITY_ARGS)
 	PgweirUsage usage;
 	uint64		ns;
 
-	memset(&usage, 0, sizeof(usage));
+	pgweir_usage_clear(&usage);
 	pgweir_meter_start(&meter, &source, true);
 	pgweir_level++;
 	PG_TRY();

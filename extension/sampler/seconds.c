@@ -5,20 +5,17 @@
 
 #include "compat.h"
 #include "sampler/sampler.h"
-#include "stores/shared.h"
+#include "stores/history.h"
 
 /* In this order. */
 static void (*const each_second[]) (TimestampTz now) =
 {
-	NULL,
+	pgweir_history_each_second,
 };
 
 void
 pgweir_each_second(TimestampTz now)
 {
 	for (int i = 0; i < (int) lengthof(each_second); i++)
-	{
-		if (each_second[i] != NULL)
-			each_second[i] (now);
-	}
+		each_second[i] (now);
 }

@@ -48,6 +48,7 @@ static struct
 	int			partition[ENTRIES]; /* of the table, that the class belongs to */
 	uint64		generation[ENTRIES];	/* of that partition when the text was seen there */
 	bool		text_known[ENTRIES];
+	bool		relations_known[ENTRIES];
 	bool		referenced[ENTRIES];
 	int16		pins[ENTRIES];
 	int			latest;
@@ -101,6 +102,7 @@ static void
 tally_clear(PgweirTally *tally)
 {
 	memset(tally, 0, sizeof(*tally));
+	tally->usage.rare = true;
 	tally->min_ns = PG_UINT64_MAX;
 }
 
@@ -221,6 +223,7 @@ claim_entry(const PgweirKey *key)
 	local.queryid[i] = key->queryid;
 	local.partition[i] = pgweir_statements_partition(key);
 	local.text_known[i] = false;
+	local.relations_known[i] = false;
 	local.pins[i] = 0;
 	begin_change();
 	own->entry[i].key = *key;
@@ -255,9 +258,22 @@ pgweir_delta_text_known(int entry)
 		local.generation[entry] == pgweir_statements_generation(local.partition[entry]);
 }
 
+bool
+pgweir_delta_relations_known(int entry)
+{
+	return local.relations_known[entry] && pgweir_delta_text_known(entry);
+}
+
+void
+pgweir_delta_set_relations_known(int entry)
+{
+	local.relations_known[entry] = true;
+}
+
 void
 pgweir_delta_set_text_known(int entry)
 {
+	local.relations_known[entry] = false;
 	local.text_known[entry] = true;
 	local.generation[entry] = pgweir_statements_generation(local.partition[entry]);
 }
@@ -277,14 +293,7 @@ pgweir_delta_unpin(int entry)
 static inline void
 add_counters(PgweirTally *tally, const PgweirUsage *usage, TimestampTz seen)
 {
-	/* Failures come last, and seldom. */
-	for (int i = 0; i < PGWEIR_FAILED; i++)
-		tally->usage.counter[i] += usage->counter[i];
-	if (unlikely(usage->counter[PGWEIR_FAILED] > 0))
-	{
-		for (int i = PGWEIR_FAILED; i < PGWEIR_NCOUNTERS; i++)
-			tally->usage.counter[i] += usage->counter[i];
-	}
+	pgweir_usage_add(&tally->usage, usage);
 	tally->last_seen = Max(seen, 1);
 }
 

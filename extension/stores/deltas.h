@@ -30,6 +30,10 @@ extern int	pgweir_delta_open(const PgweirKey *key);
 extern bool pgweir_delta_text_known(int entry);
 extern void pgweir_delta_set_text_known(int entry);
 
+/* The same of its tables. */
+extern bool pgweir_delta_relations_known(int entry);
+extern void pgweir_delta_set_relations_known(int entry);
+
 extern void pgweir_delta_pin(int entry);
 extern void pgweir_delta_unpin(int entry);
 

@@ -5,7 +5,10 @@
 
 #include "compat.h"
 #include "stores/backends.h"
+#include "stores/callers.h"
 #include "stores/deltas.h"
+#include "stores/history.h"
+#include "stores/progress.h"
 #include "stores/reports.h"
 #include "stores/shared.h"
 #include "stores/statements_table.h"
@@ -29,9 +32,12 @@ static const struct
 {
 	{pgweir_statements_size, pgweir_statements_locks, pgweir_statements_attach},
 	{pgweir_reports_size, pgweir_reports_locks, pgweir_reports_attach},
+	{pgweir_callers_size, pgweir_callers_locks, pgweir_callers_attach},
+	{pgweir_history_size, pgweir_history_locks, pgweir_history_attach},
 	{pgweir_backends_size, NULL, pgweir_backends_attach},
 	{pgweir_deltas_size, NULL, pgweir_deltas_attach},
 	{pgweir_timeline_size, NULL, pgweir_timeline_attach},
+	{pgweir_progress_size, NULL, pgweir_progress_attach},
 	{pgweir_waits_size, NULL, pgweir_waits_attach},
 };
 

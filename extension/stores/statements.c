@@ -233,6 +233,7 @@ insert(int p, uint32 hash, const PgweirKey *key)
 	slot->used = true;
 	slot->text_len = 0;
 	slot->text_truncated = false;
+	slot->n_relations = 0;
 	slot->first_seen = GetCurrentStatementStartTimestamp();
 	pg_atomic_write_u32(&slot->use, 1);
 	slot->next = *head_of(p, hash);
@@ -289,6 +290,24 @@ pgweir_statements_put_text(const PgweirKey *key, const char *text, int len)
 		slot->encoding = GetDatabaseEncoding();
 	}
 	LWLockRelease(lock_of(p));
+}
+
+bool
+pgweir_statements_put_relations(const PgweirKey *key, const Oid *relations, int n)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	PgweirSlot *slot;
+
+	LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
+	slot = find(p, hash, key);
+	if (slot != NULL)
+	{
+		slot->n_relations = Min(n, PGWEIR_CLASS_RELATIONS);
+		memcpy(slot->relation, relations, slot->n_relations * sizeof(Oid));
+	}
+	LWLockRelease(lock_of(p));
+	return slot != NULL;
 }
 
 static void
@@ -436,6 +455,12 @@ uint64
 pgweir_statements_resets(void)
 {
 	return pg_atomic_read_u64(&pgweir_table->resets);
+}
+
+TimestampTz
+pgweir_statements_since(void)
+{
+	return (TimestampTz) pg_atomic_read_u64(&pgweir_table->since);
 }
 
 void

@@ -1,7 +1,8 @@
 /*
  * statements.h: what is known of each statement class, shared by all backends.
  *
- * A class is (user, database, queryid, top level or not).  Capture counts into per-backend deltas (deltas.h), which
+ * A class is (user, database, queryid, top level or not).  It is kept once for each caller that the statements'
+ * comments name; readers get these added up, or ask for each.  Capture counts into per-backend deltas (deltas.h), which
  * are merged here now and then; readers see table and unmerged deltas added up.
  *
  * The table is split into partitions by the key's hash.  Each has one LWLock: shared suffices to find a class and to
@@ -22,7 +23,7 @@ typedef struct PgweirKey
 	Oid			dbid;
 	int64		queryid;
 	int32		toplevel;		/* 0 or 1; an int so that the key has no padding */
-	int32		unused;			/* 0 */
+	int32		caller;			/* whom the statement's comment names (callers.h); 0: it names nobody */
 } PgweirKey;
 
 /* The sums kept for a class.  Times are nanoseconds. */
@@ -33,6 +34,8 @@ typedef enum PgweirCounter
 	PGWEIR_ROWS,
 	PGWEIR_PLANS,
 	PGWEIR_PLAN_NS,
+	PGWEIR_GENERIC_CALLS,		/* top-level executions of a prepared statement's generic plan */
+	PGWEIR_CUSTOM_CALLS,		/* and of plans made for their parameters */
 	PGWEIR_SHARED_HIT,
 	PGWEIR_SHARED_READ,
 	PGWEIR_SHARED_DIRTIED,
@@ -43,12 +46,24 @@ typedef enum PgweirCounter
 	PGWEIR_LOCAL_WRITTEN,
 	PGWEIR_TEMP_READ,
 	PGWEIR_TEMP_WRITTEN,
-	PGWEIR_BLK_READ_NS,
-	PGWEIR_BLK_WRITE_NS,
 	PGWEIR_WAL_RECORDS,
 	PGWEIR_WAL_FPI,
 	PGWEIR_WAL_BYTES,
-	/* What follows is added to only when an execution failed. */
+	/* What follows is added to only by executions that have some of it (PgweirUsage.rare). */
+	PGWEIR_RARE,
+	/* Time of block I/O, with track_io_timing. */
+	PGWEIR_BLK_READ_NS = PGWEIR_RARE,	/* of shared blocks; before 17 also of local ones */
+	PGWEIR_BLK_WRITE_NS,
+	PGWEIR_LOCAL_READ_NS,		/* 17 and later */
+	PGWEIR_LOCAL_WRITE_NS,
+	PGWEIR_TEMP_READ_NS,		/* 15 and later */
+	PGWEIR_TEMP_WRITE_NS,
+	PGWEIR_JIT_CALLS,			/* executions for which something was compiled */
+	PGWEIR_JIT_FUNCTIONS,
+	PGWEIR_JIT_GENERATION_NS,
+	PGWEIR_JIT_INLINING_NS,
+	PGWEIR_JIT_OPTIMIZATION_NS,
+	PGWEIR_JIT_EMISSION_NS,
 	PGWEIR_FAILED,				/* executions that failed; each is in exactly one of the kinds below */
 	PGWEIR_FAILED_NS,
 	PGWEIR_CANCELLED,			/* by a cancel request or pg_cancel_backend() */
@@ -63,8 +78,18 @@ typedef enum PgweirCounter
 	PGWEIR_ERR_ACCESS,			/* 42, what does not exist or is not allowed */
 	PGWEIR_ERR_RESOURCE,		/* 53, 54, 58 */
 	PGWEIR_ERR_OTHER,
-	PGWEIR_NCOUNTERS
+	PGWEIR_KIND_NS,				/* the time of each kind, in the same order */
+	PGWEIR_NCOUNTERS = PGWEIR_KIND_NS + PGWEIR_ERR_OTHER - PGWEIR_CANCELLED + 1
 } PgweirCounter;
+
+/* The counter of the time of a kind of failure. */
+static inline PgweirCounter
+pgweir_kind_ns(PgweirCounter kind)
+{
+	return PGWEIR_KIND_NS + (kind - PGWEIR_CANCELLED);
+}
+
+#define PGWEIR_CLASS_RELATIONS 8
 
 /* A class as a reader gets it: a copy that no lock guards.  The pointers live until the visitor returns. */
 typedef struct PgweirStatement
@@ -87,6 +112,9 @@ typedef struct PgweirStatement
 	uint64		counter[PGWEIR_NCOUNTERS];
 	uint64		hist[PGWEIR_BUCKETS];
 	PgweirWait	waits[PGWEIR_CLASS_WAITS];	/* sampled; in no order */
+	int			n_relations;
+	Oid			relation[PGWEIR_CLASS_RELATIONS];	/* tables that its plan reads or writes, as many as have place */
+	int32		caller;			/* 0 unless callers are visited */
 	const char *text;			/* in the database encoding of the reader; "" when it was lost */
 	int			text_len;
 	bool		text_truncated;
@@ -100,5 +128,15 @@ typedef void (*PgweirStatementVisitor) (const PgweirStatement *statement, void *
  * decides who may see what: neither texts nor ids are masked here.
  */
 extern void pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg);
+
+/*
+ * The same with the counters, percentiles and extremes (by their buckets) of what was executed between two instants, as far as the history reaches
+ * (history.h); waits are not kept by time and left out.
+ */
+extern void pgweir_statements_visit_between(Oid dbid, TimestampTz since, TimestampTz until,
+											PgweirStatementVisitor visit, void *arg);
+
+/* The same for every class and caller. */
+extern void pgweir_statements_visit_callers(Oid dbid, PgweirStatementVisitor visit, void *arg);
 
 #endif

@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "stores/deltas.h"
+#include "stores/history.h"
 #include "stores/statements_slots.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -28,11 +29,16 @@ typedef struct Row
 	uint64		max_ns;
 	uint64		recent_ns;
 	int			encoding;
+	TimestampTz text_since;		/* first_seen of the slot that the text is from */
 } Row;
 
 typedef struct Reading
 {
 	Oid			dbid;
+	bool		by_caller;		/* a row for each caller of a class */
+	bool		without_text;
+	TimestampTz since;			/* 0: all that was counted; else what the history has between these */
+	TimestampTz until;
 	HTAB	   *rows;
 	uint64		step;			/* the first of the last minute */
 } Reading;
@@ -40,8 +46,13 @@ typedef struct Reading
 static Row *
 enter_row(Reading *reading, const PgweirKey *key)
 {
+	PgweirKey	wanted = *key;
 	bool		found;
-	Row		   *row = hash_search(reading->rows, key, HASH_ENTER, &found);
+	Row		   *row;
+
+	if (!reading->by_caller)
+		wanted.caller = 0;
+	row = hash_search(reading->rows, &wanted, HASH_ENTER, &found);
 
 	if (!found)
 	{
@@ -100,12 +111,23 @@ add_slot(Reading *reading, PgweirSlot *slot)
 		row->sum.recent_calls += pg_atomic_read_u64(&slot->recent[i].calls);
 		row->recent_ns += pg_atomic_read_u64(&slot->recent[i].ns);
 	}
-	memcpy(row->sum.waits, slot->waits, sizeof(slot->waits));
+	for (int i = 0; i < PGWEIR_CLASS_WAITS; i++)
+		pgweir_waits_merge(row->sum.waits, PGWEIR_CLASS_WAITS, &slot->waits[i]);
 	row->sum.sum_squares += sum_squares;
 	row->min_ns = Min(row->min_ns, pg_atomic_read_u64(&slot->min_ns));
 	row->max_ns = Max(row->max_ns, pg_atomic_read_u64(&slot->max_ns));
 	row->sum.last_seen = Max(row->sum.last_seen, (TimestampTz) pg_atomic_read_u64(&slot->last_seen));
-	row->sum.first_seen = slot->first_seen;
+	if (row->sum.first_seen == 0 || slot->first_seen < row->sum.first_seen)
+		row->sum.first_seen = slot->first_seen;
+	if (slot->n_relations > 0)
+	{
+		row->sum.n_relations = slot->n_relations;
+		memcpy(row->sum.relation, slot->relation, sizeof(slot->relation));
+	}
+	/* Its texts differ by caller only: that of the first. */
+	if (reading->without_text || slot->text_len == 0 || (row->sum.text_len > 0 && row->text_since <= slot->first_seen))
+		return;
+	row->text_since = slot->first_seen;
 	row->sum.text = pnstrdup(slot->text, slot->text_len);
 	row->sum.text_len = slot->text_len;
 	row->sum.text_truncated = slot->text_truncated;
@@ -197,6 +219,7 @@ visit_row(Row *row, PgweirStatementVisitor visit, void *arg)
 	sum->dbid = row->key.dbid;
 	sum->queryid = row->key.queryid;
 	sum->toplevel = row->key.toplevel != 0;
+	sum->caller = row->key.caller;
 	sum->calls = sum->counter[PGWEIR_CALLS];
 	sum->failures = sum->counter[PGWEIR_FAILED];
 	sum->rows = sum->counter[PGWEIR_ROWS];
@@ -211,15 +234,13 @@ visit_row(Row *row, PgweirStatementVisitor visit, void *arg)
 	visit(sum, arg);
 }
 
-void
-pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg)
+/* The classes' sums, in a memory context of their own below the current one. */
+static MemoryContext
+collect(Reading *reading)
 {
-	Reading		reading = {.dbid = dbid};
+	uint32	   *stamps;
 	MemoryContext context;
 	MemoryContext caller;
-	HASH_SEQ_STATUS seq;
-	Row		   *row;
-	uint32	   *stamps;
 
 	pgweir_require_preload();
 	pgweir_deltas_flush();
@@ -229,14 +250,73 @@ pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg)
 	for (int i = 0; i < TRIES; i++)
 	{
 		MemoryContextReset(context);
-		start_reading(&reading, context);
-		pgweir_deltas_visit(add_delta, &reading, stamps);
-		add_table(&reading);
+		start_reading(reading, context);
+		pgweir_deltas_visit(add_delta, reading, stamps);
+		add_table(reading);
 		if (pgweir_deltas_unmoved(stamps))
 			break;
 	}
 	MemoryContextSwitchTo(caller);
+	pfree(stamps);
+	return context;
+}
 
+static void
+add_history(const PgweirHistoryEntry *entry, void *arg)
+{
+	Reading    *reading = arg;
+	Row		   *row;
+
+	if (OidIsValid(reading->dbid) && entry->key.dbid != reading->dbid)
+		return;
+	row = enter_row(reading, &entry->key);
+	for (int i = 0; i < PGWEIR_NCOUNTERS; i++)
+		row->sum.counter[i] += entry->counter[i];
+	for (int i = 0; i < PGWEIR_BUCKETS; i++)
+	{
+		if (entry->hist[i] == 0)
+			continue;
+		row->sum.hist[i] += entry->hist[i];
+		row->min_ns = Min(row->min_ns, i == 0 ? 0 : 1000 * (pgweir_histogram_upper(i - 1) + 1));
+		row->max_ns = Max(row->max_ns, 1000 * (pgweir_histogram_upper(i) + 1));
+	}
+	row->sum.sum_squares += entry->sum_squares;
+	if (row->sum.first_seen == 0 || entry->from < row->sum.first_seen)
+		row->sum.first_seen = entry->from;
+	row->sum.last_seen = Max(row->sum.last_seen, entry->last_seen);
+}
+
+/* Replaces the sums of all time by those between two instants; what else is known of a class stays. */
+static void
+replace_by_history(Reading *reading)
+{
+	HASH_SEQ_STATUS seq;
+	Row		   *row;
+
+	hash_seq_init(&seq, reading->rows);
+	while ((row = hash_seq_search(&seq)) != NULL)
+	{
+		memset(row->sum.counter, 0, sizeof(row->sum.counter));
+		memset(row->sum.hist, 0, sizeof(row->sum.hist));
+		memset(row->sum.waits, 0, sizeof(row->sum.waits));
+		row->sum.sum_squares = 0;
+		row->sum.first_seen = 0;
+		row->sum.last_seen = 0;
+		row->min_ns = PG_UINT64_MAX;
+		row->max_ns = 0;
+	}
+	pgweir_history_visit(reading->since, reading->until, add_history, reading);
+}
+
+static void
+visit_all(Reading reading, PgweirStatementVisitor visit, void *arg)
+{
+	MemoryContext context = collect(&reading);
+	HASH_SEQ_STATUS seq;
+	Row		   *row;
+
+	if (reading.until != 0)
+		replace_by_history(&reading);
 	hash_seq_init(&seq, reading.rows);
 	while ((row = hash_seq_search(&seq)) != NULL)
 	{
@@ -245,5 +325,49 @@ pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg)
 			visit_row(row, visit, arg);
 	}
 	MemoryContextDelete(context);
-	pfree(stamps);
+}
+
+void
+pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg)
+{
+	visit_all((Reading) {.dbid = dbid}, visit, arg);
+}
+
+void
+pgweir_statements_visit_between(Oid dbid, TimestampTz since, TimestampTz until, PgweirStatementVisitor visit, void *arg)
+{
+	visit_all((Reading) {.dbid = dbid, .since = since, .until = until}, visit, arg);
+}
+
+void
+pgweir_statements_visit_callers(Oid dbid, PgweirStatementVisitor visit, void *arg)
+{
+	visit_all((Reading) {.dbid = dbid, .by_caller = true}, visit, arg);
+}
+
+struct PgweirSums
+{
+	Reading		reading;
+	MemoryContext context;
+};
+
+PgweirSums *
+pgweir_statements_sums(void)
+{
+	PgweirSums *sums = palloc0(sizeof(PgweirSums));
+
+	sums->reading.without_text = true;
+	sums->context = collect(&sums->reading);
+	return sums;
+}
+
+void
+pgweir_sums_visit(PgweirSums *sums, PgweirSumsVisitor visit, void *arg)
+{
+	HASH_SEQ_STATUS seq;
+	Row		   *row;
+
+	hash_seq_init(&seq, sums->reading.rows);
+	while ((row = hash_seq_search(&seq)) != NULL)
+		visit(&row->key, &row->sum, arg);
 }

@@ -24,6 +24,8 @@ typedef struct PgweirSlot
 	bool		text_truncated;
 	int32		text_len;		/* 0: no text, it was lost by an eviction */
 	int32		encoding;		/* of the text */
+	int32		n_relations;
+	Oid			relation[PGWEIR_CLASS_RELATIONS];
 	TimestampTz first_seen;
 	pg_atomic_uint32 use;		/* credit against the clock */
 	pg_atomic_uint64 last_seen;

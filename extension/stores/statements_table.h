@@ -13,13 +13,43 @@
 /* What one execution, or a number of them, adds to a class. */
 typedef struct PgweirUsage
 {
+	bool		rare;			/* whether the counters from PGWEIR_RARE on have been set; undefined otherwise */
 	uint64		counter[PGWEIR_NCOUNTERS];
 } PgweirUsage;
+
+static inline void
+pgweir_usage_clear(PgweirUsage *usage)
+{
+	usage->rare = false;
+	memset(usage->counter, 0, PGWEIR_RARE * sizeof(uint64));
+}
+
+/* Before a counter from PGWEIR_RARE on is set. */
+static inline void
+pgweir_usage_begin_rare(PgweirUsage *usage)
+{
+	if (usage->rare)
+		return;
+	usage->rare = true;
+	memset(&usage->counter[PGWEIR_RARE], 0, (PGWEIR_NCOUNTERS - PGWEIR_RARE) * sizeof(uint64));
+}
+
+static inline void
+pgweir_usage_add(PgweirUsage *sum, const PgweirUsage *usage)
+{
+	for (int i = 0; i < PGWEIR_RARE; i++)
+		sum->counter[i] += usage->counter[i];
+	if (likely(!usage->rare))
+		return;
+	pgweir_usage_begin_rare(sum);
+	for (int i = PGWEIR_RARE; i < PGWEIR_NCOUNTERS; i++)
+		sum->counter[i] += usage->counter[i];
+}
 
 /* Executions of one class, added up. */
 typedef struct PgweirTally
 {
-	PgweirUsage usage;
+	PgweirUsage usage;			/* rare is always true */
 	uint64		min_ns;			/* of no execution: PG_UINT64_MAX */
 	uint64		max_ns;
 	double		sum_squares;	/* of microseconds */
@@ -42,7 +72,8 @@ extern void pgweir_statements_attach(void *memory, LWLockPadded *locks, bool fre
 static inline bool
 pgweir_key_equal(const PgweirKey *a, const PgweirKey *b)
 {
-	return a->queryid == b->queryid && a->dbid == b->dbid && a->userid == b->userid && a->toplevel == b->toplevel;
+	return a->queryid == b->queryid && a->dbid == b->dbid && a->userid == b->userid && a->toplevel == b->toplevel &&
+		a->caller == b->caller;
 }
 
 /* The partition of a class, and the number of evictions and resets it has seen.  No lock. */
@@ -55,11 +86,23 @@ extern bool pgweir_statements_has_text(const PgweirKey *key);
 /* Puts the class in the table if it is not there, and its text if that is missing.  len is cut to what fits. */
 extern void pgweir_statements_put_text(const PgweirKey *key, const char *text, int len);
 
+/* Notes which tables the class's plan uses; false when the class is not in the table. */
+extern bool pgweir_statements_put_relations(const PgweirKey *key, const Oid *relations, int n);
+
 /* Adds a tally to its class, which is inserted (without text) when it was evicted meanwhile. */
 extern void pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally);
 
 /* For the sampler: the class was seen at an event.  False when it is not in the table. */
 extern bool pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns);
+
+/* The sums of all classes, callers and unmerged deltas added up, without texts; needs no database. In the current memory context. */
+typedef struct PgweirSums PgweirSums;
+extern PgweirSums *pgweir_statements_sums(void);
+typedef void (*PgweirSumsVisitor) (const PgweirKey *key, const PgweirStatement *sum, void *arg);
+extern void pgweir_sums_visit(PgweirSums *sums, PgweirSumsVisitor visit, void *arg);
+
+/* When the table was last reset. */
+extern TimestampTz pgweir_statements_since(void);
 
 /* Forgets all classes and increments the reset count, which voids the deltas that backends hold. */
 extern void pgweir_statements_reset(void);

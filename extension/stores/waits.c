@@ -57,6 +57,19 @@ pgweir_waits_add(PgweirWait *set, int n, uint32 event, uint64 ns)
 	place->samples++;
 }
 
+void
+pgweir_waits_merge(PgweirWait *set, int n, const PgweirWait *wait)
+{
+	PgweirWait *place;
+
+	if (wait->samples == 0)
+		return;
+	place = wait->event == PGWEIR_WAIT_OTHER ? &set[n - 1] : place_of(set, n, wait->event);
+	place->event = wait->event == PGWEIR_WAIT_OTHER ? PGWEIR_WAIT_OTHER : place->event;
+	place->ns += wait->ns;
+	place->samples += wait->samples;
+}
+
 const char *
 pgweir_wait_type_name(uint32 event)
 {

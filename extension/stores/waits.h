@@ -27,6 +27,9 @@ typedef struct PgweirWait
 /* Adds a sample to a set of n places. */
 extern void pgweir_waits_add(PgweirWait *set, int n, uint32 event, uint64 ns);
 
+/* Adds what was seen at another set's place. */
+extern void pgweir_waits_merge(PgweirWait *set, int n, const PgweirWait *wait);
+
 /* The names as pg_stat_activity has them, and "CPU", "other". */
 extern const char *pgweir_wait_type_name(uint32 event);
 extern const char *pgweir_wait_event_name(uint32 event);

@@ -4,14 +4,20 @@
 #include "postgres.h"
 
 #include "guc.h"
+#include "stores/callers.h"
 #include "stores/deltas.h"
+#include "stores/history.h"
 #include "stores/reports.h"
 #include "stores/timeline.h"
 #include "stores/waits.h"
 #include "views/rows.h"
 
+#define SNAPSHOT_NAP_US 20000
+#define SNAPSHOT_TRIES 500		/* ten seconds: the sampler is stopped, or the machine stands still */
+
 PG_FUNCTION_INFO_V1(pgweir_reset_1_0);
 PG_FUNCTION_INFO_V1(pgweir_flush_1_0);
+PG_FUNCTION_INFO_V1(pgweir_snapshot_1_0);
 PG_FUNCTION_INFO_V1(pgweir_info_1_0);
 PG_FUNCTION_INFO_V1(pgweir_check_preload_1_0);
 PG_FUNCTION_INFO_V1(pgweir_comment_deadline_1_0);
@@ -36,6 +42,25 @@ pgweir_flush_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(pgweir_deltas_flush());
 }
 
+/* pgweir.snapshot(): has the sampler take a step of the history now, and waits until it did. */
+Datum
+pgweir_snapshot_1_0(PG_FUNCTION_ARGS)
+{
+	uint64		step;
+
+	pgweir_require_preload();
+	pgweir_deltas_flush();
+	step = pgweir_history_ask();
+	for (int i = 0; i < SNAPSHOT_TRIES; i++)
+	{
+		if (pgweir_history_taken(step))
+			PG_RETURN_BOOL(true);
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(SNAPSHOT_NAP_US);
+	}
+	PG_RETURN_BOOL(false);
+}
+
 /* pgweir.info(): one row on the state of the store. */
 Datum
 pgweir_info_1_0(PG_FUNCTION_ARGS)
@@ -51,6 +76,8 @@ pgweir_info_1_0(PG_FUNCTION_ARGS)
 	pgweir_row_int8(&row, info.evicted);
 	pgweir_row_int8(&row, pgweir_deltas_dropped());
 	pgweir_row_time(&row, info.since);
+	pgweir_row_int8(&row, (uint64) pgweir_callers_count());
+	pgweir_row_time(&row, pgweir_history_begin());
 	pgweir_row_emit(&row, (ReturnSetInfo *) fcinfo->resultinfo);
 	return (Datum) 0;
 }

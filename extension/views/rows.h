@@ -10,7 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define PGWEIR_MAX_COLUMNS 80
+#define PGWEIR_MAX_COLUMNS 128
 
 /* A row in the making; columns are appended in order. */
 typedef struct PgweirRow

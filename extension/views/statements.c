@@ -5,10 +5,12 @@
 
 #include <math.h>
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "stores/shared.h"
 #include "stores/statements.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 #include "views/rows.h"
 
 #define TOP_WAITS 3
@@ -64,6 +66,8 @@ put_times(PgweirRow *row, const PgweirStatement *s)
 		pgweir_row_float8(row, ms(Min(pgweir_histogram_quantile(s->hist, quantiles[i]), s->max_us)));
 	pgweir_row_int8(row, s->counter[PGWEIR_PLANS]);
 	pgweir_row_float8(row, (double) s->counter[PGWEIR_PLAN_NS] / 1e6);
+	pgweir_row_int8(row, s->counter[PGWEIR_GENERIC_CALLS]);
+	pgweir_row_int8(row, s->counter[PGWEIR_CUSTOM_CALLS]);
 }
 
 static void
@@ -71,20 +75,67 @@ put_usage(PgweirRow *row, const PgweirStatement *s)
 {
 	for (int i = PGWEIR_SHARED_HIT; i <= PGWEIR_TEMP_WRITTEN; i++)
 		pgweir_row_int8(row, s->counter[i]);
-	pgweir_row_float8(row, (double) s->counter[PGWEIR_BLK_READ_NS] / 1e6);
-	pgweir_row_float8(row, (double) s->counter[PGWEIR_BLK_WRITE_NS] / 1e6);
+	for (int i = PGWEIR_BLK_READ_NS; i <= PGWEIR_TEMP_WRITE_NS; i++)
+		pgweir_row_float8(row, (double) s->counter[i] / 1e6);
 	for (int i = PGWEIR_WAL_RECORDS; i <= PGWEIR_WAL_BYTES; i++)
 		pgweir_row_int8(row, s->counter[i]);
+	pgweir_row_int8(row, s->counter[PGWEIR_JIT_CALLS]);
+	pgweir_row_int8(row, s->counter[PGWEIR_JIT_FUNCTIONS]);
+	for (int i = PGWEIR_JIT_GENERATION_NS; i <= PGWEIR_JIT_EMISSION_NS; i++)
+		pgweir_row_float8(row, (double) s->counter[i] / 1e6);
 }
 
 static void
 put_failures(PgweirRow *row, const PgweirStatement *s)
 {
 	pgweir_row_int8(row, s->calls - s->failures);
+	pgweir_row_float8(row, (double) (s->counter[PGWEIR_TOTAL_NS] - s->counter[PGWEIR_FAILED_NS]) / 1e6);
 	pgweir_row_int8(row, s->failures);
 	pgweir_row_float8(row, (double) s->counter[PGWEIR_FAILED_NS] / 1e6);
 	for (int i = PGWEIR_CANCELLED; i <= PGWEIR_ERR_OTHER; i++)
+	{
 		pgweir_row_int8(row, s->counter[i]);
+		pgweir_row_float8(row, (double) s->counter[pgweir_kind_ns(i)] / 1e6);
+	}
+}
+
+/* The name of a table of this database; NULL when it is gone. */
+static char *
+relation_name(Oid oid)
+{
+	char	   *name = get_rel_name(oid);
+	char	   *schema = name == NULL ? NULL : get_namespace_name(get_rel_namespace(oid));
+
+	return schema == NULL ? NULL : quote_qualified_identifier(RelationIsVisible(oid) ? NULL : schema, name);
+}
+
+/* The tables' ids, and their names, which are known in their own database only. */
+static void
+put_relations(PgweirRow *row, const PgweirStatement *s)
+{
+	Datum		oids[PGWEIR_CLASS_RELATIONS];
+	Datum		names[PGWEIR_CLASS_RELATIONS];
+	int			n_names = 0;
+
+	if (s->n_relations == 0)
+	{
+		pgweir_row_null(row);
+		pgweir_row_null(row);
+		return;
+	}
+	for (int i = 0; i < s->n_relations; i++)
+	{
+		char	   *name = s->dbid == MyDatabaseId ? relation_name(s->relation[i]) : NULL;
+
+		oids[i] = ObjectIdGetDatum(s->relation[i]);
+		if (name != NULL)
+			names[n_names++] = CStringGetTextDatum(name);
+	}
+	pgweir_row_put(row, PointerGetDatum(construct_array(oids, s->n_relations, OIDOID, sizeof(Oid), true, TYPALIGN_INT)));
+	if (n_names == 0)
+		pgweir_row_null(row);
+	else
+		pgweir_row_put(row, PointerGetDatum(construct_array(names, n_names, TEXTOID, -1, false, TYPALIGN_INT)));
 }
 
 static int
@@ -141,10 +192,11 @@ put_statement(const PgweirStatement *s, void *arg)
 	pgweir_row_time(&row, s->last_seen);
 	pgweir_row_put(&row, BoolGetDatum(s->text_truncated));
 	put_waits(&row, s);
+	put_relations(&row, s);
 	pgweir_row_emit(&row, output->result);
 }
 
-/* pgweir.statements(with_text boolean): see the script for the columns. */
+/* pgweir.statements(with_text, since, until): see the script for the columns.  Null for an instant is the beginning or the end. */
 Datum
 pgweir_statements_1_0(PG_FUNCTION_ARGS)
 {
@@ -153,7 +205,11 @@ pgweir_statements_1_0(PG_FUNCTION_ARGS)
 	pgweir_require_preload();
 	InitMaterializedSRF(fcinfo, 0);
 	output.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	output.with_text = PG_GETARG_BOOL(0);
-	pgweir_statements_visit(InvalidOid, put_statement, &output);
+	output.with_text = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
+	if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
+		pgweir_statements_visit(InvalidOid, put_statement, &output);
+	else
+		pgweir_statements_visit_between(InvalidOid, PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1),
+										PG_ARGISNULL(2) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(2), put_statement, &output);
 	return (Datum) 0;
 }

@@ -11,7 +11,8 @@
 typedef struct PoolSnapshot
 {
 	MapNode node; /* Averages.pools */
-	const SessionPool *pool;
+	uint64_t pool_id;
+	bool live; /* found in the last period */
 	StatSums older, newer;
 } PoolSnapshot;
 
@@ -28,19 +29,19 @@ struct Averages
 static bool
 snapshot_equal(const MapNode *node, const void *key)
 {
-	return CONTAINER_OF(node, const PoolSnapshot, node)->pool == key;
+	return CONTAINER_OF(node, const PoolSnapshot, node)->pool_id == *(const uint64_t *) key;
 }
 
 static uint64_t
 pool_hash(const Averages *averages, const SessionPool *pool)
 {
-	return hash_bytes(averages->worker->hash_seed, &pool, sizeof(pool));
+	return hash_bytes(averages->worker->hash_seed, &pool->id, sizeof(pool->id));
 }
 
 static PoolSnapshot *
 find_snapshot(const Averages *averages, const SessionPool *pool)
 {
-	MapNode *node = map_find(&averages->pools, pool_hash(averages, pool), pool);
+	MapNode *node = map_find(&averages->pools, pool_hash(averages, pool), &pool->id);
 
 	return node != NULL ? CONTAINER_OF(node, PoolSnapshot, node) : NULL;
 }
@@ -53,7 +54,7 @@ get_snapshot(Averages *averages, const SessionPool *pool)
 
 	if (snapshot != NULL || (snapshot = calloc(1, sizeof(PoolSnapshot))) == NULL)
 		return snapshot;
-	snapshot->pool = pool;
+	snapshot->pool_id = pool->id;
 	map_insert(&averages->pools, &snapshot->node, pool_hash(averages, pool));
 	return snapshot;
 }
@@ -175,6 +176,25 @@ log_line(const Averages *averages, const StatSums *now, const StatSums *then, us
 	log_write(averages->worker->log, LOG_LEVEL_LOG, "%s", averages_line(&average, line, sizeof(line)));
 }
 
+/* Pools that are gone have none, and no sums: the averages are those of the pools there are. */
+static void
+drop_dead(Averages *averages)
+{
+	for (MapNode *node = map_next(&averages->pools, NULL), *next; node != NULL; node = next)
+	{
+		PoolSnapshot *snapshot = CONTAINER_OF(node, PoolSnapshot, node);
+
+		next = map_next(&averages->pools, node);
+		if (!snapshot->live)
+		{
+			map_remove(&averages->pools, node);
+			free(snapshot);
+		}
+		else
+			snapshot->live = false;
+	}
+}
+
 static void
 on_timer(Timer *timer, usec_t now)
 {
@@ -194,11 +214,13 @@ on_timer(Timer *timer, usec_t now)
 
 		if (snapshot == NULL)
 			continue;
+		snapshot->live = true;
 		snapshot->older = snapshot->newer;
 		snapshot->newer = sums;
 		add_sums(&current, &sums);
 		add_sums(&before, &snapshot->older);
 	}
+	drop_dead(averages);
 	log_line(averages, &current, &before, averages->newer_at - averages->older_at);
 	timer_arm(net_timers(averages->worker->loop), &averages->timer, deadline_after(now, averages->period_us));
 }

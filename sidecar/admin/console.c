@@ -80,7 +80,7 @@ static const CommandRow commands[] = {
 	 "\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
 	 "\tSHOW DNS_HOSTS|DNS_ZONES\n"
 	 "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
-	 "\tSHOW DEADLINES|ADMISSION|CLASSES|STATEMENTS\n"
+	 "\tSHOW DEADLINES|ADMISSION|CLASSES|LIMITS|STATEMENTS\n"
 	 "\tSHOW PRESSURE|DIAGNOSIS"},
 	{"SELECT", run_show, false, NULL},
 	{"SET", NULL, true, "SET key = arg"},
@@ -398,6 +398,7 @@ run_enable(Console *console, Client *client, const char *argument, Result *resul
 	{
 		log_command(client, "ENABLE", argument);
 		database->disabled = false;
+		idle_database_rearm(database);
 		result_done(result, "ENABLE");
 	}
 }

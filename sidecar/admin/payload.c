@@ -18,7 +18,8 @@
 typedef struct ReportedPool
 {
 	MapNode node; /* Payload.pools */
-	const SessionPool *pool;
+	uint64_t pool_id;
+	bool live; /* found by drop_dead */
 	PoolFigures taken, built;
 	bool in_payload; /* in the one built last */
 } ReportedPool;
@@ -45,22 +46,22 @@ struct Payload
 static bool
 reported_equal(const MapNode *node, const void *key)
 {
-	return CONTAINER_OF(node, const ReportedPool, node)->pool == key;
+	return CONTAINER_OF(node, const ReportedPool, node)->pool_id == *(const uint64_t *) key;
 }
 
 /* NULL when out of memory. */
 static ReportedPool *
 reported_pool(Payload *payload, const SessionPool *pool)
 {
-	uint64_t hash = hash_bytes(payload->worker->hash_seed, &pool, sizeof(pool));
-	MapNode *node = map_find(&payload->pools, hash, pool);
+	uint64_t hash = hash_bytes(payload->worker->hash_seed, &pool->id, sizeof(pool->id));
+	MapNode *node = map_find(&payload->pools, hash, &pool->id);
 	ReportedPool *reported;
 
 	if (node != NULL)
 		return CONTAINER_OF(node, ReportedPool, node);
 	if ((reported = calloc(1, sizeof(ReportedPool))) == NULL)
 		return NULL;
-	reported->pool = pool;
+	reported->pool_id = pool->id;
 	map_insert(&payload->pools, &reported->node, hash);
 	return reported;
 }
@@ -156,6 +157,36 @@ pool_json(Payload *payload, const SessionPool *pool, usec_t now, bool *ok)
 	return object;
 }
 
+/* Forget pools that are gone, once they may be many. */
+static void
+drop_dead(Payload *payload)
+{
+	const List *list = &payload->worker->pool_list;
+
+	if (payload->pools.count < 2 * (size_t) list->count + 64)
+		return;
+	list_each(node, list)
+	{
+		ReportedPool *reported = reported_pool(payload, CONTAINER_OF(node, const SessionPool, list_node));
+
+		if (reported != NULL)
+			reported->live = true;
+	}
+	for (MapNode *node = map_next(&payload->pools, NULL), *next; node != NULL; node = next)
+	{
+		ReportedPool *reported = CONTAINER_OF(node, ReportedPool, node);
+
+		next = map_next(&payload->pools, node);
+		if (!reported->live)
+		{
+			map_remove(&payload->pools, node);
+			free(reported);
+		}
+		else
+			reported->live = false;
+	}
+}
+
 static json_t *
 pools_json(Payload *payload, usec_t now, bool *ok)
 {
@@ -163,6 +194,7 @@ pools_json(Payload *payload, usec_t now, bool *ok)
 	json_t *array = json_array();
 	int count = worker->pool_list.count < PAYLOAD_POOLS ? worker->pool_list.count : PAYLOAD_POOLS;
 
+	drop_dead(payload);
 	while (count > 0)
 	{
 		const ListNode *node = list_linked(&payload->turn.node) ? worker_walk_next(&payload->turn) : NULL;

@@ -34,6 +34,7 @@ static const ShowRow rows[] = {
 	{.name = "DEADLINES", .all = show_deadlines},
 	{.name = "ADMISSION", .all = show_admission},
 	{.name = "CLASSES", .all = show_classes},
+	{.name = "LIMITS", .all = show_limits},
 	{.name = "STATEMENTS", .all = show_statements},
 	/* statements of others are among the evidence */
 	{.name = "PRESSURE", .sql = "SELECT * FROM pgweir.pool_pressure LIMIT 1000", .admin_only = true},

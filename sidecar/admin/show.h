@@ -89,6 +89,7 @@ extern void show_totals(const Show *show);
 extern void show_deadlines(const Show *show);
 extern void show_admission(const Show *show);
 extern void show_classes(const Show *show);
+extern void show_limits(const Show *show);
 extern void show_statements(const Show *show);
 
 /* show_extension.c: what the extension answers, as it is */

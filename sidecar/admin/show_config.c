@@ -105,7 +105,7 @@ show_lists(const Show *show)
 	count_row(show->result, "free_servers", 0);
 	count_row(show->result, "used_servers", worker->servers.count);
 	count_row(show->result, "dns_names", dns.names);
-	count_row(show->result, "dns_zones", 0);
+	count_row(show->result, "dns_zones", dns.zones);
 	count_row(show->result, "dns_queries", dns.queries);
 	count_row(show->result, "dns_pending", dns.asking);
 }
@@ -222,12 +222,23 @@ show_dns_hosts(const Show *show)
 	resolver_walk(show->worker->resolver, dns_row, show->result);
 }
 
-/* --- what this version has none of: the columns are there for those who ask --- */
+static void
+zone_row(void *arg, const char *zone, uint32_t serial, int count)
+{
+	Result *result = arg;
+
+	result_row(result);
+	result_text(result, zone);
+	result_unsigned(result, serial);
+	result_number(result, count);
+	result_row_end(result);
+}
 
 void
 show_dns_zones(const Show *show)
 {
 	result_columns(show->result, "sqi", "zonename serial count");
+	resolver_walk_zones(show->worker->resolver, zone_row, show->result);
 }
 
 void

@@ -1,7 +1,8 @@
 /*
- * show_deadlines.c: what PgBouncer has no column for: SHOW DEADLINES, ADMISSION, CLASSES and STATEMENTS.
+ * show_deadlines.c: what PgBouncer has no column for: SHOW DEADLINES, ADMISSION, CLASSES, LIMITS and STATEMENTS.
  */
 #include "admin/show.h"
+#include "session/limits.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ show_admission(const Show *show)
 /* --- statement classes --- */
 
 static void
-class_row(Result *result, const SessionPool *pool, const PoolClass *class)
+class_row(Result *result, const SessionPool *pool, const PoolClass *class, const char *text)
 {
 	result_row(result);
 	result_text(result, pool->database->name);
@@ -114,26 +115,71 @@ class_row(Result *result, const SessionPool *pool, const PoolClass *class)
 	result_number(result, class->active);
 	result_number(result, class->waiting);
 	result_text(result, class->slow ? "yes" : "no");
+	result_number(result, pool->policy.counters.granted > 0 ? (int64_t) (class->calls * 100 / pool->policy.counters.granted) : 0);
+	result_text(result, text);
 	result_row_end(result);
 }
 
-/* Each pool's statement classes, the most recently used first. */
+/*
+ * Each pool's statement classes, the most recently used first.  share: its part of the statements that ran in the pool, in percent;
+ * text: one of them with its values replaced, NULL when it is no longer known.
+ */
 void
 show_classes(const Show *show)
 {
 	size_t count;
 	SessionPool **pools = show_sorted_pools(show, &count);
 
-	result_columns(show->result, "sssNNNqqiis",
-				   "database user fingerprint calls refused expired mean_us hold_us active waiting slow");
+	result_columns(show->result, "sssNNNqqiisis",
+				   "database user fingerprint calls refused expired mean_us hold_us active waiting slow share text");
 	for (size_t i = 0; i < count; i++)
 	{
 		const List *lru = &pools[i]->policy.classes.lru;
 
 		for (const ListNode *node = lru->head.prev; node != &lru->head; node = node->prev)
-			class_row(show->result, pools[i], CONTAINER_OF(node, const PoolClass, lru));
+		{
+			const PoolClass *class = CONTAINER_OF(node, const PoolClass, lru);
+
+			class_row(show->result, pools[i], class, class_texts_find(&show->worker->class_texts, class->fingerprint));
+		}
 	}
 	free(pools);
+}
+
+/* --- rules --- */
+
+static void
+limit_row(Result *result, const Limit *limit)
+{
+	const LimitSpec *spec = limit->spec;
+
+	result_row(result);
+	result_text(result, limit->name);
+	result_text(result, spec->user);
+	result_text(result, spec->database);
+	result_text(result, spec->application_name);
+	result_text(result, spec->tag);
+	result_text(result, spec->fingerprint);
+	result_number(result, limit->cap.max_active);
+	result_number(result, limit->cap.active);
+	result_number(result, limit->cap.max_waiting);
+	result_number(result, pool_cap_waiting(&limit->cap));
+	result_unsigned(result, limit->cap.parked);
+	result_unsigned(result, limit->cap.refused);
+	result_number(result, spec->query_deadline_us > 0 ? spec->query_deadline_us : 0);
+	result_row_end(result);
+}
+
+/* The rules of [limits] in order: what they fit (NULL = any), places and waiters, how many ever waited or were refused, the deadline in
+ * microseconds. */
+void
+show_limits(const Show *show)
+{
+	result_columns(show->result, "ssssssiiiiNNq",
+				   "name user database application_name tag fingerprint max_active active max_waiting waiting waited refused query_deadline");
+	list_each(node, &show->worker->limits)
+		if (CONTAINER_OF(node, const Limit, node)->spec != NULL)
+			limit_row(show->result, CONTAINER_OF(node, const Limit, node));
 }
 
 /* --- prepared statements --- */

@@ -48,18 +48,6 @@ buf_reserve(Buf *buf, size_t n)
 	return true;
 }
 
-bool
-buf_append(Buf *buf, const void *bytes, size_t n)
-{
-	if (n == 0)
-		return true;
-	if (!buf_reserve(buf, n))
-		return false;
-	memcpy(buf->data + buf->end, bytes, n);
-	buf->end += n;
-	return true;
-}
-
 void
 buf_free(Buf *buf)
 {

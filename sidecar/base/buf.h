@@ -21,7 +21,7 @@ typedef struct Buf
 
 /* Make room for n more bytes behind end; moves the content to the front first when that suffices. */
 extern bool buf_reserve(Buf *buf, size_t n) MUST_CHECK;
-extern bool buf_append(Buf *buf, const void *bytes, size_t n) MUST_CHECK;
+static inline bool buf_append(Buf *buf, const void *bytes, size_t n) MUST_CHECK;
 /* Release the memory; the Buf is empty and usable again. */
 extern void buf_free(Buf *buf);
 
@@ -56,6 +56,18 @@ buf_consume(Buf *buf, size_t n)
 	buf->start += n;
 	if (buf->start == buf->end)
 		buf_clear(buf);
+}
+
+static inline bool
+buf_append(Buf *buf, const void *bytes, size_t n)
+{
+	if (n == 0)
+		return true;
+	if (n > buf->cap - buf->end && !buf_reserve(buf, n))
+		return false;
+	memcpy(buf->data + buf->end, bytes, n);
+	buf->end += n;
+	return true;
 }
 
 #endif

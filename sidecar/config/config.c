@@ -18,7 +18,8 @@ config_home(const Config *config, const ConfigRow *row)
 		case HOME_NONE:
 		case HOME_DATABASE:
 		case HOME_USER:
-		case HOME_PEER: return NULL;
+		case HOME_PEER:
+		case HOME_LIMIT: return NULL;
 	}
 	abort();
 }
@@ -293,6 +294,29 @@ copy_peers(Settings *to, const Settings *from, Arena *arena)
 	return true;
 }
 
+static bool
+copy_limits(Settings *to, const Settings *from, Arena *arena)
+{
+	const LimitSpec **end = &to->limits;
+
+	to->limits = NULL;
+	for (const LimitSpec *limit = from->limits; limit != NULL; limit = limit->next)
+	{
+		LimitSpec *copy = arena_alloc(arena, sizeof(*copy));
+
+		if (copy == NULL)
+			return false;
+		*copy = *limit;
+		copy->next = NULL;
+		copy->name = arena_strdup(arena, limit->name);
+		if (copy->name == NULL || !own_strings(config_limit_table(), copy, limit, arena))
+			return false;
+		*end = copy;
+		end = (const LimitSpec **) &copy->next;
+	}
+	return true;
+}
+
 /* A copy that shares nothing with the original; NULL when out of memory. */
 static Config *
 config_copy(const Config *config)
@@ -318,7 +342,8 @@ config_copy(const Config *config)
 			goto fail;
 	if (!copy_databases(copy->settings, config->settings, arena) ||
 		!copy_users(copy->settings, config->settings, arena) ||
-		!copy_peers(copy->settings, config->settings, arena))
+		!copy_peers(copy->settings, config->settings, arena) ||
+		!copy_limits(copy->settings, config->settings, arena))
 		goto fail;
 	return copy;
 
@@ -438,4 +463,5 @@ config_list(FILE *out)
 	list_rows(out, "databases", config_database_table());
 	list_rows(out, "users", config_user_table());
 	list_rows(out, "peers", config_peer_table());
+	list_rows(out, "limits", config_limit_table());
 }

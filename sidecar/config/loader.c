@@ -1,5 +1,5 @@
 /*
- * loader.c: what the sections mean: [pgbouncer] and [pgweir], [databases], [users], [peers].
+ * loader.c: what the sections mean: [pgbouncer] and [pgweir], [databases], [users], [peers], [limits].
  *
  * Repeated sections, as tools that append to a file depend on them: [databases] and [users] add up, and an
  * entry given again replaces the former.  A further [pgbouncer] header puts the keys set under a former one
@@ -21,6 +21,7 @@ typedef enum Section
 	SECTION_DATABASES,
 	SECTION_USERS,
 	SECTION_PEERS,
+	SECTION_LIMITS,
 	SECTION_UNKNOWN /* reported; its values are skipped */
 } Section;
 
@@ -47,6 +48,7 @@ typedef struct Loader
 static const char *const section_names[] = {
 	[SECTION_PGBOUNCER] = "pgbouncer", [SECTION_PGWEIR] = "pgweir", [SECTION_DATABASES] = "databases",
 	[SECTION_USERS] = "users",         [SECTION_PEERS] = "peers",
+	[SECTION_LIMITS] = "limits",
 };
 
 static void
@@ -285,6 +287,52 @@ add_peer(Loader *loader, const FilePlace *place, const char *name, const char *v
 	*at = peer;
 }
 
+/* What an entry of [limits] lacks, or NULL. */
+static const char *
+limit_fault(LimitSpec *limit)
+{
+	char *end;
+
+	if (limit->max_active <= 0 && limit->query_deadline_us < 0)
+		return "neither max_active nor query_deadline is given, so it limits nothing";
+	if (limit->max_waiting > 0 && limit->max_active <= 0)
+		return "max_waiting needs max_active: nobody waits without it";
+	if (limit->tag != NULL && (strchr(limit->tag, '=') == NULL || limit->tag[0] == '='))
+		return "tag must be key=value, as in tag='route=/report*'";
+	if (limit->fingerprint == NULL)
+		return NULL;
+	limit->fingerprint_bits = strtoull(limit->fingerprint, &end, 16);
+	if (strlen(limit->fingerprint) != 16 || *end != '\0' || limit->fingerprint_bits == 0)
+		return "fingerprint must be 16 hexadecimal digits, as SHOW CLASSES prints them";
+	return NULL;
+}
+
+static void
+add_limit(Loader *loader, const FilePlace *place, const char *name, const char *value)
+{
+	Settings *settings = loader->config->settings;
+	Arena *arena = &loader->config->_arena;
+	LimitSpec *limit = arena_alloc(arena, sizeof(*limit));
+	const LimitSpec **at = &settings->limits;
+	int errors_before = loader->problems->errors;
+	const char *fault;
+
+	if (limit == NULL || !reset_entry(config_limit_table(), limit, arena) ||
+		(limit->name = arena_strdup(arena, name)) == NULL)
+	{
+		out_of_memory(loader, place);
+		return;
+	}
+	read_entry(loader, place, name, value, config_limit_table(), limit, "limit");
+	fault = limit_fault(limit);
+	if (fault != NULL && loader->problems->errors == errors_before)
+		problems_add(loader->problems, PROBLEM_ERROR, place, "[limits] %s: %s", name, fault);
+	while (*at != NULL && strcmp((*at)->name, name) != 0)
+		at = (const LimitSpec **) &((LimitSpec *) *at)->next;
+	limit->next = *at != NULL ? (*at)->next : NULL; /* the last one given counts */
+	*at = limit;
+}
+
 UserSpec *
 config_new_user(Settings *settings, Arena *arena, const char *name)
 {
@@ -342,14 +390,14 @@ on_section(void *arg, const FilePlace *place, const char *name)
 	Loader *loader = arg;
 
 	loader->section = SECTION_UNKNOWN;
-	for (Section s = SECTION_PGBOUNCER; s <= SECTION_PEERS; s++)
+	for (Section s = SECTION_PGBOUNCER; s <= SECTION_LIMITS; s++)
 		if (strcmp(name, section_names[s]) == 0)
 			loader->section = s;
 
 	if (loader->section == SECTION_UNKNOWN)
 		problems_add(
 			loader->problems, PROBLEM_ERROR, place,
-			"unknown section [%.60s]: expected [pgbouncer] (or [pgweir]), [databases], [users] or [peers]",
+			"unknown section [%.60s]: expected [pgbouncer] (or [pgweir]), [databases], [users], [peers] or [limits]",
 			name);
 	if (loader->section == SECTION_PGBOUNCER)
 		start_over(loader, place);
@@ -376,6 +424,7 @@ on_value(void *arg, const FilePlace *place, const char *section, const char *key
 		case SECTION_PEERS:
 			add_peer(loader, place, key, value);
 			return;
+		case SECTION_LIMITS: add_limit(loader, place, key, value); return;
 		case SECTION_UNKNOWN: return;
 	}
 }

@@ -113,8 +113,8 @@ static const ConfigRow main_rows[] = {
 			.choices = auth_types),
 	SETTING(auth_user, STRING, auth_user, NULL, YES,
 			"Role that runs auth_query, with its secret in auth_file; default: there is no auth_query."),
-	UNSUPPORTED(autodb_idle_timeout, SECONDS, "3600", YES,
-				"Drop databases made on demand after so many seconds unused."),
+	SETTING(autodb_idle_timeout, SECONDS, autodb_idle_timeout_us, "3600", YES,
+			"Forget databases made on demand, with their statistics, after so many seconds unused; 0 = never."),
 	SETTING(cancel_wait_timeout, SECONDS, cancel_wait_timeout_us, "10", YES,
 			"Drop a cancel request that could not be sent within so many seconds; 0 = never."),
 	SETTING(client_idle_timeout, SECONDS, client_idle_timeout_us, "0", YES,
@@ -150,8 +150,8 @@ static const ConfigRow main_rows[] = {
 			"Keep an address found by DNS for so many seconds."),
 	SETTING(dns_nxdomain_ttl, SECONDS, dns_nxdomain_ttl_us, "15", YES,
 			"Remember for so many seconds that DNS does not know a name."),
-	UNSUPPORTED(dns_zone_check_period, SECONDS, "0", YES,
-				"Look for changed DNS zones every so many seconds."),
+	SETTING(dns_zone_check_period, SECONDS, dns_zone_check_period_us, "0", YES,
+			"Ask for the serial numbers of the hosts' DNS zones every so many seconds, and for the hosts when one has changed; 0 = never."),
 	SETTING(idle_transaction_timeout, SECONDS, idle_transaction_timeout_us, "0", YES,
 			"Disconnect clients that are idle in a transaction for so many seconds; 0 = never."),
 	SETTING(ignore_startup_parameters, LIST, ignore_startup_parameters, "", YES,
@@ -170,7 +170,7 @@ static const ConfigRow main_rows[] = {
 	SETTING(log_pooler_errors, BOOL, log_pooler_errors, "1", YES, "Log the errors sent to clients."),
 	SETTING(log_stats, BOOL, log_stats, "1", YES, "Log a line of statistics every stats_period."),
 	PROCESS(logfile, FILE, logfile, "", YES, "Log file, opened again on RELOAD; empty = none."),
-	UNSUPPORTED(login_notify_message, STRING, "", YES, "Notice sent to clients after login."),
+	SETTING(login_notify_message, STRING, login_notify_message, "", YES, "Notice sent to clients at login; empty = none."),
 	SETTING(max_client_conn, INT, max_client_conn, "100", YES, "Client connections allowed.", COUNT),
 	SETTING(max_db_client_connections, INT, max_db_client_connections, "0", YES,
 			"Client connections per database; 0 = no limit.", COUNT),
@@ -197,7 +197,8 @@ static const ConfigRow main_rows[] = {
 	SETTING(pool_mode, ENUM, pool_mode, "session", YES,
 			"When a server connection goes back to the pool: session, transaction or statement.",
 			.choices = pool_modes),
-	UNSUPPORTED(pool_idle_timeout, SECONDS, "0", YES, "Free a pool that is empty for so many seconds."),
+	SETTING(pool_idle_timeout, SECONDS, pool_idle_timeout_us, "0", YES,
+			"Forget pools, with their statistics, that have had neither client nor server for so many seconds; 0 = never."),
 	SETTING(
 		query_timeout, SECONDS, query_timeout_us, "0", YES,
 		"Disconnect clients whose query waits and runs for so many seconds; 0 = never. See query_deadline."),
@@ -209,7 +210,7 @@ static const ConfigRow main_rows[] = {
 			"Further server connections for a pool in need.", COUNT),
 	SETTING(reserve_pool_timeout, SECONDS, reserve_pool_timeout_us, "5", YES,
 			"Use the reserve when a client waits for so many seconds; 0 = never."),
-	UNSUPPORTED(resolv_conf, FILE, "", NO, "Configuration file of the DNS client."),
+	SETTING(resolv_conf, FILE, resolv_conf, "", NO, "File to read instead of /etc/resolv.conf; a nameserver may have a port: 127.0.0.1:5353."),
 	PROCESS(sbuf_loopcnt, INT, sbuf_loopcnt, "5", YES,
 			"Accepted without effect: one read per wake-up and connection.", COUNT),
 	SETTING(scram_iterations, INT, scram_iterations, "4096", YES,
@@ -421,6 +422,37 @@ static const ConfigRow peer_rows[] = {
 	PEER(pool_size, INT, NULL, "Cancel requests on their way to the peer at once; default: default_pool_size.", SIGNED),
 	{.name = NULL},
 };
+
+#define LIMIT(key_, type_, field_, help_, ...)                                                               \
+	{                                                                                                        \
+		.name = #key_, .type = CONFIG_##type_, .home = HOME_LIMIT, .offset = offsetof(LimitSpec, field_),    \
+		.initial = NULL, .reloadable = true, .help = help_, .ours = true, __VA_ARGS__                        \
+	}
+
+static const ConfigRow limit_rows[] = {
+	LIMIT(user, STRING, user, "User whose requests these are; a * at the end stands for any rest."),
+	LIMIT(database, STRING, database, "Database, as the client names it; likewise."),
+	LIMIT(application_name, STRING, application_name, "The session's application_name; likewise."),
+	LIMIT(tag, STRING, tag,
+		  "Tag in a comment of the request's first statement, as key=value; likewise, so 'route=/report*'."),
+	LIMIT(fingerprint, STRING, fingerprint,
+		  "Class of the request's first statement, 16 hexadecimal digits as SHOW CLASSES prints them."),
+	LIMIT(max_active, INT, max_active,
+		  "So many of these requests may have a server connection, or stand in line for one, at once; the others wait for "
+		  "their turn; 0 = no limit.",
+		  SIGNED),
+	LIMIT(max_waiting, INT, max_waiting,
+		  "So many may wait for their turn; the next is refused at once (SQLSTATE 53300); 0 = no limit.", SIGNED),
+	LIMIT(query_deadline, DURATION, query_deadline_us,
+		  "As the setting, for these requests; 0 = no deadline; beats the user's and the database's."),
+	{.name = NULL},
+};
+
+const ConfigRow *
+config_limit_table(void)
+{
+	return limit_rows;
+}
 
 const ConfigRow *
 config_peer_table(void)

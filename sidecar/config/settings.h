@@ -17,5 +17,7 @@ extern const ConfigRow *config_database_table(void);
 extern const ConfigRow *config_user_table(void);
 /* Keys of an entry of [peers]; offsets are into PeerSpec. */
 extern const ConfigRow *config_peer_table(void);
+/* Keys of an entry of [limits]; offsets are into LimitSpec. */
+extern const ConfigRow *config_limit_table(void);
 
 #endif

@@ -340,7 +340,8 @@ parse_unsupported(const ConfigRow *row, const char *text, char *why, size_t why_
 static bool
 is_entry(const ConfigRow *row)
 {
-	return row->home == HOME_DATABASE || row->home == HOME_USER || row->home == HOME_PEER;
+	return row->home == HOME_DATABASE || row->home == HOME_USER || row->home == HOME_PEER ||
+		   row->home == HOME_LIMIT;
 }
 
 bool

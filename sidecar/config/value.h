@@ -38,7 +38,8 @@ typedef enum ConfigHome
 	HOME_PROCESS,  /* ProcessOptions */
 	HOME_DATABASE, /* DatabaseSpec */
 	HOME_USER,     /* UserSpec */
-	HOME_PEER      /* PeerSpec */
+	HOME_PEER,     /* PeerSpec */
+	HOME_LIMIT     /* LimitSpec */
 } ConfigHome;
 
 /* A choice of an enum; the list ends with name NULL. */

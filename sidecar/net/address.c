@@ -47,6 +47,20 @@ net_address_unix(const char *directory, int port, NetAddress *out)
 	return true;
 }
 
+bool
+net_address_same_host(const NetAddress *a, const NetAddress *b)
+{
+	if (a->addr.ss_family != b->addr.ss_family)
+		return false;
+	if (a->addr.ss_family == AF_INET)
+		return ((const struct sockaddr_in *) &a->addr)->sin_addr.s_addr ==
+			   ((const struct sockaddr_in *) &b->addr)->sin_addr.s_addr;
+	if (a->addr.ss_family == AF_INET6)
+		return memcmp(&((const struct sockaddr_in6 *) &a->addr)->sin6_addr,
+					  &((const struct sockaddr_in6 *) &b->addr)->sin6_addr, sizeof(struct in6_addr)) == 0;
+	return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
+}
+
 /* "[::1]" is taken as well as "::1"; "fe80::1%eth0" is a matter for the lookup. */
 static bool
 parse_ipv6(const char *host, struct in6_addr *ip)
@@ -178,7 +192,7 @@ net_peer_name(const NetPeer *peer, char *buf, size_t size)
 	else if (peer->family == AF_INET6)
 		snprintf(buf, size, "[%s]:%u", net_peer_ip(peer, ip, sizeof(ip)), (unsigned) peer->port);
 	else
-		snprintf(buf, size, "unix(%u)", (unsigned) peer->pid);
+		snprintf(buf, size, "unix(%u)%s%.0u", (unsigned) peer->pid, peer->port > 0 ? ":" : "", (unsigned) peer->port);
 	return buf;
 }
 

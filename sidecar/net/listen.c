@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -322,16 +323,18 @@ rest(NetListener *listener, int error)
 }
 
 static void
-describe_peer(int fd, const struct sockaddr_storage *addr, NetPeer *peer)
+describe_peer(const NetListener *listener, int fd, const struct sockaddr_storage *addr, NetPeer *peer)
 {
 	struct ucred credentials;
 	socklen_t len = sizeof(credentials);
+	const char *suffix = strrchr(listener->name, '.');
 
 	net_peer_from(addr, peer);
 	if (addr->ss_family != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) < 0)
 		return;
 	peer->pid = (uint32_t) credentials.pid;
 	peer->uid = credentials.uid;
+	peer->port = suffix != NULL ? (uint16_t) strtoul(suffix + 1, NULL, 10) : 0;
 }
 
 /* Errors of the one connection that was to be accepted, not of the listener. */
@@ -363,7 +366,7 @@ net_listener_event(NetListener *listener)
 		}
 		addr.ss_family = (sa_family_t) listener->family;
 		net_socket_apply(fd, listener->family, &listener->socket_options);
-		describe_peer(fd, &addr, &peer);
+		describe_peer(listener, fd, &addr, &peer);
 		listener->on_accept(listener, fd, &peer);
 	}
 }

@@ -1,5 +1,5 @@
 /*
- * loop.c: the iteration: wait, events, timers, the ready list, the owner's turn, releases.
+ * loop.c: the iteration: wait, events, timers, the ready list, the owner's turn, deferred work, releases.
  *
  * Events go before timers, so that an answer that arrived in time beats the deadline that expires in the same
  * iteration.
@@ -32,6 +32,7 @@ net_loop_create(const NetLoopOptions *options)
 	}
 	list_init(&loop->ready);
 	list_init(&loop->closed);
+	list_init(&loop->deferred);
 	list_init(&loop->lingers);
 	loop->log = options != NULL ? options->log : NULL;
 	loop->now = clock_now();
@@ -84,6 +85,20 @@ net_loop_on_turn(NetLoop *loop, void (*on_turn)(void *arg, usec_t now), void *ar
 	loop->on_turn_arg = arg;
 }
 
+void
+net_defer(NetLoop *loop, NetDeferred *deferred)
+{
+	if (!net_is_deferred(deferred))
+		list_append(&loop->deferred, &deferred->_node);
+}
+
+void
+net_undefer(NetLoop *loop, NetDeferred *deferred)
+{
+	if (net_is_deferred(deferred))
+		list_remove(&loop->deferred, &deferred->_node);
+}
+
 /* --- epoll --- */
 
 bool
@@ -127,7 +142,7 @@ sleep_time(const NetLoop *loop, usec_t max_wait_us)
 	deadline_t next = timer_next(&loop->timers);
 	usec_t left;
 
-	if (!list_empty(&loop->ready) || max_wait_us <= 0)
+	if (!list_empty(&loop->ready) || !list_empty(&loop->deferred) || max_wait_us <= 0)
 		return 0;
 	if (next == DEADLINE_NONE)
 		return max_wait_us;
@@ -200,6 +215,18 @@ run_ready(NetLoop *loop)
 	}
 }
 
+/* What is deferred meanwhile waits for the next iteration, which does not sleep. */
+static void
+run_deferred(NetLoop *loop)
+{
+	for (int left = loop->deferred.count; left > 0 && !list_empty(&loop->deferred); left--)
+	{
+		NetDeferred *deferred = CONTAINER_OF(list_pop(&loop->deferred), NetDeferred, _node);
+
+		deferred->run(deferred, loop->now);
+	}
+}
+
 bool
 net_loop_once(NetLoop *loop, usec_t max_wait_us)
 {
@@ -221,6 +248,7 @@ net_loop_once(NetLoop *loop, usec_t max_wait_us)
 	run_ready(loop);
 	if (loop->on_turn != NULL)
 		loop->on_turn(loop->on_turn_arg, loop->now);
+	run_deferred(loop);
 	release_closed(loop);
 	return true;
 }

@@ -30,6 +30,7 @@ struct NetLoop
 	TimerQueue timers;
 	List ready;	 /* conns to look at without waiting for an event */
 	List closed; /* conns to release at the end of the iteration */
+	List deferred; /* NetDeferred: work for the end of the iteration */
 	List lingers; /* NetLinger: conns that are being closed in peace */
 	void (*on_turn)(void *arg, usec_t now);
 	void *on_turn_arg;

@@ -68,7 +68,7 @@ typedef struct NetHandler
 typedef struct NetPeer
 {
 	uint8_t family; /* AF_INET, AF_INET6 or AF_UNIX */
-	uint16_t port;	/* host order; for AF_UNIX 0 */
+	uint16_t port;	/* host order; for AF_UNIX that of the listening socket, or 0 */
 	uint32_t pid;	/* AF_UNIX: SO_PEERCRED; else 0 */
 	uint32_t uid;	/* AF_UNIX: SO_PEERCRED; else (uint32_t) -1 */
 	uint8_t ip[16]; /* AF_INET uses the first four */
@@ -130,6 +130,25 @@ extern TimerQueue *net_timers(NetLoop *loop);
  * none.
  */
 extern void net_loop_on_turn(NetLoop *loop, void (*on_turn)(void *arg, usec_t now), void *arg);
+
+/*
+ * Work for the end of the iteration: done once, before the loop sleeps, however often it was asked for.  Embedded in the object it is
+ * for; zeroed but for `run`.
+ */
+typedef struct NetDeferred NetDeferred;
+struct NetDeferred
+{
+	void (*run)(NetDeferred *deferred, usec_t now);
+	ListNode _node;
+};
+static inline bool
+net_is_deferred(const NetDeferred *deferred)
+{
+	return list_linked(&deferred->_node);
+}
+extern void net_defer(NetLoop *loop, NetDeferred *deferred);
+/* Before its memory goes.  Nothing happens when it is not deferred. */
+extern void net_undefer(NetLoop *loop, NetDeferred *deferred);
 
 /* --- connections --- */
 
@@ -280,6 +299,8 @@ extern void net_unwatch(NetWatch *watch);
 
 /* A numeric address or Unix path to a NetAddress; false when it is a name (resolve it) or malformed. */
 extern bool net_address_parse(const char *host, int port, NetAddress *out) MUST_CHECK;
+/* The same address, whatever the ports. */
+extern bool net_address_same_host(const NetAddress *a, const NetAddress *b);
 /*
  * "<directory>/.s.PGSQL.<port>"; a directory that starts with '@' means the abstract namespace.  false: too
  * long.

@@ -10,9 +10,11 @@
 
 #include <ares.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/map.h"
+#include "net/zones.h"
 
 /* Answers are kept at least so long: a name with a TTL of zero would be asked at each connect. */
 #define MIN_TTL_US USEC_PER_SEC
@@ -33,6 +35,7 @@ typedef struct Name
 	MapNode node;
 	Resolver *resolver; /* borrowed */
 	bool asking;        /* c-ares is at it: expires is meaningless */
+	bool changed;       /* its addresses are others than before, and that has not been told yet */
 	usec_t expires;     /* asked again after this */
 	usec_t answered_at; /* of the addresses */
 	int count;
@@ -68,6 +71,8 @@ struct Resolver
 	List answered; /* ResolverQuery: to be delivered */
 	Timer deliver; /* armed while `answered` is not empty */
 	Timer timeout; /* c-ares wants to look at its own timeouts */
+	Zones zones;
+	Timer check;   /* the next look at the zones */
 };
 
 /* --- c-ares on the loop --- */
@@ -159,13 +164,46 @@ on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 	(void) !net_watch(resolver->loop, &sock->watch, fd, readable, writable);
 }
 
+/*
+ * The servers of a file like resolv.conf, separated by commas, if one of them has a port: "nameserver 127.0.0.1:5353", "nameserver [::1]:5353".  c-ares reads
+ * the other lines; of a port it knows nothing.
+ */
+static bool
+servers_with_ports(const char *path, char *out, size_t size)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	char server[128];
+	size_t len = 0;
+	bool any = false;
+
+	if (file == NULL)
+		return false;
+	out[0] = '\0';
+	while (fgets(line, sizeof(line), file) != NULL)
+	{
+		if (sscanf(line, " nameserver %127s", server) != 1 || len + strlen(server) + 2 > size)
+			continue;
+		len += (size_t) snprintf(out + len, size - len, "%s%s", len > 0 ? "," : "", server);
+		any |= strstr(server, "]:") != NULL || (strchr(server, ':') != NULL && strchr(server, ':') == strrchr(server, ':'));
+	}
+	fclose(file);
+	return any;
+}
+
 static bool
 open_channel(Resolver *resolver, ares_channel *channel)
 {
-	struct ares_options options = {.sock_state_cb = on_socket_state, .sock_state_cb_data = resolver};
+	const char *file = resolver->options.resolv_conf;
+	bool own_file = file != NULL && file[0] != '\0';
+	char listed[512];
+	struct ares_options options = {
+		.sock_state_cb = on_socket_state, .sock_state_cb_data = resolver, .resolvconf_path = own_file ? (char *) file : NULL};
 
-	if (ares_init_options(channel, &options, ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS)
+	if (ares_init_options(channel, &options, ARES_OPT_SOCK_STATE_CB | (own_file ? ARES_OPT_RESOLVCONF : 0)) != ARES_SUCCESS)
 		return false;
+	if (own_file && servers_with_ports(file, listed, sizeof(listed)))
+		(void) ares_set_servers_ports_csv(*channel, listed); /* malformed: those c-ares has found */
 	if (resolver->servers != NULL && ares_set_servers_ports_csv(*channel, resolver->servers) != ARES_SUCCESS)
 	{
 		ares_destroy(*channel);
@@ -200,6 +238,7 @@ static void
 free_name(Name *name)
 {
 	map_remove(&name->resolver->names, &name->node);
+	zones_leave(&name->resolver->zones, name->host);
 	free(name);
 }
 
@@ -207,7 +246,7 @@ free_name(Name *name)
 static bool
 name_in_use(const Resolver *resolver, const Name *name)
 {
-	if (name->asking || !list_empty(&name->waiting))
+	if (name->asking || name->changed || !list_empty(&name->waiting))
 		return true;
 	list_each (node, &resolver->answered)
 		if (CONTAINER_OF(node, ResolverQuery, node)->name == name)
@@ -248,6 +287,7 @@ get_name(Resolver *resolver, const char *host)
 	list_init(&name->waiting);
 	memcpy(name->host, host, size);
 	map_insert(&resolver->names, &name->node, hash);
+	zones_join(&resolver->zones, host);
 	return name;
 }
 
@@ -294,6 +334,28 @@ deliver_one(ResolverQuery *query)
 	done(arg, addresses, count, count == 0 ? error : NULL);
 }
 
+/* Callbacks may ask, so the walk begins anew after each. */
+static void
+tell_changes(Resolver *resolver)
+{
+	MapNode *node = map_next(&resolver->names, NULL);
+
+	while (node != NULL)
+	{
+		Name *name = CONTAINER_OF(node, Name, node);
+		NetAddress addresses[RESOLVER_MAX_ADDRESSES];
+
+		node = map_next(&resolver->names, node);
+		if (!name->changed)
+			continue;
+		name->changed = false;
+		memcpy(addresses, name->addresses, sizeof(addresses));
+		if (resolver->options.changed != NULL)
+			resolver->options.changed(resolver->options.arg, name->host, addresses, name->count);
+		node = map_next(&resolver->names, NULL);
+	}
+}
+
 /* Callbacks may ask and cancel: only those that are there now are delivered. */
 static void
 on_deliver(Timer *timer, usec_t now)
@@ -303,6 +365,7 @@ on_deliver(Timer *timer, usec_t now)
 
 	for (; left > 0 && !list_empty(&resolver->answered); left--)
 		deliver_one(CONTAINER_OF(list_first(&resolver->answered), ResolverQuery, node));
+	tell_changes(resolver);
 	if (!list_empty(&resolver->answered))
 		timer_arm(net_timers(resolver->loop), &resolver->deliver, now);
 	if (resolver->reinit && resolver->asking == 0)
@@ -317,12 +380,41 @@ clamp_ttl(const Resolver *resolver, usec_t ttl_us)
 	return ttl_us < MIN_TTL_US ? MIN_TTL_US : ttl_us;
 }
 
+/* Has the name lost an address it had? */
+static bool
+lost_address(const Name *name, const NetAddress *before, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		bool found = false;
+
+		for (int j = 0; j < name->count && !found; j++)
+			found = net_address_same_host(&before[i], &name->addresses[j]);
+		if (!found)
+			return true;
+	}
+	return false;
+}
+
+static void
+note_change(Name *name)
+{
+	Resolver *resolver = name->resolver;
+
+	name->changed = true;
+	if (!resolver->deliver.armed)
+		timer_arm(net_timers(resolver->loop), &resolver->deliver, net_now(resolver->loop));
+}
+
 /* Take over the addresses; the smallest TTL counts for all. */
 static void
 take_addresses(Name *name, const struct ares_addrinfo *found)
 {
 	usec_t ttl_us = name->resolver->options.max_ttl_us;
+	NetAddress before[RESOLVER_MAX_ADDRESSES];
+	int count_before = name->count;
 
+	memcpy(before, name->addresses, sizeof(before));
 	name->count = 0;
 	for (const struct ares_addrinfo_node *node = found->nodes; node != NULL; node = node->ai_next)
 	{
@@ -339,6 +431,8 @@ take_addresses(Name *name, const struct ares_addrinfo *found)
 	name->error = "no address found";
 	name->answered_at = net_now(name->resolver->loop);
 	name->expires = name->answered_at + clamp_ttl(name->resolver, ttl_us);
+	if (name->count > 0 && lost_address(name, before, count_before))
+		note_change(name);
 }
 
 /* Does this failure say something about the name, rather than about DNS? */
@@ -395,6 +489,51 @@ start_asking(Name *name)
 	/* may answer before it returns (hosts file) */
 	ares_getaddrinfo(resolver->channel, name->host, NULL, &hints, on_answer, name);
 	update_timeout(resolver);
+}
+
+/* --- zones --- */
+
+/* The serial number of a zone has changed: ask for its names. */
+static void
+on_zone_changed(void *arg, const char *zone)
+{
+	Resolver *resolver = arg;
+
+	for (MapNode *node = map_next(&resolver->names, NULL); node != NULL; node = map_next(&resolver->names, node))
+	{
+		Name *name = CONTAINER_OF(node, Name, node);
+		const char *dot = strchr(name->host, '.');
+
+		if (dot != NULL && strcmp(dot + 1, zone) == 0 && !name->asking && !resolver->closing)
+			start_asking(name);
+	}
+}
+
+static void
+on_check(Timer *timer, usec_t now)
+{
+	Resolver *resolver = CONTAINER_OF(timer, Resolver, check);
+
+	zones_ask(&resolver->zones, resolver->channel);
+	update_timeout(resolver);
+	timer_arm(net_timers(resolver->loop), timer, deadline_after(now, resolver->options.zone_check_us));
+}
+
+static void
+start_checking(Resolver *resolver)
+{
+	usec_t period_us = resolver->options.zone_check_us;
+
+	if (period_us <= 0)
+		timer_disarm(net_timers(resolver->loop), &resolver->check);
+	else if (!resolver->check.armed)
+		timer_arm(net_timers(resolver->loop), &resolver->check, net_now(resolver->loop));
+}
+
+void
+resolver_walk_zones(const Resolver *resolver, ResolverZoneVisit visit, void *arg)
+{
+	zones_walk(&resolver->zones, visit, arg);
 }
 
 /* --- asking --- */
@@ -462,8 +601,13 @@ resolver_create(NetLoop *loop, const ResolverOptions *options)
 	list_init(&resolver->answered);
 	resolver->deliver.fire = on_deliver;
 	resolver->timeout.fire = on_timeout;
+	resolver->check.fire = on_check;
+	zones_init(&resolver->zones, resolver->seed, on_zone_changed, resolver);
 	if (open_channel(resolver, &resolver->channel))
+	{
+		start_checking(resolver);
 		return resolver;
+	}
 	ares_library_cleanup();
 	free(resolver);
 	return NULL;
@@ -491,6 +635,7 @@ resolver_free(Resolver *resolver)
 		forget_socket(CONTAINER_OF(list_first(&resolver->sockets), ResolverSocket, node));
 	timer_disarm(net_timers(resolver->loop), &resolver->deliver);
 	timer_disarm(net_timers(resolver->loop), &resolver->timeout);
+	timer_disarm(net_timers(resolver->loop), &resolver->check);
 	free_queries(&resolver->answered);
 	while ((node = map_next(&resolver->names, NULL)) != NULL)
 	{
@@ -498,6 +643,7 @@ resolver_free(Resolver *resolver)
 		free_name(CONTAINER_OF(node, Name, node));
 	}
 	map_free(&resolver->names);
+	zones_free(&resolver->zones);
 	free(resolver->servers);
 	free(resolver);
 	ares_library_cleanup();
@@ -507,6 +653,7 @@ void
 resolver_set_options(Resolver *resolver, const ResolverOptions *options)
 {
 	resolver->options = *options;
+	start_checking(resolver);
 	resolver->reinit = true;
 	if (resolver->asking == 0)
 		reopen_channel(resolver);
@@ -548,6 +695,7 @@ ResolverCounts
 resolver_counts(const Resolver *resolver)
 {
 	ResolverCounts counts = {.names = (int) resolver->names.count,
+							 .zones = zones_count(&resolver->zones),
 							 .asking = resolver->asking,
 							 .queries = resolver->answered.count};
 

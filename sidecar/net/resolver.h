@@ -6,6 +6,9 @@
  * such name for nxdomain_ttl_us.  When DNS cannot be asked (no answer, server failure), the addresses of the
  * last answer are given again, for up to an hour: an outage of DNS alone must not become an outage of the
  * database.
+ *
+ * With zone_check_us the serial numbers of the names' zones (the name without its first label) are asked for in turn, and all names of
+ * a zone as soon as its number has changed, rather than when their time is over.
  */
 #ifndef PGWEIR_NET_RESOLVER_H
 #define PGWEIR_NET_RESOLVER_H
@@ -28,6 +31,11 @@ typedef struct ResolverOptions
 {
 	usec_t max_ttl_us;		/* dns_max_ttl */
 	usec_t nxdomain_ttl_us; /* dns_nxdomain_ttl */
+	usec_t zone_check_us;	/* dns_zone_check_period; 0 = never */
+	const char *resolv_conf; /* NULL and "" = the system's; borrowed until the next resolver_set_options */
+	/* A name has got other addresses than it had (never its first ones); not called from inside resolver_ask.  May be NULL. */
+	void (*changed)(void *arg, const char *host, const NetAddress *addresses, int count);
+	void *arg;
 } ResolverOptions;
 
 extern Resolver *resolver_create(NetLoop *loop, const ResolverOptions *options);
@@ -53,10 +61,15 @@ extern void resolver_cancel(ResolverQuery *query);
 typedef void (*ResolverVisit)(void *arg, const char *host, usec_t ttl_us, const NetAddress *addresses, int count);
 extern void resolver_walk(const Resolver *resolver, ResolverVisit visit, void *arg);
 
+/* For SHOW DNS_ZONES: serial 0 = not known; `count` names of the cache are in it. */
+typedef void (*ResolverZoneVisit)(void *arg, const char *zone, uint32_t serial, int count);
+extern void resolver_walk_zones(const Resolver *resolver, ResolverZoneVisit visit, void *arg);
+
 /* For SHOW LISTS. */
 typedef struct ResolverCounts
 {
 	int names;	 /* in the cache */
+	int zones;
 	int asking;	 /* names being asked of DNS */
 	int queries; /* callers waiting for an answer */
 } ResolverCounts;

@@ -161,7 +161,7 @@ admission_refuses(Pool *pool, PoolWaiter *waiter, usec_t now, usec_t *wait_us, u
 		run = pool->estimate.run.mean_us;
 	else if (waiter->_class->run.seen)
 		run = waiter->_class->run.mean_us + waiter->_class->run.dev_us;
-	wait += wait * pool->estimate.margin / MARGIN_ONE;
+	wait += wait * pool->estimate.margin / MARGIN_ONE + cap_wait_us(waiter, admission_cost_us(pool, waiter));
 	if (wait + run + guard_us(budget) <= budget || probe(pool, waiter, now))
 		return false;
 	*wait_us = wait;

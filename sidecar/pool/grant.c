@@ -26,6 +26,10 @@ count_failure(Pool *pool, const PoolWaiter *waiter, PoolFail fail)
 				waiter->_class->refused++;
 			break;
 		case POOL_FAIL_QUEUE_FULL: counters->refused_full++; break;
+		case POOL_FAIL_CAP_FULL:
+			counters->refused_cap++;
+			waiter->cap->refused++;
+			break;
 		case POOL_FAIL_WAIT_TIMEOUT: counters->wait_timeouts++; break;
 		case POOL_FAIL_LOGIN: counters->login_fails++; break;
 	}
@@ -44,11 +48,17 @@ grant_fail(Pool *pool, PoolWaiter *waiter, const PoolAction *why, usec_t now, Po
 	histogram_add(&pool->counters.wait_hist, action.waited_us);
 	if (pool_is_waiting(waiter))
 	{
-		if ((action.fail == POOL_FAIL_DEADLINE || action.fail == POOL_FAIL_HOPELESS) && !waiter->_probe)
+		if ((action.fail == POOL_FAIL_DEADLINE || action.fail == POOL_FAIL_HOPELESS) && !waiter->_probe &&
+			waiter->_lane != LANE_PARKED)
 			admission_learn_miss(pool, waiter->since, now);
 		queue_remove(pool, waiter);
 	}
 	actions_add(out, &action);
+	if (waiter->_has_place)
+	{
+		waiter->_has_place = false;
+		cap_give_back(waiter->cap, pool, now, out);
+	}
 }
 
 /* Give up on those at the head of a lane who are out of time. */
@@ -95,7 +105,7 @@ grant_expire(Pool *pool, usec_t now, PoolActions *out)
 	/* a deadline goes first: missing it ends a request, waiting for too long ends the session */
 	do
 	{
-		for (int i = 0; i < POOL_LANES; i++)
+		for (int i = 0; i < POOL_QUEUES; i++)
 			expire_lane(pool, &pool->_queue[i], now, out);
 	} while (end_waits(pool, now, out));
 }
@@ -183,6 +193,8 @@ grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	slot->_granted_at = now;
 	slot->_probe = waiter->_probe;
 	admission_granted(slot, waiter, now);
+	slot->_cap = waiter->_has_place ? waiter->cap : NULL;
+	waiter->_has_place = false;
 	slot->_held_for = waiter->_class;
 	if (waiter->_class != NULL)
 		waiter->_class->_refs++;

@@ -6,7 +6,7 @@
  *   grant.c      who is next                      open.c       when a server may be opened; groups, eviction
  *   admission.c  who cannot make it               lane.c       who is slow
  *   classes.c    service times                    actions.c    the consequences
- *   adaptive.c   how many may be busy
+ *   adaptive.c   how many may be busy              cap.c        kinds of requests with a number of their own
  */
 #ifndef PGWEIR_POOL_POLICY_H
 #define PGWEIR_POOL_POLICY_H
@@ -22,6 +22,7 @@ typedef enum Lane
 {
 	LANE_NORMAL,
 	LANE_SLOW,
+	LANE_PARKED, /* no lane: who waits for a place in its cap */
 } Lane;
 
 /* --- actions.c --- */
@@ -59,6 +60,21 @@ queue_oldest(const Pool *pool)
 
 	return node != NULL ? CONTAINER_OF(node, PoolWaiter, node) : NULL;
 }
+
+/* --- cap.c --- */
+/* Take a place for a request that is not queued; false when it must be parked.  True without a cap. */
+extern bool cap_take(PoolWaiter *waiter) MUST_CHECK;
+/* May not even be parked? */
+extern bool cap_is_full(const PoolWaiter *waiter);
+/* How long a request without a place is expected to be parked. */
+extern usec_t cap_wait_us(const PoolWaiter *waiter, usec_t own_us);
+/* Onto the list of the parked, and off it; for queue.c. */
+extern void cap_enter(PoolWaiter *waiter);
+extern void cap_leave(PoolWaiter *waiter);
+/* Places for the parked, as far as there are.  Other pools than the caller's (NULL: all) are served at once, the caller's own by
+ * the caller, whose lists this may lengthen. */
+extern void cap_serve(PoolCap *cap, const Pool *caller, usec_t now, PoolActions *out);
+extern void cap_give_back(PoolCap *cap, const Pool *caller, usec_t now, PoolActions *out);
 
 /* --- lane.c --- */
 /* Judge a class (NULL: unknown, hence normal) by what is known now. */

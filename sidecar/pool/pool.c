@@ -19,7 +19,7 @@ pool_init(Pool *pool, const PoolLimits *limits, PoolGroup *db_group, PoolGroup *
 	list_init(&pool->cleaning);
 	list_init(&pool->closing);
 	list_init(&pool->waiters);
-	for (int i = 0; i < POOL_LANES; i++)
+	for (int i = 0; i < POOL_QUEUES; i++)
 		queue_init(&pool->_queue[i]);
 	pool_classes_init(&pool->classes);
 	if (db_group != NULL)
@@ -64,6 +64,9 @@ is_refused(Pool *pool, PoolWaiter *waiter, usec_t now, PoolAction *why)
 	why->fail = POOL_FAIL_QUEUE_FULL;
 	if (pool->limits.max_waiting > 0 && pool->waiters.count >= pool->limits.max_waiting)
 		return true;
+	why->fail = POOL_FAIL_CAP_FULL;
+	if (cap_is_full(waiter))
+		return true;
 	why->fail = POOL_FAIL_HOPELESS;
 	return admission_refuses(pool, waiter, now, &why->expected_wait_us, &why->expected_run_us);
 }
@@ -72,6 +75,7 @@ void
 pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 {
 	PoolAction why;
+	bool placed;
 
 	assert(!pool_is_waiting(waiter));
 	waiter->since = now;
@@ -81,7 +85,8 @@ pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	waiter->_lane = (uint8_t) lane_of(pool, waiter->_class, now);
 	if (waiter->_lane == LANE_NORMAL)
 		lane_note_normal(pool, now);
-	if (waiter->deadline > now && grant_at_once(pool, waiter, now, out))
+	placed = cap_take(waiter);
+	if (placed && waiter->deadline > now && grant_at_once(pool, waiter, now, out))
 		return;
 	if (is_refused(pool, waiter, now, &why) && actions_room(pool, out))
 	{
@@ -89,6 +94,8 @@ pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 		return;
 	}
 	waiter->_cost_us = admission_cost_us(pool, waiter);
+	if (!placed)
+		waiter->_lane = LANE_PARKED;
 	queue_push(pool, waiter);
 	grant_serve(pool, now, out);
 	open_fill(pool, now, out);
@@ -112,6 +119,11 @@ pool_abandon(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	if (pool_is_waiting(waiter))
 	{
 		queue_remove(pool, waiter);
+		if (waiter->_has_place)
+		{
+			waiter->_has_place = false;
+			cap_give_back(waiter->cap, NULL, now, out);
+		}
 		open_fill(pool, now, out);
 	}
 	else if (actions_take_waiter(out, waiter, &action) && action.kind == POOL_GRANT)

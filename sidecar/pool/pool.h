@@ -20,6 +20,9 @@
  * a queue of their own and may hold only a share of the slots as long as other requests were seen within the
  * last second.
  *
+ * Caps.  A request may name a cap, which holds requests of its kind to a number of their own over all pools: it is
+ * parked until the cap has a place for it, and only then stands in line.
+ *
  * A slot or waiter that leaves takes the actions that name it along: an action taken from the queue never
  * names a waiter that was abandoned or a slot that was closed (a grant whose slot was lost puts its waiter
  * back in its old place).  For that, all pools of a worker share one PoolActions.
@@ -38,6 +41,7 @@ typedef struct Pool Pool;
 typedef struct PoolSlot PoolSlot;
 typedef struct PoolWaiter PoolWaiter;
 typedef struct PoolGroup PoolGroup;
+typedef struct PoolCap PoolCap;
 
 /* Limits of one pool; all are read at each decision, so a reload takes effect at once. Durations <= 0 mean
  * "no limit". */
@@ -92,6 +96,7 @@ struct PoolSlot
 	bool _checking;       /* CLEANING because of POOL_CHECK */
 	deadline_t _goal;     /* ACTIVE: when the answer to who waited for it should be there, or DEADLINE_NONE */
 	usec_t _asked_at;     /* ... and when that one came */
+	PoolCap *_cap;        /* whose place the request it serves has, or NULL */
 };
 
 struct PoolWaiter
@@ -102,6 +107,8 @@ struct PoolWaiter
 	deadline_t deadline;                  /* of the request, DEADLINE_NONE when it has none */
 	deadline_t wait_until;                /* since + wait_timeout */
 	uint64_t fingerprint;                 /* statement class; 0 = unknown */
+	PoolCap *cap;                         /* borrowed: outlives the request; NULL = none */
+	ListNode _capped;                     /* PoolCap._parked, while parked */
 	PoolClass *_class;                    /* referenced while queued */
 	ListNode _plain;                      /* PoolQueue.plain, when it has no deadline */
 	PoolWaiter *_parent, *_left, *_right; /* PoolQueue.root, when it has one */
@@ -109,7 +116,8 @@ struct PoolWaiter
 	usec_t _sum_us;                       /* the same of its whole subtree */
 	uint32_t _priority;                   /* of the treap */
 	uint8_t _lane;
-	bool _probe; /* let in to measure its class anew */
+	bool _probe;     /* let in to measure its class anew */
+	bool _has_place; /* in its cap */
 };
 
 /* Why a waiter is failed. */
@@ -118,6 +126,7 @@ typedef enum PoolFail
 	POOL_FAIL_DEADLINE,     /* its deadline passed in the queue */
 	POOL_FAIL_HOPELESS,     /* admission: it cannot make its deadline (numbers in the action) */
 	POOL_FAIL_QUEUE_FULL,   /* max_waiting_clients */
+	POOL_FAIL_CAP_FULL,     /* as many as may wait for its cap do */
 	POOL_FAIL_WAIT_TIMEOUT, /* query_wait_timeout */
 	POOL_FAIL_LOGIN,        /* logins to the server fail and there is no other server: fail fast */
 } PoolFail;
@@ -130,6 +139,7 @@ typedef enum PoolActionKind
 	POOL_CHECK, /* slot (CLEANING) must prove that it is alive: pool_slot_clean, or pool_slot_closed */
 	POOL_FAIL,  /* waiter has left the queue with `fail` */
 	POOL_EVICT, /* like POOL_CLOSE; slot belongs to another pool of the same group and gives way */
+	POOL_LOOK,  /* nothing but that pool_next_event is to be asked anew */
 } PoolActionKind;
 
 typedef struct PoolAction
@@ -157,7 +167,7 @@ typedef struct PoolCounters
 {
 	uint64_t granted;   /* grants (server assignments) */
 	uint64_t waited_us; /* sum of waits of the granted */
-	uint64_t refused_hopeless, refused_full;
+	uint64_t refused_hopeless, refused_full, refused_cap;
 	uint64_t expired; /* deadlines that passed in the queue */
 	uint64_t wait_timeouts;
 	uint64_t login_fails; /* waiters failed because of the server's logins */
@@ -177,7 +187,20 @@ struct PoolGroup
 	List pools; /* members, by Pool.db_node or Pool.user_node */
 };
 
-#define POOL_LANES 2 /* 0 is the normal one, 1 the slow one */
+/* Requests of one kind, over all pools. */
+struct PoolCap
+{
+	int max_active;  /* requests that may have a server, or stand in line for one; 0 = no limit */
+	int max_waiting; /* requests that may be parked; 0 = no limit */
+	int active;      /* requests that have a place */
+	uint64_t parked, refused; /* since the cap began */
+	List _parked;       /* waiters, who is due first in front */
+	usec_t _parked_us;  /* their expected costs, together */
+	bool _serving;
+};
+
+#define POOL_LANES 2  /* 0 is the normal one, 1 the slow one */
+#define POOL_QUEUES 3 /* the lanes, and those who wait for a place in their cap */
 
 /* The waiters of one lane. */
 typedef struct PoolQueue
@@ -242,7 +265,7 @@ struct Pool
 	PoolCounters counters;
 	PoolEstimate estimate;
 	PoolAdaptive adaptive;
-	PoolQueue _queue[POOL_LANES];
+	PoolQueue _queue[POOL_QUEUES];
 	int _slow_active;     /* active slots that run a slow class */
 	usec_t _normal_seen;  /* the last request of the normal lane, 0 = never */
 	int _checks;          /* slots out for POOL_CHECK */
@@ -265,11 +288,24 @@ extern bool pool_init(Pool *pool, const PoolLimits *limits, PoolGroup *db_group,
 extern void pool_free(Pool *pool);
 extern void pool_group_init(PoolGroup *group, int limit);
 extern void pool_actions_free(PoolActions *actions);
+extern void pool_cap_init(PoolCap *cap, int max_active, int max_waiting);
+/* Other limits; who has a place keeps it.  A cap may be freed when it is not used (pool_cap_is_used). */
+extern void pool_cap_change(PoolCap *cap, int max_active, int max_waiting, usec_t now, PoolActions *out);
+static inline int
+pool_cap_waiting(const PoolCap *cap)
+{
+	return cap->_parked.count;
+}
+static inline bool
+pool_cap_is_used(const PoolCap *cap)
+{
+	return cap->active > 0 || cap->_parked.count > 0;
+}
 /* Take the next action; false when there is none. */
 extern bool pool_actions_next(PoolActions *actions, PoolAction *out) MUST_CHECK;
 
 /* --- requests --- */
-/* A client needs a server.  waiter->deadline and ->fingerprint are set by the caller.  It is granted, queued
+/* A client needs a server.  waiter->deadline, ->fingerprint and ->cap are set by the caller.  It is granted, queued
  * or failed: by an action in each case but queueing. */
 extern void pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
 /* The client is gone or changed its mind; takes a grant or failure back that was not yet carried out;

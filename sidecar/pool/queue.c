@@ -195,6 +195,8 @@ enter_lane(Pool *pool, PoolWaiter *waiter)
 	PoolQueue *queue = &pool->_queue[waiter->_lane];
 
 	queue->count++;
+	if (waiter->_lane == LANE_PARKED)
+		cap_enter(waiter);
 	if (waiter->deadline != DEADLINE_NONE)
 		tree_insert(queue, waiter);
 	else
@@ -210,6 +212,8 @@ leave_lane(Pool *pool, PoolWaiter *waiter)
 	PoolQueue *queue = &pool->_queue[waiter->_lane];
 
 	queue->count--;
+	if (waiter->_lane == LANE_PARKED)
+		cap_leave(waiter);
 	if (waiter->deadline != DEADLINE_NONE)
 		tree_remove(queue, waiter);
 	else

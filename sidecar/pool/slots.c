@@ -119,9 +119,10 @@ slot_close(PoolSlot *slot, PoolActionKind kind, const char *reason, usec_t now, 
 
 /* Forget what the slot was granted for; learn from it when it is told how long it took. */
 static void
-end_hold(PoolSlot *slot, bool learn, usec_t now)
+end_hold(PoolSlot *slot, bool learn, usec_t now, PoolActions *out)
 {
 	PoolClass *class = slot->_held_for;
+	PoolCap *cap = slot->_cap;
 
 	lane_ends(slot);
 	if (slot->_granted_at != 0 && learn)
@@ -130,15 +131,18 @@ end_hold(PoolSlot *slot, bool learn, usec_t now)
 	slot->_held_for = NULL;
 	if (class != NULL)
 		class->_refs--;
+	slot->_cap = NULL;
+	if (cap != NULL)
+		cap_give_back(cap, slot->pool, now, out);
 }
 
 /* The slot is out of the pool from here on; room in the groups is used by whoever needs it. */
 static void
-leave(PoolSlot *slot, usec_t now)
+leave(PoolSlot *slot, usec_t now, PoolActions *out)
 {
 	Pool *pool = slot->pool;
 
-	end_hold(slot, false, now);
+	end_hold(slot, false, now, out);
 	if (slot->_checking)
 		pool->_checks--;
 	slot->_checking = false;
@@ -166,12 +170,14 @@ settle(PoolSlot *slot, bool used, usec_t now, PoolActions *out)
 		if (used && pool->limits.lifetime_us > 0 && !slot->close_needed && slot_too_old_at(slot) <= now)
 			pool->_aged_at = now;
 		(void) slot_close(slot, POOL_CLOSE, reason, now, out);
+		grant_serve(pool, now, out); /* who got the place of its request in a cap */
 		open_fill(pool, now, out);
 		return;
 	}
 	if (used && now - slot->opened_at >= OPEN_PATIENCE_US && open_must_yield(pool, now))
 	{
 		(void) slot_close(slot, POOL_EVICT, "evicted", now, out);
+		grant_serve(pool, now, out);
 		open_fill(pool, now, out);
 		return;
 	}
@@ -223,7 +229,7 @@ pool_slot_open_failed(PoolSlot *slot, bool fail_waiters, usec_t now, PoolActions
 	Pool *pool = slot->pool;
 
 	assert(slot->state == SLOT_OPENING);
-	leave(slot, now);
+	leave(slot, now, out);
 	open_failed(pool, fail_waiters, now, out);
 }
 
@@ -250,7 +256,7 @@ pool_release(PoolSlot *slot, bool clean, usec_t now, PoolActions *out)
 			open_fill(pool, now, out);
 		return;
 	}
-	end_hold(slot, true, now);
+	end_hold(slot, true, now, out);
 	settle(slot, true, now, out);
 }
 
@@ -260,7 +266,7 @@ pool_slot_clean(PoolSlot *slot, usec_t now, PoolActions *out)
 	bool used = !slot->_checking;
 
 	assert(slot->state == SLOT_CLEANING);
-	end_hold(slot, true, now);
+	end_hold(slot, true, now, out);
 	settle(slot, used, now, out);
 }
 
@@ -273,8 +279,12 @@ pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out)
 	PoolWaiter *again = NULL;
 
 	if (actions_take_slot(out, slot, &action) && action.kind == POOL_GRANT)
+	{
 		again = action.waiter;
-	leave(slot, now);
+		again->_has_place = slot->_cap != NULL;
+		slot->_cap = NULL;
+	}
+	leave(slot, now, out);
 	if (!opening)
 		pool->counters.closed++;
 	if (again != NULL)

@@ -137,7 +137,7 @@ pool_next_event(const Pool *pool, usec_t now)
 	{
 		if (grant_is_due(pool, now))
 			return now;
-		for (int i = 0; i < POOL_LANES; i++)
+		for (int i = 0; i < POOL_QUEUES; i++)
 			at = deadline_min(at, lane_expires_at(pool, &pool->_queue[i]));
 		at = deadline_min(at, queue_oldest(pool)->wait_until);
 		at = deadline_min(at, lane_opens_at(pool, now));

@@ -19,9 +19,13 @@ const char *
 client_name(const Client *client, char *buf, size_t size)
 {
 	char peer[80];
+	const char *database = client->database != NULL ? client->database->name : client->state == CLIENT_CONSOLE ? "pgbouncer" : NULL;
+	const char *user = client->role != NULL ? client->role->name : NULL;
 
-	snprintf(buf, size, "%s/%s@%s", client->database != NULL ? client->database->name : "(nodb)",
-			 client->role != NULL ? client->role->name : "(nouser)", net_peer_name(&client->peer, peer, sizeof(peer)));
+	if (client->login != NULL)
+		client_login_names(client, database == NULL ? &database : NULL, user == NULL ? &user : NULL);
+	snprintf(buf, size, "%s/%s@%s", database != NULL ? database : "(nodb)", user != NULL ? user : "(nouser)",
+			 net_peer_name(&client->peer, peer, sizeof(peer)));
 	return buf;
 }
 
@@ -205,7 +209,8 @@ client_rearm_timer(Client *client)
 	ClientDue due;
 	deadline_t at = next_due(client, &due);
 
-	if (at == DEADLINE_NONE && !client->timer.armed)
+	/* one that fires early looks again: cheaper than to move it with each statement */
+	if (at == DEADLINE_NONE || (client->timer.armed && client->timer.at <= at))
 		return;
 	timer_arm(net_timers(client->worker->loop), &client->timer, at);
 }
@@ -508,6 +513,7 @@ leave_counts(Client *client)
 		{
 			session_pool_shown(client->pool)->policy.clients--;
 			count_life(client, now);
+			session_pool_rearm(session_pool_shown(client->pool));
 		}
 	}
 	apps_leave(&client->app, now);

@@ -47,6 +47,17 @@ client_login_free(ClientLogin *login)
 }
 
 void
+client_login_names(const Client *client, const char **database, const char **user)
+{
+	const ClientLogin *login = client->login;
+
+	if (database != NULL)
+		*database = login->database[0] != '\0' ? login->database : NULL;
+	if (user != NULL)
+		*user = login->user[0] != '\0' ? login->user : NULL;
+}
+
+void
 login_send(Client *client, Buf *out, bool ok)
 {
 	if (ok)
@@ -156,6 +167,17 @@ write_parameters(const Client *client, Buf *out)
 	return buf_append(out, buf_ptr(&client->pool->welcome_fixed), buf_len(&client->pool->welcome_fixed));
 }
 
+/* login_notify_message */
+static bool
+write_login_notice(const Client *client, Buf *out)
+{
+	const char *text = client->worker->settings->login_notify_message;
+
+	return text[0] == '\0' ||
+		   wire_write_notice(out, &(WireError){.severity = SLICE_LITERAL("NOTICE"), .severity_v = SLICE_LITERAL("NOTICE"),
+											  .code = SLICE_LITERAL("00000"), .message = slice_str(text)});
+}
+
 static void
 take_application_name(Client *client)
 {
@@ -196,7 +218,7 @@ client_login_finish(Client *client)
 	ok = new_cancel_key(client);
 	pid = wire_load_u32(client->cancel_key);
 	ok = ok && wire_write_auth_ok(&out) && write_parameters(client, &out) &&
-		 wire_write_backend_key_data(&out, pid, slice_make(client->cancel_key + 4, 4)) &&
+		 wire_write_backend_key_data(&out, pid, slice_make(client->cancel_key + 4, 4)) && write_login_notice(client, &out) &&
 		 wire_write_ready_for_query(&out, 'I');
 	client_login_free(client->login);
 	client->login = NULL;

@@ -2,7 +2,7 @@
  * deadline.c: whose deadline applies, and what happens when it passes.
  *
  * Sources, the tightest wins: a comment in the statement; the session's pgweir.deadline (startup parameter, SET, ALTER ROLE); then the
- * settings of the user, the database and [pgbouncer], the first that is set.  max_query_deadline caps all of them.
+ * settings of the rule of [limits], the user, the database and [pgbouncer], the first that is set.  max_query_deadline caps all of them.
  *
  * A transaction's deadline (transaction_deadline, settings only) shortens the deadline of each of its groups to what is left of it.
  * When it passes between two groups, the server connection rolls back, and the client finds itself in a failed transaction
@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/limits.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/sqlscan.h"
@@ -85,6 +86,7 @@ deadline_budget(const Client *client, usec_t tag_us)
 	usec_t user_max = user != NULL ? user->max_query_deadline_us : OPTION_INHERIT;
 	usec_t database_us = database != NULL ? database->query_deadline_us : OPTION_INHERIT;
 	usec_t database_max = database != NULL ? database->max_query_deadline_us : OPTION_INHERIT;
+	usec_t rule_us = client->limit != NULL && client->limit->spec != NULL ? client->limit->spec->query_deadline_us : OPTION_INHERIT;
 	usec_t cap = first_set(user_max, database_max, settings->max_query_deadline_us);
 	usec_t asked;
 
@@ -97,7 +99,7 @@ deadline_budget(const Client *client, usec_t tag_us)
 	else if (client->session_deadline_us >= 0)
 		asked = client->session_deadline_us;
 	else
-		asked = first_set(user_us, database_us, settings->query_deadline_us);
+		asked = first_set(rule_us, user_us, first_set(database_us, settings->query_deadline_us, 0));
 	return tighter_limit(asked, cap);
 }
 
@@ -184,6 +186,7 @@ deadline_expired(Client *client, usec_t now)
 	if (server->copy_in && !server->copy_in_ending)
 		fail_copy(client);
 	cancel_server(server, CANCEL_DEADLINE);
+	net_resume(&server->conn); /* a server that the client kept waiting hears the cancel only behind what it was sending */
 	client_rearm_timer(client);
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/limits.h"
 #include "session/replay.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
@@ -135,6 +136,19 @@ fail_hopeless(Client *client, const PoolAction *action)
 	request_reject(client, &(RequestError){"53300", "query refused: it cannot meet its deadline", detail, hint});
 }
 
+/* As many as may wait for their turn under the rule do. */
+static void
+fail_limit(Client *client)
+{
+	const Limit *limit = client->limit;
+	char detail[200];
+
+	snprintf(detail, sizeof(detail), "The limit \"%.60s\" lets %d at once have a server connection and %d wait for it.",
+			 limit->name, limit->cap.max_active, limit->cap.max_waiting);
+	request_reject(client, &(RequestError){"53300", "query refused: too many requests wait under its limit", detail,
+										   "Retry later, or raise max_active or max_waiting in [limits]."});
+}
+
 /* Who waited when the server refused the login hears the server's own words; who comes later, that it has been failing. */
 static void
 fail_login(Client *client, bool waited)
@@ -182,6 +196,7 @@ link_fail(Client *client, const PoolAction *action)
 													   "query refused: too many clients are waiting for a server connection",
 													   NULL, "Retry later, or raise max_waiting_clients or the pool size."});
 			break;
+		case POOL_FAIL_CAP_FULL: fail_limit(client); break;
 		case POOL_FAIL_WAIT_TIMEOUT:
 			client_close(client, "query_wait_timeout", "query_wait_timeout");
 			break;

@@ -79,6 +79,20 @@ typedef struct PeerSpec
 	int pool_size; /* cancel requests on their way there at once */
 } PeerSpec;
 
+/* One entry of [limits]: what holds for requests that fit all that is given.  The first entry that fits applies. */
+typedef struct LimitSpec
+{
+	struct LimitSpec *next; /* as in the file */
+	const char *name;
+	const char *user, *database, *application_name; /* NULL = any; a * at the end stands for any rest */
+	const char *tag;		   /* "key=value", likewise; NULL = any */
+	const char *fingerprint;   /* as SHOW CLASSES prints it; NULL = any */
+	uint64_t fingerprint_bits; /* the same as a number; 0 = any */
+	int max_active;			   /* OPTION_INHERIT or 0 = no limit */
+	int max_waiting;		   /* likewise */
+	usec_t query_deadline_us;  /* OPTION_INHERIT = not set here, 0 = none */
+} LimitSpec;
+
 typedef struct Settings Settings;
 struct Settings
 {
@@ -92,6 +106,7 @@ struct Settings
 	const char *ignore_startup_parameters; /* comma-separated */
 	const char *track_extra_parameters;	   /* comma-separated */
 	bool application_name_add_host;
+	const char *login_notify_message; /* "" = none */
 	PoolMode pool_mode;
 	/* sizes */
 	int max_client_conn, default_pool_size, min_pool_size, reserve_pool_size;
@@ -103,8 +118,10 @@ struct Settings
 	usec_t reserve_pool_timeout_us, query_timeout_us, query_wait_timeout_us, query_wait_notify_us;
 	usec_t client_idle_timeout_us, client_login_timeout_us, idle_transaction_timeout_us, transaction_timeout_us;
 	usec_t server_idle_timeout_us, server_lifetime_us, server_connect_timeout_us, server_login_retry_us;
+	usec_t autodb_idle_timeout_us, pool_idle_timeout_us;
 	usec_t server_check_delay_us, cancel_wait_timeout_us, suspend_timeout_us, stats_period_us;
-	usec_t dns_max_ttl_us, dns_nxdomain_ttl_us;
+	usec_t dns_max_ttl_us, dns_nxdomain_ttl_us, dns_zone_check_period_us;
+	const char *resolv_conf; /* "" = the system's */
 	/* deadlines and overload */
 	usec_t query_deadline_us, max_query_deadline_us, transaction_deadline_us, deadline_grace_us;
 	bool cancel_on_disconnect, admission, adaptive_pool;
@@ -135,6 +152,7 @@ struct Settings
 	Map users;
 	int peer_id;		   /* our own; 0 = no peering */
 	const PeerSpec *peers; /* sorted by id, the own one among them if listed; NULL = none */
+	const LimitSpec *limits; /* NULL = none */
 };
 
 /* --- lookups; NULL when there is none --- */

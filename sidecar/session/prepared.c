@@ -49,6 +49,7 @@ statement_get(StatementRegistry *registry, Slice body, uint32_t query_len, bool 
 		return NULL;
 	*statement = (Statement){.refs = 1, .id = ++registry->next_id, .deadline_us = -1,
 							 .body_len = (uint32_t) body.len, .query_len = query_len};
+	statement->name_len = (uint8_t) snprintf(statement->name, sizeof(statement->name), "PGWEIR_%u", statement->id);
 	memcpy(statement->body, body.ptr, body.len);
 	map_insert(&registry->by_body, &statement->node, hash);
 	registry->bytes += sizeof(Statement) + body.len;
@@ -70,13 +71,6 @@ statement_unref(StatementRegistry *registry, Statement *statement)
 	map_remove(&registry->by_body, &statement->node);
 	registry->bytes -= sizeof(Statement) + statement->body_len;
 	free(statement);
-}
-
-const char *
-statement_name(const Statement *statement, char out[STATEMENT_NAME_MAX])
-{
-	snprintf(out, STATEMENT_NAME_MAX, "PGWEIR_%u", statement->id);
-	return out;
 }
 
 Slice

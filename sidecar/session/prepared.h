@@ -13,7 +13,8 @@
 #include "base/list.h"
 #include "base/map.h"
 
-#define STATEMENT_NAME_MAX 32
+/* "PGWEIR_4294967295" and its NUL. */
+#define STATEMENT_NAME_MAX 18
 
 typedef struct Statement
 {
@@ -25,6 +26,8 @@ typedef struct Statement
 	uint64_t fingerprint; /* 0 = not yet computed */
 	uint32_t body_len;
 	uint32_t query_len;	 /* without the NUL */
+	uint8_t name_len;	 /* without the NUL */
+	char name[STATEMENT_NAME_MAX]; /* on the servers */
 	uint8_t body[];		 /* query text, NUL, parameter type count and types: the tail of a Parse message */
 } Statement;
 
@@ -42,7 +45,12 @@ extern void statements_free(StatementRegistry *registry);
 extern Statement *statement_get(StatementRegistry *registry, Slice body, uint32_t query_len, bool *made);
 extern void statement_ref(Statement *statement);
 extern void statement_unref(StatementRegistry *registry, Statement *statement);
-extern const char *statement_name(const Statement *statement, char out[STATEMENT_NAME_MAX]);
+/* On the servers; with its NUL behind. */
+static inline Slice
+statement_name(const Statement *statement)
+{
+	return slice_make((const uint8_t *) statement->name, statement->name_len);
+}
 extern Slice statement_query(const Statement *statement);
 
 /* --- a client's names --- */

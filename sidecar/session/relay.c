@@ -18,6 +18,9 @@
 
 /* A message larger than this is relayed before it is there whole. */
 #define STREAM_THRESHOLD (16 * 1024)
+/* So much is kept for a client that does not read, once its deadline has passed: a server hears a cancel only when what it was about to send
+ * is taken from it, and that is what the sockets between hold. */
+#define EXPIRED_BACKLOG_MAX (16 * 1024 * 1024)
 
 /* --- answers --- */
 
@@ -444,7 +447,7 @@ relay_input(Server *server, uint8_t *data, size_t len)
 		if (client != NULL && client->state != CLIENT_CLOSED)
 		{
 			plan_flush(&plan);
-			if (net_backlog(&client->conn) > 0 && server->client == client)
+			if (server->client == client && net_backlog(&client->conn) > (client->expired ? EXPIRED_BACKLOG_MAX : 0))
 			{
 				if (client->write_blocked_since == 0)
 					client->write_blocked_since = worker_now(server->worker);

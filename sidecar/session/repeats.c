@@ -32,7 +32,7 @@ enter(SessionStats *stats, uint64_t fingerprint, bool in_xact, Slice sql, usec_t
 		if (stats->repeats[i].fingerprint == 0 || stats->repeats[i].last_at < place->last_at)
 			place = &stats->repeats[i];
 	*place = (RepeatCount){.fingerprint = fingerprint, .in_xact = in_xact, .first_at = now, .last_at = now};
-	sql_outline(sql, place->text, sizeof(place->text));
+	sql_mask(sql, place->text, sizeof(place->text));
 }
 
 static void

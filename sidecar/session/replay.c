@@ -8,11 +8,10 @@
 #include "wire/msg.h"
 
 void
-replay_keep(Server *server, Statement *statement, const uint8_t *data, size_t len, size_t portal_len, Slice old_name,
-			const char *name)
+replay_keep(Server *server, Statement *statement, const uint8_t *data, size_t len, size_t portal_len, Slice old_name)
 {
 	Buf *kept = &server->replay;
-	size_t name_len = strlen(name);
+	Slice name = statement_name(statement);
 	size_t tail = WIRE_HEADER_SIZE + portal_len + 1 + old_name.len + 1;
 	uint8_t header[WIRE_HEADER_SIZE] = {FE_BIND};
 
@@ -20,9 +19,9 @@ replay_keep(Server *server, Statement *statement, const uint8_t *data, size_t le
 	server->replay_statement = NULL;
 	if (server->tx_status != 'I' || server->outstanding > 0 || len > REPLAY_MAX)
 		return;
-	wire_store_u32(header + 1, (uint32_t) (len - 1 - old_name.len + name_len));
+	wire_store_u32(header + 1, (uint32_t) (len - 1 - old_name.len + name.len));
 	if (buf_append(kept, header, sizeof(header)) && buf_append(kept, data + WIRE_HEADER_SIZE, portal_len + 1) &&
-		buf_append(kept, name, name_len + 1) && buf_append(kept, data + tail, len - tail))
+		buf_append(kept, name.ptr, name.len + 1) && buf_append(kept, data + tail, len - tail))
 	{
 		server->replay_statement = statement;
 		server->replay_next = FE_DESCRIBE;
@@ -119,11 +118,10 @@ parameter_types(const Statement *statement)
 static bool
 write_group(Server *server, Statement *statement, Buf *out)
 {
-	char name[STATEMENT_NAME_MAX];
+	Slice name = statement_name(statement);
 
-	statement_name(statement, name);
-	return wire_write_close(out, 'S', slice_str(name)) && expect_push(server, EXPECT_CLOSE_HIDDEN) &&
-		   wire_write_parse(out, slice_str(name), statement_query(statement), parameter_types(statement)) &&
+	return wire_write_close(out, 'S', name) && expect_push(server, EXPECT_CLOSE_HIDDEN) &&
+		   wire_write_parse(out, name, statement_query(statement), parameter_types(statement)) &&
 		   expect_push_statement(server, EXPECT_PARSE_HIDDEN, statement) &&
 		   buf_append(out, buf_ptr(&server->replay), buf_len(&server->replay)) &&
 		   expect_push_statement(server, EXPECT_BIND_NAMED, statement) && expect_push(server, EXPECT_DESCRIBE) &&

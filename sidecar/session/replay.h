@@ -19,11 +19,11 @@
 #define REPLAY_MAX 8192
 
 /*
- * A group begins with this Bind (len bytes at data), which runs a statement that the server knows as `name`; old_name is the client's
- * name inside it.  Keep it, and what follows, if it can be run again.
+ * A group begins with this Bind (len bytes at data), which runs the statement; old_name is the client's name inside
+ * it.  Keep it, and what follows, if it can be run again.
  */
 extern void replay_keep(Server *server, Statement *statement, const uint8_t *data, size_t len, size_t portal_len,
-						Slice old_name, const char *name);
+						Slice old_name);
 /* The next message of the client's: it completes what is kept, or shows that the group is of another kind. */
 extern void replay_follow(Server *server, uint8_t type, const uint8_t *data, size_t len);
 /*

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/limits.h"
 #include "session/plan.h"
 #include "session/replay.h"
 #include "wire/backend.h"
@@ -153,8 +154,10 @@ typedef struct GroupInfo
 	usec_t tag_us; /* tightest deadline comment, -1 = none */
 	uint64_t fingerprint; /* class of the first statement, 0 = none seen */
 	Slice sql;			  /* borrowed: its text */
+	Limit *limit;		  /* the rule of [limits] that it is under, once its first statement was seen */
 	bool whole;
 	bool extended;
+	bool first_seen;	  /* its first statement */
 } GroupInfo;
 
 static usec_t
@@ -163,11 +166,18 @@ tighter(usec_t a, usec_t b)
 	return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
-/* A statement's class decides nothing when admission is off. */
+/* A statement's class decides nothing when admission is off and no rule asks for it. */
 static uint64_t
 class_of(const Client *client, Slice sql)
 {
-	return client->worker->settings->admission ? sql_fingerprint(sql) : 0;
+	const Settings *settings = client->worker->settings;
+	uint64_t fingerprint;
+
+	if (!settings->admission && !limits_by_class(settings))
+		return 0;
+	fingerprint = sql_fingerprint(sql);
+	class_texts_note(&client->worker->class_texts, fingerprint, sql);
+	return fingerprint;
 }
 
 static uint64_t
@@ -178,11 +188,15 @@ class_of_prepared(const Client *client, Statement *statement)
 	return statement->fingerprint;
 }
 
+/* The group begins with this statement. */
 static void
-take_class(GroupInfo *info, uint64_t fingerprint, Slice sql)
+see_first(const Client *client, GroupInfo *info, Slice sql, uint64_t fingerprint)
 {
 	info->fingerprint = fingerprint;
 	info->sql = sql;
+	if (client->worker->settings->limits != NULL)
+		info->limit = limits_find(client, sql, fingerprint);
+	info->first_seen = true;
 }
 
 static void
@@ -198,15 +212,15 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 			if (!wire_read_query(message->payload, &sql))
 				sql = message->payload; /* the beginning of a large one */
 			info->tag_us = tighter(info->tag_us, deadline_from_comment(client, sql));
-			if (info->fingerprint == 0)
-				take_class(info, class_of(client, sql), sql);
+			if (!info->first_seen)
+				see_first(client, info, sql, class_of(client, sql));
 			break;
 		case FE_PARSE:
 			if (wire_read_parse(message->payload, &parse))
 			{
 				info->tag_us = tighter(info->tag_us, deadline_from_comment(client, parse.query));
-				if (info->fingerprint == 0)
-					take_class(info, class_of(client, parse.query), parse.query);
+				if (!info->first_seen)
+					see_first(client, info, parse.query, class_of(client, parse.query));
 			}
 			break;
 		case FE_BIND:
@@ -217,8 +231,8 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 				if (statement != NULL)
 				{
 					info->tag_us = tighter(info->tag_us, statement->deadline_us);
-					if (info->fingerprint == 0)
-						take_class(info, class_of_prepared(client, statement), statement_query(statement));
+					if (!info->first_seen)
+						see_first(client, info, statement_query(statement), class_of_prepared(client, statement));
 				}
 			}
 			break;
@@ -242,13 +256,11 @@ read_message(uint8_t *data, size_t len, Message *message)
 	return WIRE_OK;
 }
 
-/* Look through what is there of the group that begins at data. */
 static void
-peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
+peek_messages(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 {
 	Message message;
 
-	*info = (GroupInfo){.tag_us = -1};
 	while (read_message(data, len, &message) == WIRE_OK)
 	{
 		bool simple = message.type == FE_QUERY || message.type == FE_FUNCTION_CALL;
@@ -265,6 +277,16 @@ peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 		data += message.total;
 		len -= message.total;
 	}
+}
+
+/* Look through what is there of the group that begins at data. */
+static void
+peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
+{
+	*info = (GroupInfo){.tag_us = -1};
+	peek_messages(client, data, len, info);
+	if (!info->first_seen)
+		see_first(client, info, (Slice){NULL, 0}, 0);
 }
 
 /* No group has longer than its transaction. */
@@ -289,6 +311,7 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 	client->waited_us = 0;
 	client->group_seen_whole = info->whole;
 	client->group_extended = info->extended;
+	client->limit = info->limit;
 	client->budget_us = deadline_budget(client, info->tag_us);
 	limit_by_transaction(client);
 	client->deadline = DEADLINE_NONE;
@@ -333,6 +356,7 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	begin_group(client, &info, now);
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
+	client->waiter.cap = info.limit != NULL ? &info.limit->cap : NULL;
 	client_set_state(client, CLIENT_WAITING);
 	pool_request(&client->pool->policy, &client->waiter, now, &worker->actions);
 	worker_run_actions(worker);
@@ -370,6 +394,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 			client->tx_since = now;
 	}
 	peek_group(client, data, len, &info);
+	client->limit = info.limit;
 	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0 ||
 									deadline_transaction_us(client) > 0))
 		return hold_group(client, now);
@@ -426,18 +451,17 @@ forward_expecting(Client *client, Plan *plan, const Message *message, Expect wha
 
 /* The same message with another statement name: `lead` is what stands before the name (a portal or the kind byte). */
 static size_t
-forward_renamed(Client *client, Plan *plan, const Message *message, Slice lead, Slice old_name, const char *new_name)
+forward_renamed(Client *client, Plan *plan, const Message *message, Slice lead, Slice old_name, Slice new_name)
 {
-	size_t new_len = strlen(new_name);
 	size_t skip = WIRE_HEADER_SIZE + lead.len + old_name.len + 1;
-	uint32_t length = (uint32_t) (message->total - 1 - old_name.len + new_len);
+	uint32_t length = (uint32_t) (message->total - 1 - old_name.len + new_name.len);
 	uint8_t header[WIRE_HEADER_SIZE] = {message->type, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
 										(uint8_t) (length >> 8), (uint8_t) length};
 	Message rest = *message;
 
 	plan_insert(plan, header, sizeof(header));
 	plan_add(plan, lead.ptr, lead.len);
-	plan_insert(plan, new_name, new_len + 1);
+	plan_insert(plan, new_name.ptr, new_name.len + 1);
 	rest.data += skip;
 	rest.available -= skip;
 	rest.total -= skip;
@@ -449,16 +473,15 @@ static bool
 insert_parse(Client *client, Plan *plan, Statement *statement, Expect what)
 {
 	Server *server = client->server;
-	char name[STATEMENT_NAME_MAX];
-	size_t name_len = strlen(statement_name(statement, name)) + 1;
-	uint32_t length = (uint32_t) (4 + name_len + statement->body_len);
+	Slice name = statement_name(statement);
+	uint32_t length = (uint32_t) (4 + name.len + 1 + statement->body_len);
 	uint8_t header[WIRE_HEADER_SIZE] = {FE_PARSE, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
 										(uint8_t) (length >> 8), (uint8_t) length};
 
 	if (!expect_push_statement(server, what, statement))
 		return false;
 	plan_insert(plan, header, sizeof(header));
-	plan_insert(plan, name, name_len);
+	plan_insert(plan, name.ptr, name.len + 1);
 	plan_insert(plan, statement->body, statement->body_len);
 	client->pool->stats.server_parses++;
 	return true;
@@ -469,11 +492,9 @@ static bool
 insert_close(Client *client, Plan *plan, Statement *statement)
 {
 	Server *server = client->server;
-	char name[STATEMENT_NAME_MAX];
 	Buf close = {0};
 
-	statement_name(statement, name);
-	if (!wire_write_close(&close, 'S', slice_str(name)) || !expect_push(server, EXPECT_CLOSE_HIDDEN))
+	if (!wire_write_close(&close, 'S', statement_name(statement)) || !expect_push(server, EXPECT_CLOSE_HIDDEN))
 	{
 		buf_free(&close);
 		return false;
@@ -530,7 +551,6 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 {
 	Server *server = client->server;
 	StatementRegistry *registry = &client->worker->statements;
-	char name[STATEMENT_NAME_MAX];
 	WireParse parse;
 	Statement *statement;
 	Statement *existing;
@@ -563,7 +583,7 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 		ok = register_on_server(client, plan, statement) && expect_push_statement(server, EXPECT_PARSE, statement);
 		if (ok)
 			used = forward_renamed(client, plan, message, slice_make(NULL, 0), parse.name,
-								   statement_name(statement, name));
+								   statement_name(statement));
 		client->pool->stats.server_parses++;
 	}
 	statement_unref(registry, statement);
@@ -575,7 +595,6 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 static size_t
 forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_group)
 {
-	char name[STATEMENT_NAME_MAX];
 	WireBind bind;
 	Statement *statement;
 
@@ -583,9 +602,8 @@ forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_g
 	if (!manages_statements(client) || !wire_read_bind(message->payload, &bind) || bind.statement.len == 0 ||
 		(statement = client_statements_find(client->statements, bind.statement)) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_BIND); /* an unknown name: the server says so */
-	statement_name(statement, name);
 	if (first_of_group && message->whole)
-		replay_keep(client->server, statement, message->data, message->total, bind.portal.len, bind.statement, name);
+		replay_keep(client->server, statement, message->data, message->total, bind.portal.len, bind.statement);
 	if (!ensure_prepared(client, plan, statement) ||
 		(!client->server->skipping && !expect_push_statement(client->server, EXPECT_BIND_NAMED, statement)))
 	{
@@ -593,13 +611,12 @@ forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_g
 		return message->available;
 	}
 	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, bind.portal.len + 1),
-						   bind.statement, name);
+						   bind.statement, statement_name(statement));
 }
 
 static size_t
 forward_describe(Client *client, Plan *plan, const Message *message)
 {
-	char name[STATEMENT_NAME_MAX];
 	WireTarget describe;
 	Statement *statement;
 
@@ -613,7 +630,7 @@ forward_describe(Client *client, Plan *plan, const Message *message)
 		return message->available;
 	}
 	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, 1), describe.name,
-						   statement_name(statement, name));
+						   statement_name(statement));
 }
 
 static size_t

@@ -79,6 +79,19 @@ add_param(WireParam *params, int n, const char *name, const char *value)
 	return n + 1;
 }
 
+/* PgBouncer says so of TCP alone. */
+static void
+log_new_connection(const Server *server)
+{
+	NetPeer local;
+	char name[80];
+
+	if (net_local_peer(&server->conn, &local) && local.family != AF_UNIX)
+		server_log(server, LOG_LEVEL_LOG, "new connection to server (from %s)", net_peer_name(&local, name, sizeof(name)));
+	else
+		server_log(server, LOG_LEVEL_LOG, "new connection to server");
+}
+
 static void
 send_startup(Server *server)
 {
@@ -100,7 +113,7 @@ send_startup(Server *server)
 	n = add_param(params, n, "application_name", spec->application_name);
 	if (server->pool->dedicated != NULL)
 		n = dedicated_startup(server->pool, params, n, 8 + PARAM_MAX);
-	server_log(server, LOG_LEVEL_LOG, "new connection to server");
+	log_new_connection(server);
 	if (!wire_write_startup(&out, params, n))
 	{
 		buf_free(&out);

@@ -28,6 +28,7 @@
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "pool/pool.h"
+#include "session/class_text.h"
 #include "session/options.h"
 #include "session/apps.h"
 #include "session/params.h"
@@ -47,6 +48,7 @@ typedef struct PeerCancel PeerCancel;
 typedef struct ClientLogin ClientLogin;
 typedef struct ServerLogin ServerLogin;
 typedef struct AuthLookup AuthLookup;
+typedef struct Limit Limit;
 
 /* --- clients --- */
 
@@ -131,6 +133,7 @@ struct Client
 	uint64_t fingerprint;/* class of its first statement, 0 = not computed */
 	uint32_t run_length; /* groups of that class in a row, outside of transactions */
 	AppCount *app;		 /* borrowed: of Worker.apps; NULL before login */
+	const Limit *limit;	 /* borrowed: the rule that the group is under, or NULL */
 
 	usec_t session_deadline_us; /* from startup parameter or SET; 0 = none, -1 = not given */
 	usec_t connect_time, request_time, idle_since, tx_since, write_blocked_since;
@@ -214,7 +217,8 @@ struct Database
 	int clients;
 	bool paused, disabled, waiting_close;
 	int next_host;			  /* round robin over a host list */
-	usec_t unused_since;
+	int pools_used;			  /* its pools that have a client or a server */
+	Timer timer;			  /* nobody uses it: to be forgotten then (idle.c) */
 };
 
 struct Role
@@ -234,6 +238,9 @@ struct Role
 struct SessionPool
 {
 	Pool policy;
+	uint64_t id;		/* no other pool ever has it, unlike the address */
+	bool used;			/* it has a client or a server; counted in its database */
+	usec_t unused_since;
 	MapNode node;		/* Worker.pools, unless dedicated */
 	ListNode list_node; /* Worker.pool_list in order of creation, or Worker.dedicated */
 	Dedicated *dedicated; /* owned; NULL but for the pool of one replication client */
@@ -241,7 +248,8 @@ struct SessionPool
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
 	PoolMode mode;
-	Timer timer;		/* pool_next_event */
+	Timer timer;		/* pool_next_event, or earlier: what fires early only looks */
+	NetDeferred rearm;	/* the timer is to be looked at, at the end of the turn */
 	const ParamSet *welcome; /* counted; what the server reported at the first login; NULL before */
 	Buf welcome_fixed;	/* ParameterStatus messages of the untracked parameters, ready to send */
 	char last_error[256];/* why the last server login failed */
@@ -329,7 +337,9 @@ struct Worker
 	uint64_t login_failures;  /* clients that tried and were not let in */
 	uint64_t clients_refused; /* ... of these for max_client_conn */
 	List walks;
-	uint64_t next_id;
+	List limits;		/* Limit, in the order of the file: limits.h */
+	ClassTexts class_texts;
+	uint64_t next_id, next_pool_id;
 	bool running_actions;
 };
 
@@ -397,6 +407,21 @@ worker_now(const Worker *worker)
 }
 /* Arm the pool's timer for its next event. */
 extern void session_pool_rearm(SessionPool *pool);
+/* Nobody may refer to them any more. */
+extern void session_pool_destroy(SessionPool *pool);
+extern void database_destroy(Database *database);
+
+/* --- idle.c: pools and databases that nobody uses --- */
+/* Something about the pool's clients or servers may have changed. */
+extern void idle_pool_changed(SessionPool *pool);
+/* When it is to be freed for being unused; DEADLINE_NONE: not as things are. */
+extern deadline_t idle_pool_due(const SessionPool *pool);
+extern void idle_database_init(Database *database);
+/* Its settings, or whether it is used, have changed. */
+extern void idle_database_rearm(Database *database);
+
+/* --- hosts.c: DNS says something else than before --- */
+extern void hosts_changed(void *worker, const char *host, const NetAddress *addresses, int count);
 
 /* --- client.c --- */
 extern Client *client_create(Worker *worker, int fd, const NetPeer *peer);
@@ -421,6 +446,8 @@ extern void client_enter_app(Client *client, const char *name);
 extern size_t client_login_input(Client *client, uint8_t *data, size_t len);
 extern void client_login_finish(Client *client); /* the pool's welcome parameters are known */
 extern void client_login_free(ClientLogin *login);
+/* What the startup packet said, for the log; NULL where it said nothing (yet). The pointers may be NULL. */
+extern void client_login_names(const Client *client, const char **database, const char **user);
 /* A new connection of our own: logged in without being asked anything. */
 extern void client_login_as(Client *client, const char *database, const char *user);
 /* The client is being closed: nothing comes back to it any more. */

@@ -2,6 +2,7 @@
  * worker.c: the worker: its tables, the policy's actions, settings, pause and shutdown.
  */
 #include "session/session.h"
+#include "session/limits.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -135,6 +136,7 @@ worker_database(Worker *worker, const char *name)
 			return NULL;
 		}
 		database->worker = worker;
+		idle_database_init(database);
 		pool_group_init(&database->group, db_limit(worker, spec != NULL ? spec : template));
 		map_insert(&worker->databases, &database->node, hash);
 	}
@@ -145,6 +147,7 @@ worker_database(Worker *worker, const char *name)
 		fill_from_template(database, template);
 		log_write(worker->log, LOG_LEVEL_LOG, "registered new auto-database: %s", name);
 	}
+	idle_database_rearm(database);
 	return database;
 }
 
@@ -220,8 +223,6 @@ resolve_mode(const SessionPool *pool)
 	return pool->worker->settings->pool_mode;
 }
 
-static void pool_destroy(SessionPool *pool);
-
 static void
 on_pool_timer(Timer *timer, usec_t now)
 {
@@ -231,8 +232,17 @@ on_pool_timer(Timer *timer, usec_t now)
 	if (pool->dedicated != NULL && pool->dedicated->over && pool_slots(&pool->policy) == 0 &&
 		pool->policy.pending_opens == 0)
 	{
-		stats_add(&pool->dedicated->shared->stats, &pool->stats);
-		pool_destroy(pool);
+		SessionPool *shared = pool->dedicated->shared;
+
+		stats_add(&shared->stats, &pool->stats);
+		session_pool_destroy(pool);
+		session_pool_rearm(shared);
+		return;
+	}
+	idle_pool_changed(pool);
+	if (idle_pool_due(pool) <= now)
+	{
+		session_pool_destroy(pool);
 		return;
 	}
 	pool_tick(&pool->policy, now, &worker->actions);
@@ -240,19 +250,25 @@ on_pool_timer(Timer *timer, usec_t now)
 	session_pool_rearm(pool);
 }
 
+/* A timer that is armed for an earlier instant is left alone: the next instant of a busy pool moves with each transaction. */
+static void
+on_pool_rearm(NetDeferred *rearm, usec_t now)
+{
+	SessionPool *pool = CONTAINER_OF(rearm, SessionPool, rearm);
+	deadline_t at;
+
+	idle_pool_changed(pool);
+	at = pool->dedicated != NULL && pool->dedicated->over ? now + DEDICATED_LINGER_US
+														  : deadline_min(pool_next_event(&pool->policy, now), idle_pool_due(pool));
+	if (at != DEADLINE_NONE && (!pool->timer.armed || pool->timer.at > at))
+		timer_arm(net_timers(pool->worker->loop), &pool->timer, at);
+}
+
 void
 session_pool_rearm(SessionPool *pool)
 {
-	Worker *worker;
-	deadline_t at;
-
-	if (pool == NULL)
-		return;
-	worker = pool->worker;
-	at = pool->dedicated != NULL && pool->dedicated->over ? worker_now(worker) + DEDICATED_LINGER_US
-														   : pool_next_event(&pool->policy, worker_now(worker));
-	if (pool->timer.armed ? pool->timer.at != at : at != DEADLINE_NONE)
-		timer_arm(net_timers(worker->loop), &pool->timer, at);
+	if (pool != NULL)
+		net_defer(pool->worker->loop, &pool->rearm);
 }
 
 static SessionPool *
@@ -264,11 +280,14 @@ pool_create(Worker *worker, Database *database, Role *role, Dedicated *dedicated
 	if (pool == NULL)
 		return NULL;
 	pool->worker = worker;
+	pool->id = ++worker->next_pool_id;
+	pool->unused_since = worker_now(worker);
 	pool->database = database;
 	pool->role = role;
 	pool->dedicated = dedicated;
 	pool->mode = resolve_mode(pool);
 	pool->timer.fire = on_pool_timer;
+	pool->rearm.run = on_pool_rearm;
 	resolve_limits(pool, &limits);
 	if (!pool_init(&pool->policy, &limits, &database->group, &role->group, worker_now(worker)))
 	{
@@ -311,12 +330,16 @@ worker_pool(Worker *worker, Database *database, Role *role)
 	return pool;
 }
 
-static void
-pool_destroy(SessionPool *pool)
+void
+session_pool_destroy(SessionPool *pool)
 {
 	Worker *worker = pool->worker;
 
+	if (pool->used)
+		pool->database->pools_used--;
+	worker_walk_skip(worker, &pool->list_node);
 	timer_disarm(net_timers(worker->loop), &pool->timer);
+	net_undefer(worker->loop, &pool->rearm);
 	pool_free(&pool->policy);
 	paramset_unref(&worker->params, pool->welcome);
 	buf_free(&pool->welcome_fixed);
@@ -325,6 +348,15 @@ pool_destroy(SessionPool *pool)
 	list_remove(pool->dedicated == NULL ? &worker->pool_list : &worker->dedicated, &pool->list_node);
 	dedicated_free(worker, pool->dedicated);
 	free(pool);
+}
+
+void
+database_destroy(Database *database)
+{
+	timer_disarm(net_timers(database->worker->loop), &database->timer);
+	map_remove(&database->worker->databases, &database->node);
+	free(database->name);
+	free(database);
 }
 
 /* --- what the policy decided --- */
@@ -342,6 +374,7 @@ run_action(const PoolAction *action)
 		case POOL_OPEN: server_open(pool); break;
 		case POOL_CLOSE:
 		case POOL_EVICT: server_close(server, action->reason); break;
+		case POOL_LOOK: break;
 		case POOL_CHECK: server_start_check(server); break;
 		case POOL_FAIL: link_fail(client, action); break;
 	}
@@ -363,6 +396,17 @@ worker_run_actions(Worker *worker)
 
 /* --- life --- */
 
+static ResolverOptions
+resolver_options(Worker *worker, const Settings *settings)
+{
+	return (ResolverOptions){.max_ttl_us = settings->dns_max_ttl_us,
+							 .nxdomain_ttl_us = settings->dns_nxdomain_ttl_us,
+							 .zone_check_us = settings->dns_zone_check_period_us,
+							 .resolv_conf = settings->resolv_conf,
+							 .changed = hosts_changed,
+							 .arg = worker};
+}
+
 Worker *
 worker_create(const WorkerOptions *options)
 {
@@ -377,7 +421,7 @@ worker_create(const WorkerOptions *options)
 	worker->version = options->version;
 	worker->started_at = net_now(options->loop);
 	worker->console = options->console;
-	resolver = (ResolverOptions){worker->settings->dns_max_ttl_us, worker->settings->dns_nxdomain_ttl_us};
+	resolver = resolver_options(worker, worker->settings);
 	if (RAND_bytes((uint8_t *) &worker->hash_seed, sizeof(worker->hash_seed)) != 1 ||
 		RAND_bytes(worker->mock_secret, sizeof(worker->mock_secret)) != 1 ||
 		!params_init(&worker->params, worker->settings->track_extra_parameters, worker->hash_seed) ||
@@ -399,6 +443,8 @@ worker_create(const WorkerOptions *options)
 	list_init(&worker->cancels);
 	list_init(&worker->peer_cancels);
 	list_init(&worker->walks);
+	list_init(&worker->limits);
+	limits_apply(worker, worker->settings);
 	statements_init(&worker->statements, worker->hash_seed);
 	return worker;
 }
@@ -427,23 +473,19 @@ worker_free(Worker *worker)
 	if (worker == NULL)
 		return;
 	list_each(item, &worker->dedicated)
-		pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
+		session_pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
 	list_each(item, &worker->pool_list)
-		pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
+		session_pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
 	while ((node = map_next(&worker->databases, NULL)) != NULL)
-	{
-		Database *database = CONTAINER_OF(node, Database, node);
-
-		map_remove(&worker->databases, node);
-		free(database->name);
-		free(database);
-	}
+		database_destroy(CONTAINER_OF(node, Database, node));
 	while ((node = map_next(&worker->roles, NULL)) != NULL)
 		role_destroy(worker, CONTAINER_OF(node, Role, node));
 	map_free(&worker->databases);
 	map_free(&worker->roles);
 	map_free(&worker->pools);
 	map_free(&worker->cancel_keys);
+	limits_free(worker);
+	class_texts_free(&worker->class_texts);
 	statements_free(&worker->statements);
 	params_free(&worker->params);
 	pool_actions_free(&worker->actions);
@@ -590,7 +632,7 @@ void
 worker_apply_settings(Worker *worker, const Settings *settings)
 {
 	usec_t now = worker_now(worker);
-	ResolverOptions resolver = {settings->dns_max_ttl_us, settings->dns_nxdomain_ttl_us};
+	ResolverOptions resolver = resolver_options(worker, settings);
 
 	worker->settings = settings;
 	resolver_set_options(worker->resolver, &resolver);
@@ -611,11 +653,13 @@ worker_apply_settings(Worker *worker, const Settings *settings)
 		if (had && database->spec == NULL)
 			close_clients_of(worker, database, "database removed");
 		renew_pools_of(worker, database, new_servers, now);
+		idle_database_rearm(database);
 	}
 	list_each(node, &worker->pool_list)
 		renew_pool(CONTAINER_OF(node, SessionPool, list_node), now);
 	list_each(node, &worker->dedicated)
 		renew_pool(CONTAINER_OF(node, SessionPool, list_node), now);
+	limits_apply(worker, settings);
 	worker_run_actions(worker);
 	close_outdated(worker);
 	list_each(node, &worker->clients)
@@ -689,6 +733,8 @@ worker_resume(Worker *worker, Database *database)
 		worker->paused = false;
 	resume_pools_in(worker, &worker->pool_list, database);
 	resume_pools_in(worker, &worker->dedicated, database);
+	if (database != NULL)
+		idle_database_rearm(database);
 	worker_run_actions(worker);
 }
 

@@ -14,6 +14,8 @@
 #include "wire/sqlscan.h"
 #include "wire/sqllex.h"
 
+#include <endian.h>
+
 #define FRAMES_MAX 32 /* brackets nested deeper than this are hashed without dropping repetitions */
 #define ATOM_LITERAL UINT64_C(0x51ed270b27d4eb4f)
 
@@ -47,21 +49,57 @@ mix(uint64_t h, uint64_t v)
 	return h * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* Hash a word, in lower case; a quoted identifier as it is. */
-static uint64_t
-hash_word(Slice word, bool fold)
+/* Eight bytes at once: A to Z in lower case, everything else as it is. */
+static inline uint64_t
+lower_case(uint64_t bytes)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t low = bytes & (0x7f * ones);
+	uint64_t from_a = low + (0x80 - 'A') * ones;
+	uint64_t above_z = low + (0x7f - 'Z') * ones;
 
-	for (size_t i = 0; i < word.len; i++)
+	return bytes | ((from_a & ~above_z & ~bytes & (0x80 * ones)) >> 2);
+}
+
+/* Up to eight bytes as a number, the same on every machine; two words of one length are equal when these are. */
+static inline uint64_t
+load_short(const void *word, size_t len)
+{
+	const uint8_t *ptr = word;
+	uint32_t head, tail;
+
+	if (len >= 4)
 	{
-		uint8_t c = word.ptr[i];
-
-		if (fold && c >= 'A' && c <= 'Z')
-			c |= 32;
-		h = (h ^ c) * UINT64_C(0x100000001b3);
+		memcpy(&head, ptr, 4);
+		memcpy(&tail, ptr + len - 4, 4);
+		return (uint64_t) le32toh(head) | (uint64_t) le32toh(tail) << 32;
 	}
-	return h;
+	return len == 0 ? 0 : (uint64_t) ptr[0] | (uint64_t) ptr[len / 2] << 8 | (uint64_t) ptr[len - 1] << 16;
+}
+
+/* Is the word of this length and number the given one?  Both sides are known when this is compiled. */
+#define IS_WORD(number, len, lower) ((len) == sizeof(lower) - 1 && (number) == load_short(lower, sizeof(lower) - 1))
+
+/* Hash a word, in lower case; a quoted identifier as it is.  *number tells short words apart, else it is 0. */
+static inline uint64_t
+hash_word(Slice word, bool fold, uint64_t *number)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325) ^ word.len;
+	const uint8_t *ptr = word.ptr;
+	size_t left = word.len;
+	uint64_t bytes;
+
+	for (; left > 8; left -= 8, ptr += 8)
+	{
+		memcpy(&bytes, ptr, 8);
+		bytes = le64toh(bytes);
+		h = mix(h, fold ? lower_case(bytes) : bytes);
+	}
+	bytes = load_short(ptr, left);
+	if (fold)
+		bytes = lower_case(bytes);
+	*number = word.len <= 8 ? bytes : 0;
+	return mix(h, bytes);
 }
 
 static void
@@ -139,10 +177,9 @@ continues_type(Slice word)
 }
 
 static void
-add_word(Fingerprint *fp, Slice word, bool fold)
+add_word(Fingerprint *fp, Slice word, uint64_t h)
 {
 	Frame *frame = top(fp);
-	uint64_t h = hash_word(word, fold);
 
 	frame->empty = false;
 	if (frame->atom != 0 && (frame->casting || (frame->typed && continues_type(word))))
@@ -265,29 +302,41 @@ add_cast(Fingerprint *fp)
 		add_token(frame, SQL_TOKEN_CAST);
 }
 
-static bool
-is_constant_word(const Fingerprint *fp, Slice word)
+/* Literals that are words, but for what is behind IS and NOT. */
+static void
+add_keyword(Fingerprint *fp, Slice word)
 {
-	if (fp->after_is || word.len < 4 || word.len > 5)
-		return false;
-	return sql_word_is(word, "null") || sql_word_is(word, "true") || sql_word_is(word, "false");
+	uint64_t number;
+	uint64_t h = hash_word(word, true, &number);
+
+	if (!fp->after_is && (IS_WORD(number, word.len, "null") || IS_WORD(number, word.len, "true") || IS_WORD(number, word.len, "false")))
+		add_literal(fp);
+	else
+		add_word(fp, word, h);
+	fp->after_is = IS_WORD(number, word.len, "is") || IS_WORD(number, word.len, "not");
+	fp->last_char = 0;
 }
 
 static void
 add(Fingerprint *fp, SqlToken token, const SqlLexer *lexer)
 {
 	Slice text = lexer->text;
-	bool is_word = token == SQL_TOKEN_WORD;
+	uint64_t number;
 
-	if (token == SQL_TOKEN_LITERAL || (is_word && is_constant_word(fp, text)))
+	if (token == SQL_TOKEN_WORD)
+	{
+		add_keyword(fp, text);
+		return;
+	}
+	if (token == SQL_TOKEN_LITERAL)
 		add_literal(fp);
-	else if (is_word || token == SQL_TOKEN_IDENTIFIER)
-		add_word(fp, text, is_word);
+	else if (token == SQL_TOKEN_IDENTIFIER)
+		add_word(fp, text, hash_word(text, false, &number));
 	else if (token == SQL_TOKEN_CAST)
 		add_cast(fp);
 	else if (!is_sign(fp, text.ptr[0], lexer))
 		add_char(fp, text.ptr[0]);
-	fp->after_is = is_word && (sql_word_is(text, "is") || sql_word_is(text, "not"));
+	fp->after_is = false;
 	fp->last_char = token == SQL_TOKEN_CHAR ? text.ptr[0] : 0;
 }
 

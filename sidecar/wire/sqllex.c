@@ -7,36 +7,38 @@ enum
 {
 	IDENT_START = 1, /* may begin a word */
 	IDENT = 2,       /* may go on in one */
-	DIGIT = 4
+	DIGIT = 4,
+	SPACE = 8
 };
 
-/* What a byte may be part of; bytes above 127 are letters. */
-static uint8_t
-char_class(uint8_t c)
-{
-	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80)
-		return IDENT_START | IDENT;
-	if (c >= '0' && c <= '9')
-		return DIGIT | IDENT;
-	return c == '$' ? IDENT : 0;
-}
+/* What a byte may be part of; bytes above 127 are letters.  A table, since every byte of every statement is looked up. */
+static const uint8_t char_class[256] = {
+	['a' ... 'z'] = IDENT_START | IDENT,
+	['A' ... 'Z'] = IDENT_START | IDENT,
+	['_'] = IDENT_START | IDENT,
+	[0x80 ... 0xff] = IDENT_START | IDENT,
+	['0' ... '9'] = DIGIT | IDENT,
+	['$'] = IDENT,
+	[' '] = SPACE,
+	['\t' ... '\r'] = SPACE,
+};
 
 static bool
 is_ident_start(uint8_t c)
 {
-	return (char_class(c) & IDENT_START) != 0;
+	return (char_class[c] & IDENT_START) != 0;
 }
 
 static bool
 is_ident(uint8_t c)
 {
-	return (char_class(c) & IDENT) != 0;
+	return (char_class[c] & IDENT) != 0;
 }
 
 static bool
 is_digit(uint8_t c)
 {
-	return c >= '0' && c <= '9';
+	return (char_class[c] & DIGIT) != 0;
 }
 
 void
@@ -90,9 +92,11 @@ skip_blanks(SqlLexer *lexer)
 	{
 		const uint8_t *at = lexer->at;
 
-		while (at < lexer->end && sql_is_space(*at))
+		while (at < lexer->end && (char_class[*at] & SPACE) != 0)
 			at++;
 		lexer->at = at;
+		if (at == lexer->end || (*at != '/' && *at != '-'))
+			return;
 		if (sql_at(at, lexer->end, '/', '*'))
 		{
 			lexer->at = sql_skip_block_comment(at, lexer->end);
@@ -159,6 +163,8 @@ skip_number(const uint8_t *at, const uint8_t *end)
 {
 	bool hex = end - at >= 2 && at[0] == '0' && (at[1] | 32) == 'x';
 
+	while (at < end && is_digit(*at))
+		at++;
 	while (at < end)
 	{
 		if ((*at | 32) == 'e' && !hex && end - at >= 3 && (at[1] == '+' || at[1] == '-') && is_digit(at[2]))
@@ -170,13 +176,13 @@ skip_number(const uint8_t *at, const uint8_t *end)
 	return at;
 }
 
-/* A literal that begins in a letter (E'', B'', X'', N'', U&''), or NULL when at is no such prefix. */
+/* A literal that begins in a letter (E'', B'', X'', N'', U&''), or NULL when at is no such prefix; there are two bytes. */
 static const uint8_t *
 skip_prefixed_string(const uint8_t *at, const uint8_t *end)
 {
 	uint8_t prefix = *at | 32;
 
-	if (end - at >= 2 && at[1] == '\'' && (prefix == 'e' || prefix == 'b' || prefix == 'x' || prefix == 'n'))
+	if (at[1] == '\'' && (prefix == 'e' || prefix == 'b' || prefix == 'x' || prefix == 'n'))
 		return skip_quoted(at + 2, end, '\'', prefix == 'e');
 	if (end - at >= 3 && prefix == 'u' && at[1] == '&' && at[2] == '\'')
 		return skip_quoted(at + 3, end, '\'', false);
@@ -208,14 +214,19 @@ take_word(SqlLexer *lexer)
 {
 	const uint8_t *at = lexer->at;
 	const uint8_t *end = lexer->end;
-	const uint8_t *behind = skip_prefixed_string(at, end);
+	const uint8_t *behind = at + 1;
 
-	if (behind != NULL)
-		return take(lexer, SQL_TOKEN_LITERAL, behind);
-	if (end - at >= 3 && (*at | 32) == 'u' && at[1] == '&' && at[2] == '"')
-		return take_identifier(lexer, at + 2);
-	for (behind = at + 1; behind < end && is_ident(*behind);)
+	while (behind < end && is_ident(*behind))
 		behind++;
+	if (behind == at + 1 && behind < end && (*behind == '\'' || *behind == '&'))
+	{
+		const uint8_t *string_end = skip_prefixed_string(at, end);
+
+		if (string_end != NULL)
+			return take(lexer, SQL_TOKEN_LITERAL, string_end);
+		if (end - at >= 3 && (*at | 32) == 'u' && at[1] == '&' && at[2] == '"')
+			return take_identifier(lexer, at + 2);
+	}
 	return take(lexer, SQL_TOKEN_WORD, behind);
 }
 

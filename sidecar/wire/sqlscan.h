@@ -51,10 +51,10 @@ extern bool wire_parse_duration(Slice text, int64_t plain_unit_us, int64_t *us) 
 extern uint64_t sql_fingerprint(Slice sql);
 
 /*
- * The text for people who may not see what it is about: literals and parameters become ?, comments go, and each gap is one
- * space.  Written to out with a NUL, cut behind a token where it does not fit; returns its length.
+ * The text as one may show it: values replaced by ?, lists of values by one, comments left out, gaps made one blank.  Cut
+ * off before the token that does not fit (size > 0 counts the NUL).  Returns its length.
  */
-extern size_t sql_outline(Slice sql, char *out, size_t size);
+extern size_t sql_mask(Slice sql, char *out, size_t size);
 
 /* ---- verb ---- */
 

@@ -21,17 +21,26 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgweir.flush() IS
 'merges the counts of this session; reading the views does so, too';
 
+CREATE FUNCTION pgweir.snapshot() RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgweir_snapshot_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgweir.snapshot() IS
+'has the history take a step now instead of within ten seconds; false when the sampler does not answer';
+
 CREATE FUNCTION pgweir.info(
 	OUT capacity bigint,
 	OUT entries bigint,
 	OUT evicted bigint,
 	OUT dropped bigint,
-	OUT since timestamptz)
+	OUT since timestamptz,
+	OUT callers bigint,
+	OUT history_since timestamptz)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_info_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pgweir.info() IS
-'the statement store: places, classes in them, classes evicted since the last reset, executions that could not be counted';
+'the statement store: places, classes in them, classes evicted since the last reset, executions that could not be counted, callers known, and how far '
+	'back its history reaches';
 
 CREATE FUNCTION pgweir.comment_deadline(statement text) RETURNS double precision
 AS 'MODULE_PATHNAME', 'pgweir_comment_deadline_1_0'

@@ -2,6 +2,8 @@
 
 CREATE FUNCTION pgweir.statements(
 	with_text boolean,
+	since timestamptz DEFAULT NULL,
+	until timestamptz DEFAULT NULL,
 	OUT userid oid,
 	OUT dbid oid,
 	OUT queryid bigint,
@@ -18,6 +20,8 @@ CREATE FUNCTION pgweir.statements(
 	OUT p99_ms double precision,
 	OUT plans bigint,
 	OUT plan_ms double precision,
+	OUT generic_plan_calls bigint,
+	OUT custom_plan_calls bigint,
 	OUT rows bigint,
 	OUT shared_blks_hit bigint,
 	OUT shared_blks_read bigint,
@@ -31,50 +35,84 @@ CREATE FUNCTION pgweir.statements(
 	OUT temp_blks_written bigint,
 	OUT blk_read_ms double precision,
 	OUT blk_write_ms double precision,
+	OUT local_blk_read_ms double precision,
+	OUT local_blk_write_ms double precision,
+	OUT temp_blk_read_ms double precision,
+	OUT temp_blk_write_ms double precision,
 	OUT wal_records bigint,
 	OUT wal_fpi bigint,
 	OUT wal_bytes bigint,
+	OUT jit_calls bigint,
+	OUT jit_functions bigint,
+	OUT jit_generation_ms double precision,
+	OUT jit_inlining_ms double precision,
+	OUT jit_optimization_ms double precision,
+	OUT jit_emission_ms double precision,
 	OUT completed bigint,
+	OUT completed_ms double precision,
 	OUT failed bigint,
 	OUT failed_ms double precision,
 	OUT cancelled bigint,
+	OUT cancelled_ms double precision,
 	OUT statement_timeouts bigint,
+	OUT statement_timeout_ms double precision,
 	OUT lock_timeouts bigint,
+	OUT lock_timeout_ms double precision,
 	OUT deadline_missed bigint,
+	OUT deadline_missed_ms double precision,
 	OUT deadlocks bigint,
+	OUT deadlock_ms double precision,
 	OUT terminated bigint,
+	OUT terminated_ms double precision,
 	OUT data_errors bigint,
+	OUT data_error_ms double precision,
 	OUT integrity_errors bigint,
+	OUT integrity_error_ms double precision,
 	OUT serialization_failures bigint,
+	OUT serialization_failure_ms double precision,
 	OUT access_errors bigint,
+	OUT access_error_ms double precision,
 	OUT resource_errors bigint,
+	OUT resource_error_ms double precision,
 	OUT other_errors bigint,
+	OUT other_error_ms double precision,
 	OUT recent_calls bigint,
 	OUT recent_ms double precision,
 	OUT first_seen timestamptz,
 	OUT last_seen timestamptz,
 	OUT query_truncated boolean,
 	OUT top_wait text,
-	OUT waits text[])
+	OUT waits text[],
+	OUT relids oid[],
+	OUT relations text[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_statements_1_0'
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1000;
-COMMENT ON FUNCTION pgweir.statements(boolean) IS
-'what is known of each statement class; ids and texts of others only for members of pg_read_all_stats';
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION pgweir.statements(boolean, timestamptz, timestamptz) IS
+'what is known of each statement class, or what it did between two instants; ids and texts of others only for members of pg_read_all_stats';
 
 CREATE VIEW pgweir.slow_queries AS
 SELECT s.userid, pg_get_userbyid(s.userid) AS username, d.datname AS database, s.queryid, s.toplevel, s.query,
 	s.calls, s.total_ms, s.mean_ms, s.min_ms, s.max_ms, s.stddev_ms, s.p50_ms, s.p95_ms, s.p99_ms, s.plans, s.plan_ms,
+	s.generic_plan_calls, s.custom_plan_calls,
 	s.rows, s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
 	s.local_blks_hit, s.local_blks_read, s.local_blks_dirtied, s.local_blks_written,
-	s.temp_blks_read, s.temp_blks_written, s.blk_read_ms, s.blk_write_ms, s.wal_records, s.wal_fpi, s.wal_bytes,
-	s.completed, s.failed, s.failed_ms, s.cancelled, s.statement_timeouts, s.lock_timeouts, s.deadline_missed,
-	s.deadlocks, s.terminated,
+	s.temp_blks_read, s.temp_blks_written, s.blk_read_ms, s.blk_write_ms,
+	s.local_blk_read_ms, s.local_blk_write_ms, s.temp_blk_read_ms, s.temp_blk_write_ms,
+	s.wal_records, s.wal_fpi, s.wal_bytes,
+	s.jit_calls, s.jit_functions, s.jit_generation_ms, s.jit_inlining_ms, s.jit_optimization_ms, s.jit_emission_ms,
+	s.completed, s.completed_ms, s.failed, s.failed_ms, s.cancelled, s.cancelled_ms,
+	s.statement_timeouts, s.statement_timeout_ms, s.lock_timeouts, s.lock_timeout_ms,
+	s.deadline_missed, s.deadline_missed_ms, s.deadlocks, s.deadlock_ms, s.terminated, s.terminated_ms,
 	s.data_errors + s.integrity_errors + s.serialization_failures + s.access_errors + s.resource_errors
 		+ s.other_errors AS errors,
-	s.data_errors, s.integrity_errors, s.serialization_failures, s.access_errors, s.resource_errors, s.other_errors,
+	s.data_error_ms + s.integrity_error_ms + s.serialization_failure_ms + s.access_error_ms + s.resource_error_ms
+		+ s.other_error_ms AS errors_ms,
+	s.data_errors, s.data_error_ms, s.integrity_errors, s.integrity_error_ms,
+	s.serialization_failures, s.serialization_failure_ms, s.access_errors, s.access_error_ms,
+	s.resource_errors, s.resource_error_ms, s.other_errors, s.other_error_ms,
 	s.recent_calls, s.recent_ms, s.first_seen, s.last_seen, s.query_truncated,
-	s.top_wait, s.waits
+	s.top_wait, s.waits, s.relids, s.relations
 FROM pgweir.statements(true) AS s
 LEFT JOIN pg_database AS d ON d.oid = s.dbid
 WHERE s.calls > 0
@@ -82,3 +120,86 @@ ORDER BY s.total_ms DESC;
 COMMENT ON VIEW pgweir.slow_queries IS
 'statement classes by the time they took, failed executions and their time included';
 GRANT SELECT ON pgweir.slow_queries TO PUBLIC;
+
+CREATE FUNCTION pgweir.slow_queries_between(since timestamptz, until timestamptz) RETURNS SETOF pgweir.slow_queries
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 1000
+SET search_path TO pg_catalog, pg_temp
+AS $$
+SELECT s.userid, pg_get_userbyid(s.userid) AS username, d.datname AS database, s.queryid, s.toplevel, s.query,
+	s.calls, s.total_ms, s.mean_ms, s.min_ms, s.max_ms, s.stddev_ms, s.p50_ms, s.p95_ms, s.p99_ms, s.plans, s.plan_ms,
+	s.generic_plan_calls, s.custom_plan_calls,
+	s.rows, s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
+	s.local_blks_hit, s.local_blks_read, s.local_blks_dirtied, s.local_blks_written,
+	s.temp_blks_read, s.temp_blks_written, s.blk_read_ms, s.blk_write_ms,
+	s.local_blk_read_ms, s.local_blk_write_ms, s.temp_blk_read_ms, s.temp_blk_write_ms,
+	s.wal_records, s.wal_fpi, s.wal_bytes,
+	s.jit_calls, s.jit_functions, s.jit_generation_ms, s.jit_inlining_ms, s.jit_optimization_ms, s.jit_emission_ms,
+	s.completed, s.completed_ms, s.failed, s.failed_ms, s.cancelled, s.cancelled_ms,
+	s.statement_timeouts, s.statement_timeout_ms, s.lock_timeouts, s.lock_timeout_ms,
+	s.deadline_missed, s.deadline_missed_ms, s.deadlocks, s.deadlock_ms, s.terminated, s.terminated_ms,
+	s.data_errors + s.integrity_errors + s.serialization_failures + s.access_errors + s.resource_errors
+		+ s.other_errors AS errors,
+	s.data_error_ms + s.integrity_error_ms + s.serialization_failure_ms + s.access_error_ms + s.resource_error_ms
+		+ s.other_error_ms AS errors_ms,
+	s.data_errors, s.data_error_ms, s.integrity_errors, s.integrity_error_ms,
+	s.serialization_failures, s.serialization_failure_ms, s.access_errors, s.access_error_ms,
+	s.resource_errors, s.resource_error_ms, s.other_errors, s.other_error_ms,
+	s.recent_calls, s.recent_ms, s.first_seen, s.last_seen, s.query_truncated,
+	s.top_wait, s.waits, s.relids, s.relations
+FROM pgweir.statements(true, coalesce($1, '-infinity'), coalesce($2, 'infinity')) AS s
+LEFT JOIN pg_database AS d ON d.oid = s.dbid
+WHERE s.calls > 0
+ORDER BY s.total_ms DESC;
+$$;
+COMMENT ON FUNCTION pgweir.slow_queries_between(timestamptz, timestamptz) IS
+'slow_queries of what ran between two instants, in steps of ten seconds, as far back as pgweir.info() says; least and greatest time by their buckets, no waits';
+
+CREATE VIEW pgweir.slow_queries_last_minute AS
+SELECT * FROM pgweir.slow_queries_between(clock_timestamp() - interval '1 minute', NULL);
+COMMENT ON VIEW pgweir.slow_queries_last_minute IS 'slow_queries of the last minute, up to ten seconds late';
+GRANT SELECT ON pgweir.slow_queries_last_minute TO PUBLIC;
+
+CREATE VIEW pgweir.slow_queries_last_5_minutes AS
+SELECT * FROM pgweir.slow_queries_between(clock_timestamp() - interval '5 minutes', NULL);
+COMMENT ON VIEW pgweir.slow_queries_last_5_minutes IS 'slow_queries of the last five minutes, up to ten seconds late';
+GRANT SELECT ON pgweir.slow_queries_last_5_minutes TO PUBLIC;
+
+CREATE VIEW pgweir.slow_queries_last_hour AS
+SELECT * FROM pgweir.slow_queries_between(clock_timestamp() - interval '1 hour', NULL);
+COMMENT ON VIEW pgweir.slow_queries_last_hour IS 'slow_queries of the last hour, up to ten seconds late';
+GRANT SELECT ON pgweir.slow_queries_last_hour TO PUBLIC;
+
+CREATE FUNCTION pgweir.callers(
+	OUT userid oid,
+	OUT dbid oid,
+	OUT queryid bigint,
+	OUT toplevel boolean,
+	OUT tags text,
+	OUT calls bigint,
+	OUT total_ms double precision,
+	OUT mean_ms double precision,
+	OUT p95_ms double precision,
+	OUT max_ms double precision,
+	OUT rows bigint,
+	OUT failed bigint,
+	OUT failed_ms double precision,
+	OUT first_seen timestamptz,
+	OUT last_seen timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_callers_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION pgweir.callers() IS
+'statement classes split by the callers that comments name; tags are an object of JSON';
+
+CREATE VIEW pgweir.slow_queries_by_caller AS
+SELECT c.userid, pg_get_userbyid(c.userid) AS username, d.datname AS database, c.queryid, c.toplevel,
+	c.tags::jsonb AS tags, s.query,
+	c.calls, c.total_ms, c.mean_ms, c.p95_ms, c.max_ms, c.rows, c.failed, c.failed_ms, c.first_seen, c.last_seen
+FROM pgweir.callers() AS c
+LEFT JOIN pgweir.statements(true) AS s USING (userid, dbid, queryid, toplevel)
+LEFT JOIN pg_database AS d ON d.oid = c.dbid
+WHERE c.calls > 0
+ORDER BY c.total_ms DESC;
+COMMENT ON VIEW pgweir.slow_queries_by_caller IS
+'statement classes split by whom the comments of the statements name: application, controller, route and what else pgweir.tags lists';
+GRANT SELECT ON pgweir.slow_queries_by_caller TO PUBLIC;

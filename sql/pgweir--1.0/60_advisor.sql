@@ -22,28 +22,43 @@ GRANT EXECUTE ON FUNCTION pgweir.whatif_size(text) TO pg_read_all_stats;
 COMMENT ON FUNCTION pgweir.whatif_size(text) IS
 	'bytes that the index of a CREATE INDEX statement would take';
 
+-- A row of index_suggestions.
+CREATE TYPE pgweir.suggestion AS (
+	id text,						-- the same for the same advice in every run
+	action text,					-- create, drop, analyze
+	table_name text,
+	ddl text,
+	reason text,
+	statements int4,
+	queryids int8[],
+	gain_pct float8,
+	cost_before float8,
+	cost_after float8,
+	load_pct float8,
+	size_bytes int8,
+	write_cost text,
+	confidence text,				-- high, medium, low
+	saves_ms_per_hour float8,		-- of the observed workload
+	write_ms_per_hour float8,
+	gaining jsonb,					-- each statement that gains: costs, share of the load, time saved
+	losing jsonb,					-- each that loses: costs, or the index entries that it has to make
+	replaces text[]);				-- existing indexes that can be dropped afterwards
+COMMENT ON TYPE pgweir.suggestion IS
+	'an index to create or drop';
+
 -- Suggestions for the statements observed in the current database.  Each statement is planned as the user who ran it;
--- names in it are resolved with the search_path set for that role or the database, else the reader's.
-CREATE FUNCTION pgweir.suggest_indexes(
-	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
-	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
-	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
-RETURNS SETOF record
+-- names in it are resolved with the search_path set for that role or the database, else the usual one.
+CREATE FUNCTION pgweir.suggest_indexes() RETURNS SETOF pgweir.suggestion
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10 COST 1000000
 AS 'MODULE_PATHNAME', 'pgweir_suggest_indexes';
 
 REVOKE ALL ON FUNCTION pgweir.suggest_indexes() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.suggest_indexes() TO pg_read_all_stats;
 COMMENT ON FUNCTION pgweir.suggest_indexes() IS
-	'indexes to create or drop for the statements observed in this database; computed at each call';
+	'indexes to create or drop for the statements observed in this database; computed at each call, kept nowhere';
 
 -- The same for one statement, as the caller would run it.
-CREATE FUNCTION pgweir.advise_statement(
-	query text,
-	OUT id text, OUT action text, OUT table_name text, OUT ddl text, OUT reason text, OUT statements int4,
-	OUT queryids int8[], OUT gain_pct float8, OUT cost_before float8, OUT cost_after float8, OUT load_pct float8,
-	OUT size_bytes int8, OUT write_cost text, OUT confidence text)
-RETURNS SETOF record
+CREATE FUNCTION pgweir.advise_statement(query text) RETURNS SETOF pgweir.suggestion
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 3 COST 100000
 AS 'MODULE_PATHNAME', 'pgweir_advise_statement';
 
@@ -62,12 +77,3 @@ REVOKE ALL ON FUNCTION pgweir.explain_advice(int8) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgweir.explain_advice(int8) TO pg_read_all_stats;
 COMMENT ON FUNCTION pgweir.explain_advice(int8) IS
 	'what index is suggested for an observed statement, or why none is';
-
-CREATE VIEW pgweir.index_suggestions AS
-SELECT s.id, s.action, s.table_name, s.ddl, s.reason, s.statements, s.queryids, s.gain_pct, s.cost_before,
-	s.cost_after, s.load_pct, s.size_bytes, s.write_cost, s.confidence
-FROM pgweir.suggest_indexes() AS s;
-
-GRANT SELECT ON pgweir.index_suggestions TO pg_read_all_stats;
-COMMENT ON VIEW pgweir.index_suggestions IS
-	'indexes to create or drop: what to run, why, which statements gain and how much';

@@ -2,7 +2,8 @@
 # that meet other servers, COPY, cancel, recovery from errors, DDL under prepared statements.
 #
 # Each program beside this file does the same cases with one driver and prints "driver NAME VERSION", then "ok CASE" or "not ok CASE: why".  A driver
-# that is not installed is skipped; test/deps drivers says what is missing.  NODE_PATH and CLASSPATH are heeded.
+# that is not installed is skipped; test/deps drivers says what is missing.  NODE_PATH and CLASSPATH are heeded.  The Go programs are built with the
+# packages below /usr/share/gocode (or GOPATH), not with modules, so nothing is fetched.
 use PgweirTest;
 use File::Basename 'dirname';
 
@@ -10,12 +11,24 @@ my $here = PgweirTest::top() . '/test/drivers';
 my $jar = (grep { -e } '/usr/share/java/postgresql.jar', split /:/, $ENV{CLASSPATH} // '')[0];
 my $python = -x '/usr/bin/python3' ? '/usr/bin/python3' : 'python3';
 my @cases = ('connect', 'types', 'transactions', 'prepared across servers', 'copy', 'cancel', 'errors', 'ddl');
+# A Go program: the command that runs it, and whether its packages are there.
+sub go
+{
+	my ($name, $package, $file) = @_;
+	my $path = $ENV{GOPATH} // '/usr/share/gocode';
+	my %env = (GO111MODULE => 'off', GOPATH => $path, GOFLAGS => '', GOCACHE => "$ENV{PGWEIR_TMP}/gocache", GOTOOLCHAIN => 'local', CGO_ENABLED => 0);
+	my $version = (split /-/, `dpkg-query -W -f '\${Version}' golang-github-\Q@{[$package =~ s{^github.com/}{}r =~ tr{/}{-}r]}\E-dev 2>/dev/null` || '(unknown)')[0];
+
+	return {name => $name, env => \%env, have => ['go', 'list', $package], run => ['go', 'run', "$here/$file", $version]};
+}
 my @drivers = (
 	{name => 'psycopg2', have => [$python, '-c', 'import psycopg2'], run => [$python, "$here/driver_psycopg2.py"]},
 	{name => 'psycopg', have => [$python, '-c', 'import psycopg'], run => [$python, "$here/driver_psycopg.py"]},
 	{name => 'DBD::Pg', have => [qw(perl -MDBD::Pg -e1)], run => ['perl', "$here/driver_dbdpg.pl"]},
 	{name => 'node-postgres', have => ['node', '-e', 'require("pg")'], run => ['node', "$here/driver_pg.js"]},
 	{name => 'JDBC', have => ['sh', '-c', 'test -n "$1" && command -v javac >/dev/null', 'sh', $jar // ''], run => ['java', '-cp', $jar // '', "$here/DriverJdbc.java"]},
+	go('lib/pq', 'github.com/lib/pq', 'driver_pq.go'),
+	go('pgx', 'github.com/jackc/pgx/v4', 'driver_pgx.go'),
 );
 my $pg = server(preload => '');
 my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 3, ignore_startup_parameters => 'extra_float_digits'});
@@ -27,7 +40,7 @@ for my $driver (@drivers)
 
 		plan skip_all => 'not installed' if !defined $there || $there != 0;
 		$pg->sql('drop table if exists goods; create table goods(id int primary key, name text, price numeric(10, 2), made timestamptz, tags text[], extra jsonb)');
-		my ($status, $out, $err) = run_program($driver->{run}, env => {$w->environment, %{$driver->{env} // {}}}, timeout => 120);
+		my ($status, $out, $err) = run_program($driver->{run}, env => {$w->environment, %{$driver->{env} // {}}}, timeout => 300);
 		my %got = map { /^(ok|not ok) ([^:]+)(.*)/ ? ($2 => "$1$3") : () } split /\n/, $out;
 
 		note($out =~ /^(driver .*)/m);

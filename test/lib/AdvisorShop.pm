@@ -1,10 +1,13 @@
 # AdvisorShop.pm: the database that the index advisor's tests ask about: a shop with the same rows in every run.
 #
-#   AdvisorShop::create($pg);        # tables, rows, statistics and visibility map in $pg's database
+#   AdvisorShop::create($pg);                  # tables, rows, statistics and visibility map in $pg's database
+#   my $pg = AdvisorShop::shop(conf => {...});  # a server with it, as PgweirTest's server(): copied from one that is made once in a run
 package AdvisorShop;
 
 use strict;
 use warnings;
+use Carp;
+use Fcntl ':flock';
 
 my $SCHEMA = <<'SQL';
 create extension pgweir;
@@ -79,6 +82,29 @@ sub create
 	$pg->sql('alter system reset default_statistics_target');
 	$pg->sql('select pg_reload_conf()');
 	return;
+}
+
+# The data directory of a server that has it.
+sub template
+{
+	my $dir = "$ENV{PGWEIR_TMP}/shop";
+	my $pg;
+
+	open my $lock, '>', "$dir.lock" or croak "$dir.lock: $!";
+	flock $lock, LOCK_EX;
+	return $dir if -e "$dir/PG_VERSION";
+	$pg = PgweirTest::server(conf => {autovacuum => 'off', maintenance_work_mem => '64MB'});
+	create($pg);
+	$pg->stop or croak 'the server of the template did not stop';
+	rename $pg->{data}, $dir or croak "$dir: $!";
+	return $dir;
+}
+
+sub shop
+{
+	my (%o) = @_;
+
+	return PgweirTest::server(%o, template => template(), conf => {autovacuum => 'off', %{$o{conf} // {}}});
 }
 
 1;

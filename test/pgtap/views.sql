@@ -15,18 +15,24 @@ CREATE FUNCTION columns_of(view regclass) RETURNS text LANGUAGE sql AS $$
 $$;
 
 SELECT is(columns_of('pgweir.slow_queries'),
-	'userid oid, username name, database name, queryid bigint, toplevel boolean, query text, calls bigint, '
-	'total_ms double precision, mean_ms double precision, min_ms double precision, max_ms double precision, '
-	'stddev_ms double precision, p50_ms double precision, p95_ms double precision, p99_ms double precision, '
-	'plans bigint, plan_ms double precision, rows bigint, '
-	'shared_blks_hit bigint, shared_blks_read bigint, shared_blks_dirtied bigint, shared_blks_written bigint, '
-	'local_blks_hit bigint, local_blks_read bigint, local_blks_dirtied bigint, local_blks_written bigint, '
-	'temp_blks_read bigint, temp_blks_written bigint, blk_read_ms double precision, blk_write_ms double precision, '
-	'wal_records bigint, wal_fpi bigint, wal_bytes bigint, completed bigint, failed bigint, failed_ms double precision, '
-	'cancelled bigint, statement_timeouts bigint, lock_timeouts bigint, deadline_missed bigint, deadlocks bigint, '
-	'terminated bigint, errors bigint, data_errors bigint, integrity_errors bigint, serialization_failures bigint, '
-	'access_errors bigint, resource_errors bigint, other_errors bigint, recent_calls bigint, recent_ms double precision, '
-	'first_seen timestamp with time zone, last_seen timestamp with time zone, query_truncated boolean, top_wait text, waits text[]',
+	'userid oid, username name, database name, queryid bigint, toplevel boolean, query text, calls bigint, total_ms double precision, '
+	'mean_ms double precision, min_ms double precision, max_ms double precision, stddev_ms double precision, p50_ms double precision, '
+	'p95_ms double precision, p99_ms double precision, plans bigint, plan_ms double precision, generic_plan_calls bigint, '
+	'custom_plan_calls bigint, rows bigint, shared_blks_hit bigint, shared_blks_read bigint, shared_blks_dirtied bigint, '
+	'shared_blks_written bigint, local_blks_hit bigint, local_blks_read bigint, local_blks_dirtied bigint, local_blks_written bigint, '
+	'temp_blks_read bigint, temp_blks_written bigint, blk_read_ms double precision, blk_write_ms double precision, local_blk_read_ms '
+	'double precision, local_blk_write_ms double precision, temp_blk_read_ms double precision, temp_blk_write_ms double precision, '
+	'wal_records bigint, wal_fpi bigint, wal_bytes bigint, jit_calls bigint, jit_functions bigint, jit_generation_ms double precision, '
+	'jit_inlining_ms double precision, jit_optimization_ms double precision, jit_emission_ms double precision, completed bigint, '
+	'completed_ms double precision, failed bigint, failed_ms double precision, cancelled bigint, cancelled_ms double precision, '
+	'statement_timeouts bigint, statement_timeout_ms double precision, lock_timeouts bigint, lock_timeout_ms double precision, '
+	'deadline_missed bigint, deadline_missed_ms double precision, deadlocks bigint, deadlock_ms double precision, terminated bigint, '
+	'terminated_ms double precision, errors bigint, errors_ms double precision, data_errors bigint, data_error_ms double precision, '
+	'integrity_errors bigint, integrity_error_ms double precision, serialization_failures bigint, serialization_failure_ms double '
+	'precision, access_errors bigint, access_error_ms double precision, resource_errors bigint, resource_error_ms double precision, '
+	'other_errors bigint, other_error_ms double precision, recent_calls bigint, recent_ms double precision, first_seen timestamp with '
+	'time zone, last_seen timestamp with time zone, query_truncated boolean, top_wait text, waits text[], relids oid[], relations '
+	'text[]',
 	'columns of slow_queries');
 SELECT is(columns_of('pgweir.running_queries'),
 	'pid integer, username name, database name, application_name text, queryid bigint, query text, '

@@ -2,9 +2,8 @@
 use PgweirTest;
 use AdvisorShop;
 
-my $pg = server(conf => {autovacuum => 'off', max_parallel_workers_per_gather => 0, maintenance_work_mem => '64MB'});
+my $pg = AdvisorShop::shop(conf => {max_parallel_workers_per_gather => 0, maintenance_work_mem => '64MB'});
 
-AdvisorShop::create($pg);
 $pg->sql(<<'SQL');
 create function explained(statement text) returns float8 language plpgsql as $$
 declare plan json;

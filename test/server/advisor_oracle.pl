@@ -5,12 +5,11 @@
 use PgweirTest;
 use AdvisorShop;
 
-my $pg = server(conf => {autovacuum => 'off'});
+my $pg = AdvisorShop::shop();
 
 plan skip_all => 'HypoPG is not installed' if $pg->sql("select count(*) from pg_available_extensions where name = 'hypopg'") eq '0';
 plan skip_all => 'the size model is that of HypoPG before 1.4.2'
   if $pg->sql("select default_version ~ '^1\\.([0-3]|4\\.[01])' from pg_available_extensions where name = 'hypopg'") ne 't';
-AdvisorShop::create($pg);
 $pg->sql(<<'SQL');
 create extension hypopg;
 create function explained(statement text) returns float8 language plpgsql as $$

@@ -2,11 +2,10 @@
 use PgweirTest;
 use AdvisorShop;
 
-my $pg = server(conf => {autovacuum => 'off'});
+my $pg = AdvisorShop::shop();
 my $advice = "select ddl from pgweir.advise_statement('select * from orders where customer_id = 5')";
 my $explain = "explain (costs off) select * from orders where customer_id = 5;";
 
-AdvisorShop::create($pg);
 $pg->sql('set max_parallel_workers_per_gather = 0; alter system set max_parallel_workers_per_gather = 0; select pg_reload_conf()');
 
 # --- hypothetical indexes are visible to nobody else ---

@@ -2,9 +2,8 @@
 use PgweirTest;
 use AdvisorShop;
 
-my $pg = server(conf => {autovacuum => 'off', max_parallel_workers_per_gather => 0});
+my $pg = AdvisorShop::shop(conf => {max_parallel_workers_per_gather => 0});
 
-AdvisorShop::create($pg);
 
 sub observe
 {
@@ -140,6 +139,21 @@ for my $case (@drop_cases)
 
 	is($pg->sql("begin; $sql; select coalesce(string_agg(substring(ddl from 'DROP INDEX (?:CONCURRENTLY )?(.*);'), ',' order by ddl), '') from pgweir.index_suggestions where action = 'drop'; rollback"), $expected, "drop: $name");
 }
+# --- one for two ---
+
+$pg->sql('create index two_a on orders(region, priority); create index two_b on orders(region, customer_id)');
+observe('select count(priority) from orders where region = 5', 'select count(customer_id) from orders where region = 7 and customer_id between 5 and 5000');
+my ($one) = @{$pg->rows("select * from pgweir.index_suggestions where reason ~ 'together'")};
+like($one->{ddl}, qr/^CREATE INDEX CONCURRENTLY \w+ ON public\.orders \(region, (customer_id, priority|priority, customer_id)\);\nDROP INDEX CONCURRENTLY public\.two_[ab];\nDROP INDEX CONCURRENTLY public\.two_[ab];$/, 'two indexes used are replaced by one')
+	or diag($pg->sql('select ddl, reason from pgweir.index_suggestions'));
+is($one->{replaces}, '{public.two_a,public.two_b}', 'which are named');
+observe('select count(priority) from orders where region = 5');
+is($pg->sql("select count(*) from pgweir.index_suggestions where reason ~ 'together'"), '0', 'not when no statement uses one of them');
+$pg->sql('drop index two_a, two_b; create index two_a on orders(region, created); create index two_b on orders(region, priority)');
+observe('select * from orders where region = 5 order by created limit 3', 'select * from orders where region = 5 order by priority limit 3');
+is($pg->sql("select count(*) from pgweir.index_suggestions where reason ~ 'together'"), '0', 'nor when each gives an order that the other does not');
+$pg->sql('drop index two_a, two_b; select pgweir.reset()');
+
 # --- foreign keys ---
 
 sub foreign_keys { return $pg->sql("select coalesce(string_agg(regexp_replace(rtrim(ddl, ';'), '^.* ON public\\.', ''), ' + ' order by ddl), '') from pgweir.index_suggestions where reason like 'Foreign key%'"); }

@@ -19,8 +19,13 @@ cmp_ok($row->{active_limit}, '>=', 1, 'adaptive_pool has a limit');
 cmp_ok($row->{active_limit}, '<=', 2, '... not above the pool');
 cmp_ok($row->{hold_us} + $row->{hold_slow_us}, '>', 100, 'the time a request holds its server is known');
 is($row->{refused}, 0, 'nobody has been refused');
-$t = Time::HiRes::time();
-$a = $c->ask("/* pgweir_deadline='700ms' */ select pg_sleep(0.5)");
+# One may be let in to measure the class anew, when none has ended for a quarter of a second; not the next.
+for (1 .. 3)
+{
+	$t = Time::HiRes::time();
+	$a = $c->ask("/* pgweir_deadline='700ms' */ select pg_sleep(0.5)");
+	last if ($a->{error}{C} // '') eq '53300';
+}
 cmp_ok(Time::HiRes::time() - $t, '<', 0.6, 'what cannot be in time is refused before its deadline');
 is($a->{error}{C} // 'no error', '53300', '... with 53300');
 is($a->{error}{M}, 'query refused: it cannot meet its deadline', '... and says so');

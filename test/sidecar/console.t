@@ -75,7 +75,8 @@ my @expected = (
 	[fds => 'issssiqisssssbb', 'fd task user database addr port cancel link client_encoding std_strings datestyle timezone password scram_client_key scram_server_key'],
 	# ours
 	[deadlines => 'ss' . 'N' x 7 . 'q' x 9, 'database user expired_queued expired_running expired_grace refused queue_full gone_waiting gone_running wait_p50 wait_p95 wait_p99 run_p50 run_p95 run_p99 deadline_p50 deadline_p95 deadline_p99'],
-	[classes => 'sssNNNqqiis', 'database user fingerprint calls refused expired mean_us hold_us active waiting slow'],
+	[classes => 'sssNNNqqiisis', 'database user fingerprint calls refused expired mean_us hold_us active waiting slow share text'],
+	[limits => 'ssssssiiiiNNq', 'name user database application_name tag fingerprint max_active active max_waiting waiting waited refused query_deadline'],
 	[statements => 'qqqq', 'statements bytes prepared servers']);
 
 # Something to look at: an idle client, one in a transaction, statements, a prepared one.
@@ -97,7 +98,7 @@ for (@expected)
 	is("@{$a->{tags}} $a->{status}", 'SHOW I', "show $name: tag and status");
 	is($a->{odd}, undef, "show $name: nothing odd in the description");
 }
-is(scalar(grep { $_->[0] !~ /^(deadlines|classes|statements)$/ } @expected) + 1, 22, 'with HELP these are the 22 SHOW commands');
+is(scalar(grep { $_->[0] !~ /^(deadlines|classes|limits|statements)$/ } @expected) + 1, 22, 'with HELP these are the 22 SHOW commands');
 
 subtest 'help' => sub {
 	my $a = console($admin, 'show help');

@@ -45,6 +45,7 @@ write_file($pidfile, "rubbish\n");
 like("$code $log", qr/^1 .*holds no process id/s, 'so does one that cannot be read');
 write_file($pidfile, "4194999\n");
 $w->start;
+eventually { slurp($pidfile) eq $w->pid . "\n" } 'the pidfile';
 is(slurp($pidfile), $w->pid . "\n", 'a stale one is replaced');
 $w->stop;
 ok(!-e $pidfile, 'and removed at the end');

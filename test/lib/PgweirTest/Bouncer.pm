@@ -3,6 +3,8 @@
 #   my $b = PgweirTest::Bouncer->new($pg, pool_mode => 'transaction', default_pool_size => 10);
 #   $b->sql('select 1'); $b->end;
 #
+# The setting `under` is a command to run it under, as a list.
+#
 # It ends with the test, by its own pid.
 package PgweirTest::Bouncer;
 
@@ -23,6 +25,7 @@ sub new
 	my ($class, $pg, %settings) = @_;
 	my $program = program() // croak 'pgbouncer is not installed: make deps';
 	my $dir = PgweirTest::new_dir('p');
+	my $under = delete $settings{under} // [];
 	my $self = bless {dir => $dir, host => '127.0.0.1', port => PgweirTest::free_port(), user => 'postgres', dbname => 'postgres'}, $class;
 	my %all = (
 		listen_addr => '127.0.0.1', listen_port => $self->{port}, unix_socket_dir => '', auth_type => 'trust', auth_file => "$dir/users.txt",
@@ -30,7 +33,7 @@ sub new
 
 	PgweirTest::write_file("$dir/users.txt", qq{"postgres" ""\n"admin" ""\n});
 	PgweirTest::write_file("$dir/ini", "[databases]\n* = host=127.0.0.1 port=$pg->{port}\n[pgbouncer]\n" . join '', map { "$_ = $all{$_}\n" } sort keys %all);
-	$self->{pid} = PgweirTest::spawn([$program, '-q', "$dir/ini"], "$dir/out");
+	$self->{pid} = PgweirTest::spawn([@$under, $program, '-q', "$dir/ini"], "$dir/out");
 	PgweirTest::register($self);
 	PgweirTest::wait_for_port($self->{port}, sub { kill 0, $self->{pid} }) or croak 'pgbouncer did not start: ' . PgweirTest::slurp("$dir/out");
 	return $self;

@@ -3,6 +3,7 @@
 #   my $pg = server(conf => {work_mem => '1MB'}, preload => '', hba => ["host all all 127.0.0.1/32 scram-sha-256"], start => 0);
 #
 # preload is the value of shared_preload_libraries (default pgweir).  The superuser is postgres; without hba everybody is trusted.
+# template is a data directory to begin with, of a server that was stopped.
 package PgweirTest::Server;
 
 use strict;
@@ -42,7 +43,7 @@ sub new
 		shared_preload_libraries => $o{preload} // 'pgweir', fsync => 'off', max_connections => 60,
 		log_line_prefix => '%m [%p] %q%a ', shared_buffers => '32MB', max_wal_size => '256MB', %{$o{conf} // {}});
 
-	system('cp', '-r', template(), $self->{data}) == 0 or croak 'could not copy the data directory';
+	system('cp', '-r', $o{template} // template(), $self->{data}) == 0 or croak 'could not copy the data directory';
 	$self->append_conf(\%conf);
 	$self->set_hba(@{$o{hba}}) if $o{hba};
 	$self->start unless defined $o{start} && !$o{start};

@@ -1,7 +1,8 @@
 # Sidecar.pm: the daemon before a server, on a free port of 127.0.0.1.
 #
 #   my $w = sidecar($pg, settings => {pool_mode => 'session'}, databases => {shop => 'dbname=postgres pool_size=2'},
-#                   users => {app => 'pool_mode=session'}, auth => {app => 'secret'}, ini => "more lines", start => 0);
+#                   users => {app => 'pool_mode=session'}, auth => {app => 'secret'}, ini => "more lines", start => 0,
+#                   under => ['valgrind']);
 #
 # A database's connection string gets host and port of the server unless it names its own.  Without databases there is `*`.
 # Without auth everybody is trusted (auth_type any user of the file: postgres is in it); the console's user is admin.
@@ -26,7 +27,7 @@ sub new
 	my $self = bless {
 		dir => $dir, file => "$dir/pgweir.ini", log => "$dir/pgweir.log", output => "$dir/output", auth_file => "$dir/users.txt",
 		host => '127.0.0.1', port => $o{port} // PgweirTest::free_port(), user => $o{user} // 'postgres', dbname => $o{dbname} // 'postgres',
-		pg => $pg, command_line => $o{args} // []}, $class;
+		pg => $pg, command_line => $o{args} // [], under => $o{under} // []}, $class;
 
 	$self->{settings} = {
 		listen_addr => '127.0.0.1', listen_port => $self->{port}, unix_socket_dir => '', auth_type => 'trust',
@@ -99,7 +100,7 @@ sub start
 {
 	my ($self) = @_;
 
-	$self->{pid} = PgweirTest::spawn([program(), @{$self->{command_line}}, $self->{file}], $self->{output});
+	$self->{pid} = PgweirTest::spawn([@{$self->{under}}, program(), @{$self->{command_line}}, $self->{file}], $self->{output});
 	PgweirTest::wait_for_port($self->{port}, sub { $self->alive }) or croak "the sidecar did not start:\n" . $self->log;
 	return $self;
 }
@@ -108,7 +109,7 @@ sub start
 sub start_fails
 {
 	my ($self) = @_;
-	my $pid = PgweirTest::spawn([program(), @{$self->{command_line}}, $self->{file}], $self->{output});
+	my $pid = PgweirTest::spawn([@{$self->{under}}, program(), @{$self->{command_line}}, $self->{file}], $self->{output});
 	my $status = PgweirTest::reap($pid, 20);
 
 	if (!defined $status)

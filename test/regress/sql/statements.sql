@@ -7,11 +7,12 @@ RESET client_min_messages;
 CREATE TABLE item (id integer PRIMARY KEY, name text, qty integer CHECK (qty >= 0));
 CREATE FUNCTION item_count() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM item); END $$;
 
--- A row for each class that this session ran; ids and times differ from run to run.
+-- A row for each class that this session ran; ids and times differ from run to run.  Since 17 DEALLOCATE is a class; since 18 lists
+-- are squashed, and the query of a cursor is a class beside its DECLARE.
 CREATE VIEW seen AS
-SELECT query, toplevel AS top, calls, completed AS done, failed, rows
+SELECT replace(query, '($1 /*, ... */)', '($1, $2, $3)') AS query, toplevel AS top, calls, completed AS done, failed, rows
 FROM pgweir.slow_queries
-WHERE database = current_database() AND query !~ 'pgweir|seen|^RESET'
+WHERE database = current_database() AND query !~ 'pgweir|seen|^RESET|^DEALLOCATE' AND (toplevel OR query !~ '^DECLARE')
 ORDER BY query COLLATE "C", toplevel;
 
 SELECT pgweir.reset();

@@ -88,6 +88,35 @@ defaults_are_those_of_the_reference(void)
 }
 
 static void
+limits_keep_their_order(void)
+{
+	Config *config = must_load("[pgbouncer]\n[limits]\n"
+							   "b = user=bob database=shop* max_active=2 max_waiting=5\n"
+							   "a = tag='route=/export*' query_deadline=30s\n"
+							   "c = fingerprint=00000000000000ff max_active=1\n"
+							   "b = user=bert max_active=3\n");
+	char error[200];
+	const LimitSpec *limit = config->settings->limits;
+	Config *copy;
+
+	is_str(limit->name, "b", "the first of the file is the first");
+	is_str(limit->user, "bert", "given again, the last counts, in the first one's place");
+	is_str(limit->database, NULL, "and nothing of the former stays");
+	is_int(limit->max_active, 3, "max_active");
+	is_int(limit->query_deadline_us, OPTION_INHERIT, "no deadline of its own");
+	is_str(limit->next->tag, "route=/export*", "tag, quoted");
+	is_int(limit->next->query_deadline_us, 30 * USEC_PER_SEC, "query_deadline");
+	is_int((int64_t) limit->next->next->fingerprint_bits, 255, "fingerprint");
+	ok(limit->next->next->next == NULL, "and no other");
+	copy = config_set(config, "pool_mode", "transaction", error, sizeof(error));
+	ok(copy != NULL, "SET keeps them");
+	config_free(config);
+	is_str(copy->settings->limits->next->tag, "route=/export*", "as its own");
+	is_int((int64_t) copy->settings->limits->next->next->fingerprint_bits, 255, "whole");
+	config_free(copy);
+}
+
+static void
 every_kind_of_key_is_set(void)
 {
 	Config *config =
@@ -207,9 +236,19 @@ each_mistake_has_its_text(void)
 		 "nowhere: could not read the file: No such file or directory"},
 		{"[pgbouncer]\npeer_id = 16384\n", "weir.ini:2: peer_id = 16384: must be between 0 and 16383"},
 		{"[pgbouncer]\n[peers]\n0 = host=x\n", "weir.ini:3: [peers] 0: a peer id is a number from 1 to 16383"},
+		{"[pgbouncer]\n[limits]\na = user=u\n",
+		 "weir.ini:3: [limits] a: neither max_active nor query_deadline is given, so it limits nothing"},
+		{"[pgbouncer]\n[limits]\na = query_deadline=1s max_waiting=3\n",
+		 "weir.ini:3: [limits] a: max_waiting needs max_active: nobody waits without it"},
+		{"[pgbouncer]\n[limits]\na = max_active=1 tag=route\n",
+		 "weir.ini:3: [limits] a: tag must be key=value, as in tag='route=/report*'"},
+		{"[pgbouncer]\n[limits]\na = max_active=1 fingerprint=12\n",
+		 "weir.ini:3: [limits] a: fingerprint must be 16 hexadecimal digits, as SHOW CLASSES prints them"},
+		{"[pgbouncer]\n[limits]\na = max_activ=1\n",
+		 "weir.ini:3: [limits] a: unrecognized limit parameter: max_activ; did you mean max_active?"},
 		{"[pgbouncer]\n[peers]\n1 = port=3\n", "weir.ini:3: [peers] 1: host is missing"},
 		{"[pgbouncer]\n[bogus]\nx = 1\n", "weir.ini:2: unknown section [bogus]: expected [pgbouncer] (or "
-										  "[pgweir]), [databases], [users] or [peers]"},
+										  "[pgweir]), [databases], [users], [peers] or [limits]"},
 		{"a = 1\n[pgbouncer]\n",
 		 "weir.ini:1: a: a value before the first section header; [pgbouncer] is missing above it"},
 		{"[databases]\na = host=x\n", "weir.ini: the section [pgbouncer] (or [pgweir]) is missing"},
@@ -722,7 +761,7 @@ set_makes_a_changed_copy(void)
 	ok(config_set(config, "client_tls_sslmode", "require", error, sizeof(error)) == NULL,
 	   "what does not work is refused");
 	is_str(error, "client_tls_cert_file: not set", "with a text");
-	ok(config_set(config, "pool_idle_timeout", "7", error, sizeof(error)) == NULL, "a key without effect too");
+	ok(config_set(config, "pool_idle_timeout", "-7", error, sizeof(error)) == NULL, "a time below zero too");
 	ok(config_set(config, "auth_file", "nowhere.txt", error, sizeof(error)) == NULL,
 	   "a missing auth file too");
 	is_str(error, "nowhere.txt: could not read the auth file: No such file or directory", "with a text");
@@ -760,7 +799,7 @@ show_prints_as_pgbouncer_does(void)
 	is_str(shown(config, "admin_users"), "", "an empty string");
 	is_str(shown(config, "auth_file"), "(none)", "an unset one");
 	is_str(shown(config, "client_tls_sslmode"), "disable", "a name");
-	is_str(shown(config, "pool_idle_timeout"), "0", "a key that only has its default");
+	is_str(shown(config, "pool_idle_timeout"), "0", "a key that is not in the file");
 	is_str(shown(config, "conffile"), "weir.ini", "the file");
 
 	for (; config_show(config, rows, &row); rows++)
@@ -836,10 +875,10 @@ the_list_holds_every_key(void)
 	text = written(out);
 	for (const char *p = text; *p != '\0'; p++)
 		lines += *p == '\n';
-	is_int(lines, 114 + 25 + 13 + 3, "one line a key, without second names");
+	is_int(lines, 115 + 25 + 13 + 3 + 8, "one line a key, without second names");
 	ok(strstr(text, "pgbouncer\tquery_timeout\tseconds\t0\tyes\tyes\tDisconnect ") != NULL,
 	   "section, key, type, default...");
-	ok(strstr(text, "pgbouncer\tresolv_conf\tfile\t\tno\tno\t") != NULL, "a key without effect says so");
+	ok(strstr(text, "pgbouncer\tpkt_buf\tinteger\t4096\tno\tyes\tAccepted without effect") != NULL, "a key without effect says so");
 	ok(strstr(text, "databases\tdbname\tstring\tunset\tyes\tyes\t") != NULL, "an entry's key");
 	ok(strstr(text, "reserve_pool\t") == NULL, "no second name");
 }
@@ -850,6 +889,7 @@ main(void)
 	enter_test_dir();
 	defaults_are_those_of_the_reference();
 	every_kind_of_key_is_set();
+	limits_keep_their_order();
 	a_further_pgbouncer_section_starts_over();
 	a_further_pgbouncer_section_is_worth_a_warning();
 	within_a_block_the_last_line_counts();

@@ -113,6 +113,7 @@ do_action(const PoolAction *action)
 			client->expected_wait_us = action->expected_wait_us;
 			client->expected_run_us = action->expected_run_us;
 			break;
+		case POOL_LOOK: break;
 	}
 }
 

@@ -19,6 +19,7 @@
 #define POOLS 3
 #define MAX_SLOTS 40
 #define MAX_WAITERS 220
+#define CAPS 2
 #define AGING (1 * USEC_PER_SEC)
 
 typedef enum Fate
@@ -59,11 +60,12 @@ typedef struct TestSlot
 /* What a schedule is about. */
 typedef struct Flavour
 {
-	bool deadlines, admission, lanes, checks, groups, operations, failures, pending;
+	bool deadlines, admission, lanes, checks, groups, operations, failures, pending, caps;
 } Flavour;
 
 static Pool pools[POOLS];
 static PoolGroup groups[3]; /* database a, database b, user */
+static PoolCap caps[CAPS];
 static PoolActions actions;
 static TestSlot slots[MAX_SLOTS];
 static TestWaiter waiters[MAX_WAITERS];
@@ -74,7 +76,7 @@ static uint64_t rng, seed;
 static Flavour flavour;
 static bool check_order; /* where the model can follow it: not across grants taken back */
 static int failures_seen;
-static uint64_t grants_seen, fails_seen, evictions_seen, steps_run;
+static uint64_t grants_seen, fails_seen, evictions_seen, parked_seen, steps_run;
 
 /* --- tools --- */
 
@@ -150,6 +152,18 @@ count_queued(int pool)
 
 	for (int i = 0; i < waiter_count; i++)
 		n += waiters[i].fate == QUEUED && waiters[i].pool == pool;
+	return n;
+}
+
+/* Waiters that have no place in their cap yet. */
+static int
+count_parked(int pool)
+{
+	int n = 0;
+
+	for (int i = 0; i < waiter_count; i++)
+		n += waiters[i].fate == QUEUED && waiters[i].pool == pool && waiters[i].waiter.cap != NULL &&
+			 !waiters[i].waiter._has_place;
 	return n;
 }
 
@@ -248,6 +262,10 @@ saw_fail(const PoolAction *action)
 			must(limits->max_waiting > 0 && (count_queued(w->pool) > limits->max_waiting || flavour.pending),
 				 "the queue is not full");
 			break;
+		case POOL_FAIL_CAP_FULL:
+			must(w->waiter.cap != NULL && (w->waiter.cap->max_waiting > 0 || flavour.operations),
+				 "its cap turns nobody away");
+			break;
 		case POOL_FAIL_WAIT_TIMEOUT:
 			must(flavour.pending ||
 					 (limits->wait_timeout_us > 0 && w->waiter.since + limits->wait_timeout_us <= now),
@@ -317,6 +335,7 @@ do_next_action(void)
 			break;
 		case POOL_CLOSE:
 		case POOL_EVICT: saw_close(&action); break;
+		case POOL_LOOK: must(flavour.caps, "a look is asked for although there are no caps"); break;
 	}
 	return true;
 }
@@ -341,6 +360,8 @@ check_pool(int p)
 {
 	const Pool *pool = &pools[p];
 	int queued = count_queued(p);
+	int parked = count_parked(p);
+	int ready = queued - parked; /* those whom only a slot is missing */
 	int free = count_slots(p, FREE);
 	int opening = count_slots(p, OPENING) + pool->pending_opens;
 	int all = count_all_slots(p);
@@ -356,10 +377,10 @@ check_pool(int p)
 	if (pool->paused || pool->retiring)
 		return;
 	if (!flavour.lanes && !flavour.checks)
-		must(queued == 0 || free == 0, "%d waiters beside %d idle slots", queued, free);
-	if (!flavour.lanes && flavour.checks && queued > 0 && free > 0)
-		must(count_slots(p, CHECKED) >= queued, "waiters beside idle slots that nobody checks");
-	if (!flavour.lanes && queued > free + opening + pool->cleaning.count && all < pool->limits.size &&
+		must(ready == 0 || free == 0, "%d waiters beside %d idle slots", ready, free);
+	if (!flavour.lanes && flavour.checks && ready > 0 && free > 0)
+		must(count_slots(p, CHECKED) >= ready, "waiters beside idle slots that nobody checks");
+	if (!flavour.lanes && ready > free + opening + pool->cleaning.count && all < pool->limits.size &&
 		opening < pool->limits.max_parallel_opening && pool->last_open_failure == 0)
 		must(!group_has_room(pool->db_group) || !group_has_room(pool->user_group),
 			 "waiters, room, and no slot is opened");
@@ -390,9 +411,38 @@ check_group(int g)
 	must(group->_blocked == blocked && group->_hungry == hungry, "blocked pools are counted");
 }
 
+/* Places are neither lost nor given twice, and none is free while somebody waits for one. */
+static void
+check_cap(const PoolCap *cap)
+{
+	int places = 0;
+	int parked = 0;
+
+	for (int i = 0; i < waiter_count; i++)
+	{
+		if (waiters[i].fate == QUEUED && waiters[i].waiter.cap == cap)
+		{
+			places += waiters[i].waiter._has_place;
+			parked += !waiters[i].waiter._has_place;
+		}
+	}
+	for (int i = 0; i < MAX_SLOTS; i++)
+		places += slots[i].seen != NOT_THERE && slots[i].slot._cap == cap;
+	must(cap->active == places, "a cap counts %d places, the model %d", cap->active, places);
+	must(pool_cap_waiting(cap) == parked, "a cap counts %d parked, the model %d", pool_cap_waiting(cap), parked);
+	must(cap->max_active == 0 || cap->active <= cap->max_active || flavour.operations, "%d places of at most %d",
+		 cap->active, cap->max_active);
+	must(parked == 0 || (cap->max_active > 0 && cap->active >= cap->max_active), "%d parked, and a place is free", parked);
+	must(cap->max_waiting == 0 || parked <= cap->max_waiting || flavour.operations, "%d parked of at most %d", parked,
+		 cap->max_waiting);
+	parked_seen += (uint64_t) parked;
+}
+
 static void
 check_all(void)
 {
+	for (int c = 0; c < CAPS; c++)
+		check_cap(&caps[c]);
 	for (int p = 0; p < POOLS; p++)
 		check_pool(p);
 	for (int g = 0; g < 3; g++)
@@ -471,6 +521,7 @@ request(void)
 	w->waiter.deadline =
 		flavour.deadlines && !one_in(3) ? now + (one_in(10) ? -1 : 1) * below(3000000) : DEADLINE_NONE;
 	w->waiter.fingerprint = flavour.lanes || flavour.admission ? (uint64_t) below(4) : 0;
+	w->waiter.cap = flavour.caps && !one_in(3) ? &caps[below(CAPS)] : NULL;
 	pool_request(&pools[w->pool], &w->waiter, now, &actions);
 }
 
@@ -560,7 +611,7 @@ operation(void)
 	Pool *pool = &pools[below(POOLS)];
 	PoolLimits limits = pool->limits;
 
-	switch (below(5))
+	switch (below(flavour.caps ? 6 : 5))
 	{
 		case 0: pool_pause(pool, now, &actions); break;
 		case 1: pool_resume(pool, now, &actions); break;
@@ -573,6 +624,7 @@ operation(void)
 			pool_set_limits(pool, &limits, now, &actions);
 			break;
 		case 4: pool->clients = below(3); break;
+		case 5: pool_cap_change(&caps[below(CAPS)], below(4), below(4), now, &actions); break;
 	}
 }
 
@@ -620,8 +672,11 @@ begin(uint64_t of)
 		.operations = one_in(2),
 		.failures = one_in(2),
 		.pending = one_in(3),
+		.caps = one_in(3),
 	};
-	check_order = !flavour.lanes && !flavour.pending;
+	check_order = !flavour.lanes && !flavour.pending && !flavour.caps;
+	for (int c = 0; c < CAPS; c++)
+		pool_cap_init(&caps[c], below(4), one_in(2) ? 0 : 1 + below(4));
 	for (int g = 0; g < 3; g++)
 		pool_group_init(&groups[g], flavour.groups && !one_in(3) ? 1 + below(6) : 0);
 	for (int p = 0; p < POOLS; p++)
@@ -694,6 +749,8 @@ end(void)
 	for (int g = 0; g < 3; g++)
 		must(groups[g].used == 0 && groups[g]._idle == 0 && groups[g]._blocked == 0 && groups[g]._hungry == 0,
 			 "an empty group counts nothing");
+	for (int c = 0; c < CAPS; c++)
+		must(!pool_cap_is_used(&caps[c]), "nobody has a place any more");
 	pool_actions_free(&actions);
 }
 
@@ -724,10 +781,10 @@ main(int argc, char **argv)
 	while (run < schedules && failures_seen == 0)
 		run_schedule(first + (uint64_t) run++);
 	diag("seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " grants, %" PRIu64
-		 " failures, %" PRIu64 " evictions",
-		 first, first + (uint64_t) run - 1, steps_run, grants_seen, fails_seen, evictions_seen);
+		 " failures, %" PRIu64 " evictions, %" PRIu64 " parked",
+		 first, first + (uint64_t) run - 1, steps_run, grants_seen, fails_seen, evictions_seen, parked_seen);
 	is_int(failures_seen, 0, "%d random schedules hold every invariant", run);
-	ok(argc > 1 || (grants_seen > 50000 && fails_seen > 10000 && evictions_seen > 200),
+	ok(argc > 1 || (grants_seen > 50000 && fails_seen > 10000 && evictions_seen > 200 && parked_seen > 10000),
 	   "the schedules were not idle ones");
 	return done_testing();
 }

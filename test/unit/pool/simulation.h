@@ -259,6 +259,7 @@ sim_act(Sim *sim)
 				CONTAINER_OF(action.slot, SimSlot, slot)->in_use = false;
 				pool_slot_closed(action.slot, sim->now, &sim->actions);
 				break;
+			case POOL_LOOK: break;
 		}
 	}
 }

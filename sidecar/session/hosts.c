@@ -1,0 +1,33 @@
+/*
+ * hosts.c: a host name means other addresses than before.  Connections to an address that is no longer its own are replaced: the idle
+ * ones now, the others when their clients are done with them.
+ */
+#include "session/session.h"
+
+static bool
+is_among(const NetAddress *address, const NetAddress *addresses, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (net_address_same_host(address, &addresses[i]))
+			return true;
+	return false;
+}
+
+void
+hosts_changed(void *arg, const char *host, const NetAddress *addresses, int count)
+{
+	Worker *worker = arg;
+
+	list_each(node, &worker->servers)
+	{
+		Server *server = CONTAINER_OF(node, Server, node);
+
+		if (server->state == SERVER_RESOLVING || strcmp(server->host, host) != 0 || is_among(&server->address, addresses, count))
+			continue;
+		if (server->state == SERVER_IDLE)
+			server_close(server, "server's address has changed");
+		else
+			server->slot.close_needed = true;
+	}
+	worker_run_actions(worker);
+}

@@ -1,0 +1,141 @@
+# Bench.pm: what the benchmarks share: the endpoints that are compared, and what a process costs.
+#
+#   my %end = endpoints($pg, settings => {default_pool_size => 10});      # {peer => PgBouncer, relay => ..., pgweir => ...}
+#   my $run = run_pgbench($end{peer}, protocol => 'simple', clients => 20, seconds => 2);      # {tps, n, latency, cpu_us per transaction}
+#   print spread(map { $ours[$_] / $theirs[$_] } 0 .. $#ours);            # "0.84 (0.81-0.87)"
+#
+# `cpu_us` is the CPU time of an endpoint's own process, user and kernel.  Compare rounds with themselves: what disturbs one disturbs all of it.
+package PgweirTest::Bench;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use POSIX ();
+use PgweirTest;
+use PgweirTest::Bouncer;
+use PgweirTest::Relay;
+
+our @EXPORT = qw(endpoints peer relay cpu_us cpu_parts_us resident run_pgbench spread turned progress system_calls instructions fill);
+
+my $tick = POSIX::sysconf(POSIX::_SC_CLK_TCK());
+
+# --- endpoints ---
+
+sub peer { my ($pg, %settings) = @_; return PgweirTest::Bouncer->new($pg, %settings); }
+sub relay { my ($pg, %o) = @_; return PgweirTest::Relay->new($pg, %o); }
+
+sub endpoints
+{
+	my ($pg, %o) = @_;
+	my %settings = (pool_mode => 'transaction', max_client_conn => 1000, %{$o{settings} // {}});
+
+	return (peer => peer($pg, %settings), relay => relay($pg), pgweir => sidecar($pg, settings => \%settings));
+}
+
+# The tables that pgbench reads.
+sub fill
+{
+	my ($pg, $scale) = @_;
+	my ($status, $out, $err) = $pg->pgbench('-i', '-q', '-s', $scale // 5);
+
+	die "pgbench -i failed: $err\n" if $status;
+	return;
+}
+
+# --- what a process costs ---
+
+# CPU microseconds a process has used, all threads; exact where the kernel tells, else in ticks.
+sub cpu_us
+{
+	my ($pid) = @_;
+	my $ns = 0;
+	my ($user, $system);
+
+	$ns += (split ' ', slurp($_))[0] // 0 for glob "/proc/$pid/task/*/schedstat";
+	return $ns / 1000 if $ns > 0;
+	($user, $system) = cpu_parts_us($pid);
+	return $user + $system;
+}
+
+# The same in ticks, in user mode and in the kernel.
+sub cpu_parts_us { my ($pid) = @_; my @stat = split ' ', slurp("/proc/$pid/stat") =~ s/.*\) //sr; return map { $_ * 1e6 / $tick } @stat[11, 12]; }
+
+# Resident bytes, the shared pages by their share where the kernel tells.
+sub resident { my ($pid) = @_; return 1024 * ((slurp("/proc/$pid/smaps_rollup") =~ /^Pss:\s+(\d+)/m)[0] // (slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m)[0]); }
+
+# --- load ---
+
+# One run of pgbench -S: {tps, n, latency in ms, cpu_us per transaction of the process $to->{pid}}; dies when a transaction failed.
+sub run_pgbench
+{
+	my ($to, %o) = @_;
+	my $clients = $o{clients} // 1;
+	my @length = $o{transactions} ? ('-t', $o{transactions}) : ('-T', $o{seconds});
+	my $before = $to->{pid} ? cpu_us($to->{pid}) : 0;
+	my ($status, $out, $err) = $to->pgbench('-n', $o{file} ? ('-f', $o{file}) : '-S', '-M', $o{protocol} // 'simple', '-c', $clients, '-j', $clients > 1 ? 2 : 1, @length);
+	my $after = $to->{pid} ? cpu_us($to->{pid}) : 0;
+	my ($n) = $out =~ /number of transactions actually processed: (\d+)/;
+	my ($tps) = $out =~ /^tps = ([\d.]+)/m;
+	my ($latency) = $out =~ /^latency average = ([\d.]+)/m;
+
+	die "pgbench failed: $out$err\n" if $status || !$n || $out =~ /failed transactions: [1-9]/;
+	return {tps => $tps, n => $n, latency => $latency, cpu_us => ($after - $before) / $n};
+}
+
+# --- figures ---
+
+# The endpoints in another order each round.
+sub turned { my ($round, @ends) = @_; push @ends, splice @ends, 0, $round % @ends; return @ends; }
+sub progress { print STDERR "  $_[0]\n" if -t STDERR; return; }
+
+# Median and extremes of ratios.
+sub spread { my @sorted = sort { $a <=> $b } @_; return @sorted ? sprintf '%.2f (%.2f-%.2f)', median(@sorted), @sorted[0, -1] : '-'; }
+
+# --- counting ---
+
+# System calls per transaction while pgbench runs: {name => count}, `all` is their sum.  Dies where strace may not look.
+sub system_calls
+{
+	my ($to, %o) = @_;
+	my $file = PgweirTest::new_dir('c') . '/strace';
+	my $pid = PgweirTest::spawn(['strace', '-f', '-c', '-o', $file, '-p', $to->{pid}], "$file.out");
+	my (%calls, $run);
+
+	eventually { slurp("/proc/$to->{pid}/status") =~ /^TracerPid:\s+[1-9]/m } 'strace';
+	$run = run_pgbench($to, %o);
+	kill 'INT', $pid;
+	PgweirTest::reap($pid, 20);
+	for (split /\n/, slurp($file))
+	{
+		my @column = split;
+
+		$calls{$column[-1]} = $column[3] / $run->{n} if @column >= 5 && $column[3] =~ /^\d+$/ && $column[-1] ne 'total';
+	}
+	$calls{all} += $_ for values %calls;
+	return \%calls;
+}
+
+# Instructions in user mode per transaction, counted by callgrind: make->('valgrind', ...) starts the endpoint under that command.
+# What starting and logging in cost is in both of two runs, and cancels out.
+sub instructions
+{
+	my ($make, %o) = @_;
+	my ($few, $many) = (50, 550);
+	my $dir = PgweirTest::new_dir('i');
+	my %count;
+
+	for my $transactions ($few, $many)
+	{
+		my $file = $o{keep} && $transactions == $many ? $o{keep} : "$dir/$transactions";
+		my $to = $make->('valgrind', '--tool=callgrind', "--callgrind-out-file=$file", '-q');
+
+		run_pgbench($to, %o, transactions => $transactions);
+		kill $to->isa('PgweirTest::Sidecar') ? 'QUIT' : 'TERM', $to->{pid};
+		PgweirTest::reap($to->{pid}, 30) // die "callgrind did not end\n";
+		$to->{pid} = 0;
+		($count{$transactions}) = slurp($file) =~ /^(?:totals|summary): (\d+)/m or die "callgrind wrote nothing\n";
+	}
+	return ($count{$many} - $count{$few}) / (($many - $few) * ($o{clients} // 1));
+}
+
+1;

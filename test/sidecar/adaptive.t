@@ -1,0 +1,40 @@
+# adaptive_pool before a real server that gets slower with every statement beyond a few: the pool stays where the server is quick.
+use PgweirTest;
+
+my $pg = server(preload => '', conf => {max_connections => 60});
+# 4 ms each up to four at once; beyond that the more there are the longer each takes, so that twenty together get less done than four.
+$pg->sql(q{create function crowd() returns int language plpgsql volatile as $$
+declare busy int;
+begin
+	select count(*) into busy from pg_stat_activity where state = 'active' and query like 'select crowd()%';
+	perform pg_sleep(0.004 * greatest(1, busy * busy / 16.0));
+	return busy;
+end $$});
+my %settings = (pool_mode => 'transaction', default_pool_size => 20, min_pool_size => 1, log_connections => 0, log_disconnections => 0);
+
+# Twenty clients, one statement after another each; how many in all, and the limit that was found.
+sub crowded
+{
+	my ($adaptive) = @_;
+	my $w = sidecar($pg, settings => {%settings, adaptive_pool => $adaptive});
+	my @clients = map { $w->wire } 1 .. 20;
+	my $file = "$ENV{PGWEIR_TMP}/crowd.sql";
+	my ($status, $out);
+
+	write_file($file, "select crowd();\n", 0644);
+	($status, $out) = run_program(['pgbench', '-n', '-f', $file, '-c', 20, '-j', 2, '-T', 5, '-h', '127.0.0.1', '-p', $w->{port}, '-U', 'postgres', 'postgres'], timeout => 60);
+	is($status, 0, "pgbench with adaptive_pool = $adaptive") or diag $out;
+	my ($done) = $out =~ /actually processed: (\d+)/;
+	my ($row) = grep { $_->{database} eq 'postgres' } @{$w->console('show admission')};
+	return ($done, $row->{active_limit});
+}
+
+my ($fixed, $none) = crowded(0);
+my ($adaptive, $limit) = crowded(1);
+
+is($none, 0, 'without it there is no limit of its own');
+cmp_ok($limit, '>=', 1, 'with it there is one');
+cmp_ok($limit, '<', 12, '... well below the pool, where the server is quick');
+cmp_ok($adaptive, '>', $fixed, "and more gets done: $adaptive statements instead of $fixed");
+diag("20 clients, 5 s: $fixed statements with all 20 connections, $adaptive with the limit at $limit");
+done_testing;
