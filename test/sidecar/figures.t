@@ -101,12 +101,17 @@ subtest 'the same statement again and again' => sub {
 subtest 'outside of transactions' => sub {
 	my $c = $w->wire(dbname => 'auto');
 
-	for my $i (1 .. 20) { $c->ask("select name from item where id = $i"); }
-	$c->ask('select 1');
+	# a machine that stands still for a moment makes a pause, too: try again
+	eventually {
+		for my $i (1 .. 20) { $c->ask("select name from item where id = $i"); }
+		$c->ask('select 1');
+		next_report();
+		value("coalesce(max(most), 0) from pgweir.repeats() where database = 'auto'") == 20;
+	} 'a run without pauses';
 	for my $i (1 .. 10) { $c->ask("select order_id from item where id = $i"); pause(0.03); }
 	$c->ask('select 1');
 	next_report();
-	is($pg->sql("select kind, query, units, statements, most from pgweir.repeats() where database = 'auto'"), 'connection|select name from item where id = ?|1|20|20', 'a run without pauses, not one with');
+	is($pg->sql("select kind, query, most from pgweir.repeats() where database = 'auto'"), 'connection|select name from item where id = ?|20', 'a run without pauses, not one with');
 };
 
 subtest 'a client that does not read' => sub {
