@@ -10,8 +10,10 @@
 #include "executor/instrument.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "postmaster/postmaster.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 160000
@@ -21,7 +23,6 @@
 #endif
 #if PG_VERSION_NUM < 150000
 #include "postmaster/autovacuum.h"
-#include "postmaster/postmaster.h"
 #include "replication/walsender.h"
 #include "utils/tuplestore.h"
 #endif
@@ -70,6 +71,28 @@ pgweir_max_backends(void)
 #else
 #define PGWEIR_LXID() (MyProc->lxid)
 #endif
+
+/* An entry of the local copy of all backends' status, by its number from 1. */
+static inline LocalPgBackendStatus *
+pgweir_local_beentry(int number)
+{
+#if PG_VERSION_NUM >= 160000
+	return pgstat_get_local_beentry_by_index(number);
+#else
+	return pgstat_fetch_stat_local_beentry(number);
+#endif
+}
+
+/* Connections that the server has for ordinary users. */
+static inline int
+pgweir_server_slots(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return MaxConnections - SuperuserReservedConnections - ReservedConnections;
+#else
+	return MaxConnections - ReservedBackends;
+#endif
+}
 
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)

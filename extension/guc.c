@@ -16,6 +16,7 @@ int			pgweir_query_size = 2048;
 int			pgweir_flush_interval_ms = 5000;
 int			pgweir_max_reporters = 8;
 int			pgweir_max_pools = 64;
+int			pgweir_history_pools = 4;
 int			pgweir_report_expiry_s = 10;
 int			pgweir_sample_interval_ms = 10;
 int64		pgweir_deadline_us = 0;
@@ -25,6 +26,7 @@ int			pgweir_history_memory_kb = 8192;
 const PgweirTags *pgweir_tags = NULL;
 
 static char *deadline_text = NULL;
+static char *thresholds_text = NULL;
 static char *tags_text = NULL;
 
 static const struct config_enum_entry track_options[] = {
@@ -153,6 +155,36 @@ assign_deadline(const char *newval, void *extra)
 	pgweir_deadline_us = *(int64 *) extra;
 }
 
+/* Pairs like wait_ms=100, with commas between; pgweir.thresholds() knows the names. */
+static bool
+check_thresholds(char **newval, void **extra, GucSource source)
+{
+	const char *at = *newval;
+
+	at += strspn(at, " ");
+	while (*at != '\0')
+	{
+		size_t		name = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
+		char	   *end;
+
+		if (name == 0 || at[name] != '=')
+			break;
+		(void) strtod(at + name + 1, &end);
+		if (end == at + name + 1)
+			break;
+		at = end + strspn(end, " ");
+		if (*at == ',')
+			at += 1 + strspn(at + 1, " ");
+		else if (*at != '\0')
+			break;
+	}
+	if (*at == '\0')
+		return true;
+	GUC_check_errdetail("What is wrong begins at \"%s\".", at);
+	GUC_check_errhint("Write names of columns of pgweir.thresholds() with numbers, such as 'wait_ms=100, rtt_ms=80'.");
+	return false;
+}
+
 /* A list of words separated by commas and blanks. */
 static bool
 check_tags(char **newval, void **extra, GucSource source)
@@ -195,6 +227,11 @@ define_session_settings(void)
 							   "is seconds; '0' or '' is none.",
 							   &deadline_text, "", PGC_USERSET, GUC_REPORT,
 							   check_deadline, assign_deadline, NULL);
+	DefineCustomStringVariable("pgweir.thresholds",
+							   "What pool_pressure and diagnosis hold to be too much, where it differs from the default.",
+							   "Pairs with commas between, such as 'wait_ms=100, rtt_ms=80'; SELECT * FROM pgweir.thresholds() "
+							   "lists all.",
+							   &thresholds_text, "", PGC_USERSET, 0, check_thresholds, NULL, NULL);
 	DefineCustomEnumVariable("pgweir.track",
 							 "Which statements are counted: none, top (sent by clients) or all (inside functions too).",
 							 NULL, &pgweir_track, PGWEIR_TRACK_TOP, track_options, PGC_SUSET, 0, NULL, NULL, NULL);
@@ -244,6 +281,10 @@ define_memory_settings(void)
 	DefineCustomIntVariable("pgweir.max_pools",
 							"Number of pools, of all sidecars together, that are kept.",
 							NULL, &pgweir_max_pools, 64, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.history_pools",
+							"Number of pools whose pressure is kept, by seconds for an hour and by minutes for a week.",
+							"Each takes 1.8 MB of shared memory, as does the server as a whole, which is always kept.",
+							&pgweir_history_pools, 4, 0, 100, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 void

@@ -19,6 +19,7 @@ extern int	pgweir_query_size;
 extern int	pgweir_flush_interval_ms;
 extern int	pgweir_max_reporters;
 extern int	pgweir_max_pools;
+extern int	pgweir_history_pools;
 extern int	pgweir_report_expiry_s;
 extern int	pgweir_sample_interval_ms;
 

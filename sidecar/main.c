@@ -24,8 +24,12 @@
 #include "session/session.h"
 
 #define PGWEIR_VERSION "1.0.0"
+/* worker_threads = 0 means no more than these. */
+#define MOST_WORKERS 8
 /* How long clients have to take the news that the process ends. */
 #define LAST_WORDS_US (200 * USEC_PER_MSEC)
+/* How often several workers are asked whether those that are waited for have gone. */
+#define DRAIN_LOOK_US (5 * USEC_PER_MSEC)
 /* Descriptors the process needs besides those of clients and servers. */
 #define OTHER_DESCRIPTORS 64
 
@@ -42,7 +46,7 @@ typedef struct Process
 	Log log;
 	Config *config;
 	NetLoop *loop;
-	Worker *worker;
+	Hall *hall;
 	Console *console;
 	Averages *averages;
 	Reporter *reporter;
@@ -50,6 +54,8 @@ typedef struct Process
 	Listeners listeners;
 	NetWatch signals;
 	sigset_t signal_set;
+	Timer look;		/* with several workers: while shutting down */
+	usec_t look_at;
 	bool pidfile_written;
 } Process;
 
@@ -185,7 +191,7 @@ on_accept(NetListener *listener, int fd, const NetPeer *peer)
 {
 	Process *process = listener->owner;
 
-	worker_accept(process->worker, fd, peer);
+	hall_accept(process->hall, fd, peer);
 }
 
 static void
@@ -209,7 +215,7 @@ start_http(Process *process)
 
 	if (!config_http_address(address, host, sizeof(host), &port))
 		return; /* it is empty: anything else wrong was refused when it was read */
-	process->http = http_create(process->worker, host, port, error, sizeof(error));
+	process->http = http_create(process->hall->workers[0], host, port, error, sizeof(error));
 	if (process->http == NULL)
 		die(process, "could not listen on %s for HTTP (http_listen): %s", address, error);
 	log_write(&process->log, LOG_LEVEL_LOG, "listening on %s for HTTP: /healthz, /readyz, /metrics, /json", http_address(process->http));
@@ -222,13 +228,15 @@ change_config(Process *process, Config *fresh)
 {
 	Config *old = process->config;
 
+	hall_park(process->hall);
 	process->config = fresh;
-	worker_apply_settings(process->worker, fresh->settings);
+	hall_apply_settings(process->hall, fresh->settings);
 	averages_settings_changed(process->averages);
 	reporter_settings_changed(process->reporter);
 	listeners_apply(&process->listeners, fresh);
 	config_free(old);
 	apply_log_settings(process);
+	hall_unpark(process->hall);
 }
 
 static bool
@@ -285,7 +293,9 @@ shutdown_to(void *arg, WorkerPhase phase)
 
 	daemon_notify("STOPPING=1");
 	listeners_close(&process->listeners, phase == WORKER_STOPPED);
-	worker_shutdown(process->worker, phase);
+	hall_park(process->hall);
+	hall_shutdown(process->hall, phase);
+	hall_unpark(process->hall);
 	if (phase == WORKER_STOPPED)
 		net_loop_stop(process->loop);
 }
@@ -293,7 +303,7 @@ shutdown_to(void *arg, WorkerPhase phase)
 static void
 soft_shutdown(Process *process, const char *signal_name, WorkerPhase phase)
 {
-	if (process->worker->phase != WORKER_RUNNING)
+	if (process->hall->phase != WORKER_RUNNING)
 	{
 		log_write(&process->log, LOG_LEVEL_LOG, "got %s while shutting down, fast exit", signal_name);
 		shutdown_to(process, WORKER_STOPPED);
@@ -328,17 +338,23 @@ on_signal(NetWatch *watch, bool readable, bool writable)
 				break;
 			case SIGUSR1:
 				log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR1, pausing all activity");
-				if (process->worker->phase == WORKER_RUNNING)
-					worker_pause(process->worker, NULL);
+				if (process->hall->phase == WORKER_RUNNING)
+				{
+					hall_park(process->hall);
+					hall_pause(process->hall, NULL);
+					hall_unpark(process->hall);
+				}
 				break;
 			case SIGUSR2:
-				if (process->worker->phase != WORKER_RUNNING)
+				if (process->hall->phase != WORKER_RUNNING)
 				{
 					log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2 while shutting down, ignoring");
 					break;
 				}
 				log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2, continuing from SIGUSR1");
-				worker_resume(process->worker, NULL);
+				hall_park(process->hall);
+				hall_resume(process->hall, NULL);
+				hall_unpark(process->hall);
 				break;
 		}
 }
@@ -354,45 +370,87 @@ watch_signals(Process *process)
 		die(process, "could not watch signals: %s", strerror(errno));
 }
 
+/* With several workers not at each turn, since all must stop for it, but also when nothing happens here. */
+static void
+look_if_drained(Process *process, usec_t now)
+{
+	bool drained;
+
+	hall_park(process->hall);
+	drained = hall_is_drained(process->hall);
+	hall_unpark(process->hall);
+	if (drained)
+		net_loop_stop(process->loop);
+	else if (hall_is_shared(process->hall))
+	{
+		process->look_at = now + DRAIN_LOOK_US;
+		timer_arm(net_timers(process->loop), &process->look, process->look_at);
+	}
+}
+
+/* That the loop turns is all. */
+static void
+on_look(Timer *timer, usec_t now)
+{
+	(void) timer;
+	(void) now;
+}
+
 /* Once per turn of the loop: has something that was waited for come about? */
 static void
 on_turn(void *arg, usec_t now)
 {
 	Process *process = arg;
 
-	(void) now;
+	worker_turn(process->hall->workers[0]);
 	console_tick(process->console);
-	if (process->worker->phase != WORKER_RUNNING && worker_is_drained(process->worker))
-		net_loop_stop(process->loop);
+	if (process->hall->phase != WORKER_RUNNING && now >= process->look_at)
+		look_if_drained(process, now);
 }
 
 /* --- the whole --- */
+
+static int
+workers_wanted(const Process *process)
+{
+	int wanted = process->config->process.worker_threads;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (wanted > 0)
+		return wanted;
+	return cores < 1 ? 1 : cores > MOST_WORKERS ? MOST_WORKERS : (int) cores;
+}
 
 static void
 build(Process *process)
 {
 	NetLoopOptions loop_options = {.log = &process->log};
-	WorkerOptions options;
+	HallOptions options;
 	ConsoleOptions console_options;
+	Worker *worker;
 
 	process->loop = net_loop_create(&loop_options);
 	if (process->loop == NULL)
 		die(process, "could not create the event loop: %s", strerror(errno));
-	options = (WorkerOptions){.loop = process->loop, .log = &process->log, .settings = process->config->settings,
-							  .version = PGWEIR_VERSION};
-	process->worker = worker_create(&options);
-	if (process->worker == NULL)
+	options = (HallOptions){.loop = process->loop, .log = &process->log, .settings = process->config->settings,
+							.version = PGWEIR_VERSION, .workers = workers_wanted(process)};
+	process->hall = hall_create(&options);
+	if (process->hall == NULL)
 		die(process, "out of memory");
-	process->averages = averages_create(process->worker);
-	process->reporter = reporter_create(process->worker);
-	console_options = (ConsoleOptions){.worker = process->worker, .averages = process->averages,
+	worker = process->hall->workers[0];
+	process->look.fire = on_look;
+	process->averages = averages_create(worker);
+	process->reporter = reporter_create(worker);
+	console_options = (ConsoleOptions){.worker = worker, .averages = process->averages,
 									   .reporter = process->reporter, .version = PGWEIR_VERSION, .reload = reload, .set = set_key,
 									   .config = current_config, .shutdown = shutdown_to, .arg = process};
 	process->console = console_create(&console_options);
 	if (process->averages == NULL || process->reporter == NULL || process->console == NULL)
 		die(process, "out of memory");
-	process->worker->console = console_ops(process->console);
+	process->hall->console = console_ops(process->console);
 	net_loop_on_turn(process->loop, on_turn, process);
+	if (!hall_start(process->hall))
+		die(process, "could not start %d workers: %s", options.workers, strerror(errno));
 }
 
 static void
@@ -401,13 +459,15 @@ destroy(Process *process)
 	listeners_close(&process->listeners, true);
 	reporter_free(process->reporter);
 	http_stop(process->http);
-	worker_close_all(process->worker);
+	hall_park(process->hall);
+	hall_close_all(process->hall);
+	hall_unpark(process->hall);
 	net_loop_on_turn(process->loop, NULL, NULL);
-	net_loop_flush(process->loop, LAST_WORDS_US);
+	hall_stop(process->hall, LAST_WORDS_US);
 	http_free(process->http);
 	console_free(process->console);
 	averages_free(process->averages);
-	worker_free(process->worker);
+	hall_free(process->hall);
 	net_unwatch(&process->signals);
 	close(process->signals.fd);
 	net_loop_free(process->loop);

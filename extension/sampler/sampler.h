@@ -19,6 +19,9 @@ extern void pgweir_sampler_init(void);
 /* One look at all backends, that stands for the ns since the one before. */
 extern void pgweir_sample_backends(uint64 ns);
 
+/* Adds the second that has passed to the moments of pressure. */
+extern void pgweir_sample_pressure(TimestampTz now);
+
 /*
  * Called once a second.  Whoever is called may use shared memory, LWLocks and the current memory context, which is
  * reset afterwards; it has no database and no transaction.  An error is logged and the rest of that second is left out.

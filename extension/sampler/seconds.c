@@ -11,6 +11,7 @@
 static void (*const each_second[]) (TimestampTz now) =
 {
 	pgweir_history_each_second,
+	pgweir_sample_pressure,
 };
 
 void

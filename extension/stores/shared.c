@@ -8,6 +8,7 @@
 #include "stores/callers.h"
 #include "stores/deltas.h"
 #include "stores/history.h"
+#include "stores/moments.h"
 #include "stores/progress.h"
 #include "stores/reports.h"
 #include "stores/shared.h"
@@ -32,6 +33,7 @@ static const struct
 {
 	{pgweir_statements_size, pgweir_statements_locks, pgweir_statements_attach},
 	{pgweir_reports_size, pgweir_reports_locks, pgweir_reports_attach},
+	{pgweir_moments_size, pgweir_moments_locks, pgweir_moments_attach},
 	{pgweir_callers_size, pgweir_callers_locks, pgweir_callers_attach},
 	{pgweir_history_size, pgweir_history_locks, pgweir_history_attach},
 	{pgweir_backends_size, NULL, pgweir_backends_attach},

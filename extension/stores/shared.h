@@ -3,7 +3,7 @@
  *
  * It is requested when the postmaster starts and attached in every process by shmem_startup_hook, so also where
  * processes do not inherit memory.  Each store says how much it needs and initialises its part.  Locks come from one
- * tranche, "pgweir": those of the partitions of the statement table first, then that of the reports.
+ * tranche, "pgweir": those of the partitions of the statement table first, then that of the reports, and so on down.
  */
 #ifndef PGWEIR_STORES_SHARED_H
 #define PGWEIR_STORES_SHARED_H

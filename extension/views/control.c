@@ -7,6 +7,7 @@
 #include "stores/callers.h"
 #include "stores/deltas.h"
 #include "stores/history.h"
+#include "stores/moments.h"
 #include "stores/reports.h"
 #include "stores/timeline.h"
 #include "stores/waits.h"
@@ -31,6 +32,7 @@ pgweir_reset_1_0(PG_FUNCTION_ARGS)
 	pgweir_server_waits_reset();
 	pgweir_timeline_reset();
 	pgweir_reports_reset();
+	pgweir_moments_reset();
 	PG_RETURN_VOID();
 }
 

@@ -62,9 +62,11 @@ get_snapshot(Averages *averages, const SessionPool *pool)
 static StatSums
 read_pool(const SessionPool *pool)
 {
-	const SessionStats *s = &pool->stats;
+	SessionStats stats;
+	const SessionStats *s = &stats;
 	const PoolCounters *c = &pool->policy.counters;
 
+	session_pool_stats(pool, &stats);
 	return (StatSums){.v = {
 						  [STAT_ASSIGNMENTS] = c->granted,
 						  [STAT_XACTS] = s->xacts,
@@ -202,11 +204,12 @@ on_timer(Timer *timer, usec_t now)
 	StatSums current = {0};
 	StatSums before = {0};
 
+	hall_park(averages->worker->hall);
 	averages->older_at = averages->newer_at;
 	averages->newer_at = now;
 	averages->commands_older = averages->commands_newer;
 	averages->commands_newer = averages->commands;
-	list_each(node, &averages->worker->pool_list)
+	list_each(node, &averages->worker->hall->pool_list)
 	{
 		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
 		PoolSnapshot *snapshot = get_snapshot(averages, pool);
@@ -220,6 +223,7 @@ on_timer(Timer *timer, usec_t now)
 		add_sums(&current, &sums);
 		add_sums(&before, &snapshot->older);
 	}
+	hall_unpark(averages->worker->hall);
 	drop_dead(averages);
 	log_line(averages, &current, &before, averages->newer_at - averages->older_at);
 	timer_arm(net_timers(averages->worker->loop), &averages->timer, deadline_after(now, averages->period_us));

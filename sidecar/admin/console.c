@@ -17,6 +17,9 @@
 #include "admin/result.h"
 #include "admin/show.h"
 
+/* How often it is looked whether what is waited for has come about, when several workers may bring it about. */
+#define LOOK_AGAIN_US (2 * USEC_PER_MSEC)
+
 typedef enum WaitKind
 {
 	WAIT_PAUSED,	/* until no server is linked to a client */
@@ -44,7 +47,8 @@ struct Console
 {
 	ConsoleOptions options;
 	List waits;
-	Timer timer;			 /* for the earliest ConsoleWait.until */
+	Timer timer;			 /* for the earliest ConsoleWait.until, and look_at */
+	deadline_t look_at;		 /* with several workers: not at each turn, but then */
 	const Client *suspender; /* SUSPEND ends when it goes */
 	bool killed_all;		 /* KILL paused each database; a plain RESUME undoes it */
 	char help[2048];
@@ -151,6 +155,7 @@ start_wait(Console *console, Client *client, WaitKind kind, Database *database, 
 	wait->kind = kind;
 	wait->database = database;
 	wait->until = DEADLINE_NONE;
+	console->look_at = 0;
 	list_append(&console->waits, &wait->node);
 	net_pause(&client->conn);
 	return wait;
@@ -159,7 +164,7 @@ start_wait(Console *console, Client *client, WaitKind kind, Database *database, 
 static void
 drop_wait(Console *console, ConsoleWait *wait)
 {
-	show_walk_end(console->options.worker, &wait->walk);
+	hall_walk_end(&wait->walk.cursor);
 	if (wait->kind == WAIT_ASKED)
 		reporter_forget(console->options.reporter, &wait->question);
 	list_remove(&console->waits, &wait->node);
@@ -181,7 +186,7 @@ static void
 resume_suspended(Console *console)
 {
 	console->suspender = NULL;
-	worker_unsuspend(console->options.worker);
+	hall_unsuspend(console->options.worker->hall);
 }
 
 /* PAUSE, SUSPEND and plain KILL are over. */
@@ -191,8 +196,8 @@ resume_all(Console *console)
 	Worker *worker = console->options.worker;
 
 	resume_suspended(console);
-	if (worker->paused)
-		worker_resume(worker, NULL);
+	if (worker->hall->paused)
+		hall_resume(worker->hall, NULL);
 	console->killed_all = false;
 }
 
@@ -202,10 +207,10 @@ undo_wait(Console *console, const ConsoleWait *wait)
 {
 	Worker *worker = console->options.worker;
 
-	if (worker->phase != WORKER_RUNNING)
+	if (worker->hall->phase != WORKER_RUNNING)
 		return;
 	if (wait->kind == WAIT_PAUSED && wait->database != NULL)
-		worker_resume(worker, wait->database);
+		hall_resume(worker->hall, wait->database);
 	else if (wait->kind == WAIT_PAUSED || wait->kind == WAIT_SUSPENDED)
 		resume_all(console);
 }
@@ -231,7 +236,7 @@ named_database(Console *console, const char *name, const char *verb, bool automa
 		return NULL;
 	}
 	if (automatic || settings_find_database(worker->settings, name) != NULL ||
-		map_find(&worker->databases, hash_bytes(worker->hash_seed, name, strlen(name)), name) != NULL)
+		map_find(&worker->hall->databases, hash_bytes(worker->hash_seed, name, strlen(name)), name) != NULL)
 		database = worker_database(worker, name);
 	if (database == NULL || database->spec == NULL)
 	{
@@ -244,7 +249,7 @@ named_database(Console *console, const char *name, const char *verb, bool automa
 static bool
 is_stopped(const Worker *worker)
 {
-	return worker->paused || worker->suspended || worker->phase == WORKER_DRAIN_SERVERS;
+	return worker->hall->paused || worker->hall->suspended || worker->hall->phase == WORKER_DRAIN_SERVERS;
 }
 
 static void
@@ -272,8 +277,8 @@ run_pause(Console *console, Client *client, const char *argument, Result *result
 	if (argument[0] != '\0' && (database = named_database(console, argument, "pause", true, result)) == NULL)
 		return;
 	log_command(client, "PAUSE", argument);
-	worker_pause(worker, database);
-	if (!worker_has_active_servers(worker, database))
+	hall_pause(worker->hall, database);
+	if (!hall_has_active_servers(worker->hall, database))
 		result_done(result, "PAUSE");
 	else
 		(void) start_wait(console, client, WAIT_PAUSED, database, result);
@@ -288,12 +293,12 @@ resume_killed(Console *console)
 	if (!console->killed_all)
 		return false;
 	console->killed_all = false;
-	for (MapNode *node = map_next(&worker->databases, NULL); node != NULL; node = map_next(&worker->databases, node))
+	for (MapNode *node = map_next(&worker->hall->databases, NULL); node != NULL; node = map_next(&worker->hall->databases, node))
 	{
 		Database *database = CONTAINER_OF(node, Database, node);
 
 		if (database->paused)
-			worker_resume(worker, database);
+			hall_resume(worker->hall, database);
 		any = true;
 	}
 	return any;
@@ -304,7 +309,7 @@ run_resume_all(Console *console, Client *client, Result *result)
 {
 	Worker *worker = console->options.worker;
 
-	if (!worker->paused && !worker->suspended && !resume_killed(console))
+	if (!worker->hall->paused && !worker->hall->suspended && !resume_killed(console))
 	{
 		result_error(result, "pooler is not paused/suspended");
 		return;
@@ -320,7 +325,7 @@ run_resume(Console *console, Client *client, const char *argument, Result *resul
 	Worker *worker = console->options.worker;
 	Database *database;
 
-	if (worker->phase != WORKER_RUNNING)
+	if (worker->hall->phase != WORKER_RUNNING)
 		result_error(result, "pooler is shutting down");
 	else if (argument[0] == '\0')
 		run_resume_all(console, client, result);
@@ -333,7 +338,7 @@ run_resume(Console *console, Client *client, const char *argument, Result *resul
 	else
 	{
 		log_command(client, "RESUME", argument);
-		worker_resume(worker, database);
+		hall_resume(worker->hall, database);
 		result_done(result, "RESUME");
 	}
 }
@@ -341,7 +346,7 @@ run_resume(Console *console, Client *client, const char *argument, Result *resul
 static bool
 any_database_paused(const Worker *worker)
 {
-	for (MapNode *node = map_next(&worker->databases, NULL); node != NULL; node = map_next(&worker->databases, node))
+	for (MapNode *node = map_next(&worker->hall->databases, NULL); node != NULL; node = map_next(&worker->hall->databases, node))
 		if (CONTAINER_OF(node, const Database, node)->paused)
 			return true;
 	return false;
@@ -362,8 +367,8 @@ run_suspend(Console *console, Client *client, const char *argument, Result *resu
 	{
 		log_command(client, "SUSPEND", "");
 		console->suspender = client;
-		worker_suspend(worker);
-		if (worker_is_quiet(worker))
+		hall_suspend(worker->hall);
+		if (hall_is_quiet(worker->hall))
 			result_done(result, "SUSPEND");
 		else if ((wait = start_wait(console, client, WAIT_SUSPENDED, NULL, result)) != NULL)
 			wait->until = deadline_after(worker_now(worker), worker->settings->suspend_timeout_us);
@@ -398,7 +403,7 @@ run_enable(Console *console, Client *client, const char *argument, Result *resul
 	{
 		log_command(client, "ENABLE", argument);
 		database->disabled = false;
-		idle_database_rearm(database);
+		idle_database_rearm(console->options.worker->hall, database);
 		result_done(result, "ENABLE");
 	}
 }
@@ -411,7 +416,7 @@ run_reconnect(Console *console, Client *client, const char *argument, Result *re
 	if (argument[0] != '\0' && (database = named_database(console, argument, "reconnect", true, result)) == NULL)
 		return;
 	log_command(client, "RECONNECT", argument);
-	worker_reconnect(console->options.worker, database);
+	hall_reconnect(console->options.worker->hall, database);
 	result_done(result, "RECONNECT");
 }
 
@@ -423,7 +428,7 @@ run_wait_close(Console *console, Client *client, const char *argument, Result *r
 	if (argument[0] != '\0' && (database = named_database(console, argument, "wait in", true, result)) == NULL)
 		return;
 	log_command(client, "WAIT_CLOSE", argument);
-	if (!worker_has_closing_servers(console->options.worker, database))
+	if (!hall_has_closing_servers(console->options.worker->hall, database))
 		result_done(result, "WAIT_CLOSE");
 	else
 		(void) start_wait(console, client, WAIT_CLOSED, database, result);
@@ -449,22 +454,24 @@ run_kill(Console *console, Client *client, const char *argument, Result *result)
 	/* also those that nobody has used yet are paused */
 	for (int i = 0; database == NULL && i < settings->database_count; i++)
 		(void) worker_database(worker, settings->databases[i].name);
-	worker_kill(worker, database);
+	hall_kill(worker->hall, database);
 	console->killed_all |= database == NULL;
 	result_done(result, "KILL");
 }
 
 static Client *
-client_by_id(List *clients, uint64_t id)
+client_by_id(Hall *hall, WalkOver over, uint64_t id)
 {
-	list_each(node, clients)
-	{
-		Client *client = CONTAINER_OF(node, Client, node);
+	HallWalk walk;
+	const ListNode *node;
+	Client *found = NULL;
 
-		if (client->id == id)
-			return client;
-	}
-	return NULL;
+	hall_walk_begin(hall, &walk, over);
+	while (found == NULL && (node = hall_walk_next(&walk)) != NULL)
+		if (CONTAINER_OF(node, const Client, node)->id == id)
+			found = CONTAINER_OF(node, Client, node);
+	hall_walk_end(&walk);
+	return found;
 }
 
 /* The client's statement is cancelled rather than left running; its server connection is closed after that. */
@@ -483,9 +490,9 @@ run_kill_client(Console *console, Client *client, const char *argument, Result *
 		result_error(result, "invalid client pointer supplied");
 		return;
 	}
-	victim = client_by_id(&worker->clients, id);
+	victim = client_by_id(worker->hall, WALK_CLIENTS, id);
 	if (victim == NULL)
-		victim = client_by_id(&worker->logins, id);
+		victim = client_by_id(worker->hall, WALK_LOGINS, id);
 	if (victim == NULL)
 	{
 		result_error(result, "client not found");
@@ -703,16 +710,22 @@ on_query(void *arg, Client *client, Slice text)
 
 /* Who still has something to send after suspend_timeout. */
 static void
-close_unquiet(Worker *worker)
+close_unquiet(Hall *hall)
 {
-	list_each(node, &worker->servers)
+	HallWalk walk;
+	const ListNode *node;
+
+	hall_walk_begin(hall, &walk, WALK_SERVERS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		Server *server = CONTAINER_OF(node, Server, node);
 
 		if (net_backlog(&server->conn) > 0)
 			server->slot.close_needed = true;
 	}
-	list_each(node, &worker->clients)
+	hall_walk_end(&walk);
+	hall_walk_begin(hall, &walk, WALK_CLIENTS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		Client *client = CONTAINER_OF(node, Client, node);
 		bool blocked = net_backlog(&client->conn) > 0 ||
@@ -721,7 +734,8 @@ close_unquiet(Worker *worker)
 		if (client->state != CLIENT_CONSOLE && blocked)
 			client_close(client, "suspend_timeout", NULL);
 	}
-	worker_run_actions(worker);
+	hall_walk_end(&walk);
+	hall_run_actions(hall);
 }
 
 /* A pause that somebody else has undone will not be complete any more. */
@@ -729,8 +743,8 @@ static bool
 was_resumed(const Worker *worker, const ConsoleWait *wait)
 {
 	if (wait->kind == WAIT_SUSPENDED)
-		return !worker->suspended;
-	return wait->kind == WAIT_PAUSED && (wait->database != NULL ? !wait->database->paused : !worker->paused);
+		return !worker->hall->suspended;
+	return wait->kind == WAIT_PAUSED && (wait->database != NULL ? !wait->database->paused : !worker->hall->paused);
 }
 
 static void
@@ -744,13 +758,13 @@ check_wait(Console *console, ConsoleWait *wait)
 
 	switch (wait->kind)
 	{
-		case WAIT_PAUSED: over = !worker_has_active_servers(worker, wait->database); break;
+		case WAIT_PAUSED: over = !hall_has_active_servers(worker->hall, wait->database); break;
+		case WAIT_CLOSED: over = !hall_has_closing_servers(worker->hall, wait->database); break;
 		case WAIT_ASKED: return; /* on_answered */
-		case WAIT_CLOSED: over = !worker_has_closing_servers(worker, wait->database); break;
 		case WAIT_SUSPENDED:
 			if (wait->until <= worker_now(worker))
-				close_unquiet(worker);
-			over = wait->until <= worker_now(worker) || worker_is_quiet(worker);
+				close_unquiet(worker->hall);
+			over = wait->until <= worker_now(worker) || hall_is_quiet(worker->hall);
 			break;
 		case WAIT_SENT:
 			if (net_backlog(&wait->client->conn) == 0)
@@ -766,17 +780,35 @@ check_wait(Console *console, ConsoleWait *wait)
 	end_wait(console, wait, &result);
 }
 
+/* Is it worth to stop the other workers for a look? */
+static bool
+look_now(const Console *console, usec_t now)
+{
+	if (!hall_is_shared(console->options.worker->hall) || console->look_at <= now)
+		return true;
+	list_each(node, &console->waits)
+	{
+		const ConsoleWait *wait = CONTAINER_OF(node, const ConsoleWait, node);
+
+		if (wait->kind == WAIT_SENT && net_backlog(&wait->client->conn) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 console_tick(Console *console)
 {
-	TimerQueue *timers = net_timers(console->options.worker->loop);
-	usec_t now = worker_now(console->options.worker);
+	Worker *worker = console->options.worker;
+	usec_t now = worker_now(worker);
 	deadline_t next = DEADLINE_NONE;
 
-	if (list_empty(&console->waits))
+	if (list_empty(&console->waits) || !look_now(console, now))
 		return;
+	hall_park(worker->hall);
 	list_each(node, &console->waits)
 		check_wait(console, CONTAINER_OF(node, ConsoleWait, node));
+	hall_unpark(worker->hall);
 	list_each(node, &console->waits)
 	{
 		const ConsoleWait *wait = CONTAINER_OF(node, const ConsoleWait, node);
@@ -784,9 +816,13 @@ console_tick(Console *console)
 		/* a client that has read all gets more at once; the end of a backlog makes the loop turn by itself */
 		if (wait->kind == WAIT_SENT && net_backlog(&wait->client->conn) == 0)
 			next = now;
+		/* what another worker's connections do makes this loop not turn */
+		else if (wait->kind != WAIT_SENT && hall_is_shared(worker->hall))
+			next = deadline_min(next, now + LOOK_AGAIN_US);
 		next = deadline_min(next, wait->until);
 	}
-	timer_arm(timers, &console->timer, next);
+	console->look_at = next;
+	timer_arm(net_timers(worker->loop), &console->timer, next);
 }
 
 static void

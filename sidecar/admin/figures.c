@@ -62,7 +62,7 @@ const FigureName figure_histograms[PH_KINDS] = {
 static void
 read_servers(const SessionPool *pool, usec_t now, uint64_t *gauges)
 {
-	const Settings *settings = pool->worker->settings;
+	const Settings *settings = pool->hall->settings;
 	const Pool *policy = &pool->policy;
 
 	list_each(node, &policy->idle)
@@ -166,11 +166,14 @@ figures_of_pool(const SessionPool *pool, usec_t now, PoolFigures *out)
 {
 	static const char *const modes[] = {"session", "transaction", "statement"};
 
+	SessionStats stats;
+
+	session_pool_stats(pool, &stats);
 	*out = (PoolFigures){.database = pool->database->name, .user = pool->role->name, .mode = modes[pool->mode],
 						 .error = pool->failing_since > 0 ? pool->last_error : NULL};
 	read_gauges(pool, now, out->gauges);
-	read_counters(&pool->policy.counters, &pool->stats, out->counters);
-	read_histograms(&pool->policy.counters, &pool->stats, out);
-	memcpy(out->errors, pool->stats.errors, sizeof(out->errors));
-	memcpy(out->repeats, pool->stats.repeats, sizeof(out->repeats));
+	read_counters(&pool->policy.counters, &stats, out->counters);
+	read_histograms(&pool->policy.counters, &stats, out);
+	memcpy(out->errors, stats.errors, sizeof(out->errors));
+	memcpy(out->repeats, stats.repeats, sizeof(out->repeats));
 }

@@ -94,6 +94,7 @@ extern const FigureName figure_counters[PC_KINDS];
 extern const FigureName figure_gauges[PG_KINDS];
 extern const FigureName figure_histograms[PH_KINDS];
 
+/* Parked. */
 extern void figures_of_pool(const SessionPool *pool, usec_t now, PoolFigures *out);
 
 /* Since an instant, which may be 0 for none, or to come. */

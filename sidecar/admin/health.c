@@ -27,17 +27,17 @@ say(Buf *text, const char *format, ...)
 static const char *
 process_trouble(const Worker *worker)
 {
-	if (worker->phase != WORKER_RUNNING)
+	if (worker->hall->phase != WORKER_RUNNING)
 		return "shutting down";
-	if (worker->suspended)
+	if (worker->hall->suspended)
 		return "suspended";
-	return worker->paused ? "paused" : NULL;
+	return worker->hall->paused ? "paused" : NULL;
 }
 
 static Database *
 find_database(const Worker *worker, const char *name)
 {
-	MapNode *node = map_find(&worker->databases, hash_bytes(worker->hash_seed, name, strlen(name)), name);
+	MapNode *node = map_find(&worker->hall->databases, hash_bytes(worker->hash_seed, name, strlen(name)), name);
 
 	return node != NULL ? CONTAINER_OF(node, Database, node) : NULL;
 }
@@ -55,7 +55,7 @@ ask_pools(const Worker *worker, const Database *database)
 	PoolsKnow know = {0};
 	usec_t now = worker_now(worker);
 
-	list_each(node, &worker->pool_list)
+	list_each(node, &worker->hall->pool_list)
 	{
 		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
 
@@ -144,7 +144,7 @@ template_health(const Worker *worker, Probes *probes, Buf *text)
 		say(text, "no database is configured");
 		return HEALTH_BAD;
 	}
-	list_each(node, &worker->pool_list)
+	list_each(node, &worker->hall->pool_list)
 	{
 		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
 

@@ -21,7 +21,7 @@ typedef enum Health
 	HEALTH_UNKNOWN, /* there is no such database */
 } Health;
 
-/* Each puts a line a reason into text, or "ok". */
+/* Parked.  Each puts a line a reason into text, or "ok". */
 extern Health health_of_process(Worker *worker, Probes *probes, Buf *text);
 /* Of every database of the configuration. */
 extern Health health_of_all(Worker *worker, Probes *probes, Buf *text);

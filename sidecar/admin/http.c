@@ -194,6 +194,7 @@ reply_health(Http *http, Request *request, Health health, const Buf *text)
 static enum MHD_Result
 answer(Http *http, Request *request, const char *path)
 {
+	static const char nothing[] = "there are /healthz, /readyz, /readyz/DATABASE, /metrics and /json\n";
 	Buf text = {0};
 	Health health;
 	enum MHD_Result result;
@@ -202,6 +203,7 @@ answer(Http *http, Request *request, const char *path)
 		return reply_metrics(http, request->connection);
 	if (strcmp(path, "/json") == 0)
 		return reply_json(http, request->connection);
+	hall_park(http->worker->hall);
 	if (strcmp(path, "/healthz") == 0)
 		health = health_of_process(http->worker, http->probes, &text);
 	else if (strcmp(path, "/readyz") == 0)
@@ -209,8 +211,11 @@ answer(Http *http, Request *request, const char *path)
 	else if (strncmp(path, "/readyz/", 8) == 0)
 		health = health_of_database(http->worker, http->probes, path + 8, &text);
 	else
-		return reply_line(request->connection, MHD_HTTP_NOT_FOUND,
-						  "there are /healthz, /readyz, /readyz/DATABASE, /metrics and /json\n");
+	{
+		health = HEALTH_UNKNOWN;
+		(void) !buf_append(&text, nothing, sizeof(nothing) - 1);
+	}
+	hall_unpark(http->worker->hall);
 	result = reply_health(http, request, health, &text);
 	buf_free(&text);
 	return result;

@@ -7,7 +7,7 @@
  *   /metrics            OpenMetrics, or the older text format for those who do not ask for that
  *   /json               the same and more as JSON: what a report to the extension says, with counters since the start
  *
- * libmicrohttpd does the protocol; it runs on the worker's loop, through its epoll descriptor, so nothing is locked and requests
+ * libmicrohttpd does the protocol; it runs on the first worker's loop, through its epoll descriptor, so nothing is locked and requests
  * take turns with clients of the pooler.  Connections, their memory and their time are bounded.  It only reads.
  */
 #ifndef PGWEIR_ADMIN_HTTP_H

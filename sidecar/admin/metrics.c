@@ -20,6 +20,8 @@ typedef struct Metrics
 	bool failed;
 	int pools;
 	PoolFigures *figures;		 /* owned; one a pool */
+	AppTable apps;				 /* of all workers */
+	uint64_t login_failures, clients_refused;
 	char (*labels)[LABELS_MAX]; /* owned; database="",user="" of each */
 } Metrics;
 
@@ -293,7 +295,7 @@ static bool
 read_pools(Metrics *metrics)
 {
 	const Worker *worker = metrics->worker;
-	size_t n = (size_t) worker->pool_list.count;
+	size_t n = (size_t) worker->hall->pool_list.count;
 	char database[LABELS_MAX / 2 - 20];
 	char user[LABELS_MAX / 2 - 20];
 
@@ -301,7 +303,7 @@ read_pools(Metrics *metrics)
 	metrics->labels = calloc(n + 1, sizeof(*metrics->labels));
 	if (metrics->figures == NULL || metrics->labels == NULL)
 		return false;
-	list_each(node, &worker->pool_list)
+	list_each(node, &worker->hall->pool_list)
 	{
 		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
 
@@ -311,6 +313,19 @@ read_pools(Metrics *metrics)
 		snprintf(metrics->labels[metrics->pools++], LABELS_MAX, "database=\"%s\",user=\"%s\"", database, user);
 	}
 	return true;
+}
+
+static void
+read_workers(Metrics *metrics)
+{
+	const Hall *hall = metrics->worker->hall;
+
+	for (int i = 0; i < hall->worker_count; i++)
+	{
+		apps_add(&metrics->apps, &hall->workers[i]->apps);
+		metrics->login_failures += hall->workers[i]->login_failures;
+		metrics->clients_refused += hall->workers[i]->clients_refused;
+	}
 }
 
 /* --- applications --- */
@@ -352,7 +367,7 @@ applications(Metrics *metrics)
 		family(metrics, figures[f].name, figures[f].counter ? "counter" : "gauge", figures[f].help);
 		for (int i = 0; i < APPS_MAX; i++)
 		{
-			const AppCount *app = &metrics->worker->apps.items[i];
+			const AppCount *app = &metrics->apps.items[i];
 
 			if (app->serial == 0)
 				continue;
@@ -375,14 +390,14 @@ process(Metrics *metrics)
 	snprintf(version, sizeof(version), "version=\"%.40s\"", worker->version);
 	family(metrics, is_open(metrics) ? "build" : "build_info", is_open(metrics) ? "info" : "gauge", "The program.");
 	sample(metrics, "build", "_info", version, NULL, 1, false);
-	single(metrics, "uptime_seconds", false, "Since the process began.", figures_elapsed(worker->started_at, worker_now(worker)), true);
+	single(metrics, "uptime_seconds", false, "Since the process began.", figures_elapsed(worker->hall->started_at, worker_now(worker)), true);
 	single(metrics, "paused", false, "1 while paused, suspended or shutting down.",
-		   worker->paused || worker->suspended || worker->phase != WORKER_RUNNING, false);
+		   worker->hall->paused || worker->hall->suspended || worker->hall->phase != WORKER_RUNNING, false);
 	single(metrics, "connected_clients", false, "Client connections, also those that log in or talk to the console.",
-		   (uint64_t) worker->client_count, false);
+		   (uint64_t) worker->hall->client_count, false);
 	single(metrics, "max_clients", false, "The most allowed (max_client_conn).", (uint64_t) worker->settings->max_client_conn, false);
-	single(metrics, "login_failures", true, "Clients that were not let in, for whatever reason.", worker->login_failures, false);
-	single(metrics, "clients_refused", true, "... of these for max_client_conn.", worker->clients_refused, false);
+	single(metrics, "login_failures", true, "Clients that were not let in, for whatever reason.", metrics->login_failures, false);
+	single(metrics, "clients_refused", true, "... of these for max_client_conn.", metrics->clients_refused, false);
 }
 
 bool
@@ -390,8 +405,12 @@ metrics_write(const Worker *worker, MetricsFormat format, Buf *out)
 {
 	Metrics metrics = {.worker = worker, .format = format, .out = out};
 
+	/* the others wait only while figures are copied, not while they are written down */
+	hall_park(worker->hall);
 	if (!read_pools(&metrics))
 		metrics.failed = true;
+	read_workers(&metrics);
+	hall_unpark(worker->hall);
 	process(&metrics);
 	pool_families(&metrics, figure_gauges, PG_KINDS, false);
 	pool_families(&metrics, figure_counters, PC_KINDS, true);

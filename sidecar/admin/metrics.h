@@ -12,7 +12,7 @@ typedef enum MetricsFormat
 	METRICS_PROMETHEUS,	 /* text 0.0.4 */
 } MetricsFormat;
 
-/* False when out of memory. */
+/* By the first worker; parks the others for as long as it reads.  False when out of memory. */
 extern bool metrics_write(const Worker *worker, MetricsFormat format, Buf *out) MUST_CHECK;
 extern const char *metrics_content_type(MetricsFormat format);
 

@@ -30,11 +30,24 @@ typedef struct LoginCounts
 	uint64_t failures, refused;
 } LoginCounts;
 
+static LoginCounts
+count_logins(const Hall *hall)
+{
+	LoginCounts sum = {0};
+
+	for (int i = 0; i < hall->worker_count; i++)
+	{
+		sum.failures += hall->workers[i]->login_failures;
+		sum.refused += hall->workers[i]->clients_refused;
+	}
+	return sum;
+}
+
 struct Payload
 {
 	Worker *worker;		/* borrowed */
 	Map pools;			/* ReportedPool, owned */
-	WorkerWalk turn;	/* the next pool to report, when there are too many for one payload */
+	uint64_t turn; /* id of the pool reported last, when there are too many for one payload */
 	NetSampler sampler;
 	AppsReported apps;
 	LoginCounts logins_taken, logins_built;
@@ -92,12 +105,22 @@ errors_json(const ErrorCount *now, const ErrorCount *before, bool *ok)
 	return object;
 }
 
-/* A class that took the place of another since then began at zero. */
+/* What was taken of a class; nothing when it has lost its place meanwhile and begun anew. */
+static const RepeatCount *
+repeat_before(const RepeatCount *taken, const RepeatCount *repeat)
+{
+	static const RepeatCount none = {.fingerprint = 0};
+
+	for (int i = 0; i < STATS_REPEATS; i++)
+		if (taken[i].fingerprint == repeat->fingerprint && taken[i].in_xact == repeat->in_xact &&
+			taken[i].units <= repeat->units && taken[i].statements <= repeat->statements)
+			return &taken[i];
+	return &none;
+}
+
 static json_t *
 repeat_json(const RepeatCount *repeat, const RepeatCount *before, usec_t now, bool *ok)
 {
-	bool same = before->fingerprint == repeat->fingerprint && before->in_xact == repeat->in_xact &&
-				before->first_at == repeat->first_at;
 	json_t *object = json_object();
 	char fingerprint[20];
 
@@ -105,8 +128,8 @@ repeat_json(const RepeatCount *repeat, const RepeatCount *before, usec_t now, bo
 	payload_set(object, "fingerprint", json_string(fingerprint), ok);
 	payload_number(object, "in_xact", repeat->in_xact, ok);
 	payload_set(object, "query", payload_text(repeat->text), ok);
-	payload_number(object, "units", repeat->units - (same ? before->units : 0), ok);
-	payload_number(object, "statements", repeat->statements - (same ? before->statements : 0), ok);
+	payload_number(object, "units", repeat->units - before->units, ok);
+	payload_number(object, "statements", repeat->statements - before->statements, ok);
 	payload_number(object, "most", repeat->most, ok);
 	payload_number(object, "first_us", figures_elapsed(repeat->first_at, now), ok);
 	return object;
@@ -114,13 +137,17 @@ repeat_json(const RepeatCount *repeat, const RepeatCount *before, usec_t now, bo
 
 /* Those that something is new of. */
 static json_t *
-repeats_json(const RepeatCount *now, const RepeatCount *before, usec_t at, bool *ok)
+repeats_json(const RepeatCount *now, const RepeatCount *taken, usec_t at, bool *ok)
 {
 	json_t *array = json_array();
 
 	for (int i = 0; i < STATS_REPEATS; i++)
-		if (now[i].units > 0 && (now[i].units != before[i].units || now[i].first_at != before[i].first_at))
-			payload_append(array, repeat_json(&now[i], &before[i], at, ok), ok);
+	{
+		const RepeatCount *before = repeat_before(taken, &now[i]);
+
+		if (now[i].units > before->units)
+			payload_append(array, repeat_json(&now[i], before, at, ok), ok);
+	}
 	return array;
 }
 
@@ -161,7 +188,7 @@ pool_json(Payload *payload, const SessionPool *pool, usec_t now, bool *ok)
 static void
 drop_dead(Payload *payload)
 {
-	const List *list = &payload->worker->pool_list;
+	const List *list = &payload->worker->hall->pool_list;
 
 	if (payload->pools.count < 2 * (size_t) list->count + 64)
 		return;
@@ -187,25 +214,33 @@ drop_dead(Payload *payload)
 	}
 }
 
+/* The first pool made after the one with this id; the list is in that order. */
+static const ListNode *
+behind(const List *pools, uint64_t id)
+{
+	const ListNode *node = pools->head.next;
+
+	while (node != &pools->head && CONTAINER_OF(node, const SessionPool, list_node)->id <= id)
+		node = node->next;
+	return node;
+}
+
 static json_t *
 pools_json(Payload *payload, usec_t now, bool *ok)
 {
-	Worker *worker = payload->worker;
+	const List *pools = &payload->worker->hall->pool_list;
 	json_t *array = json_array();
-	int count = worker->pool_list.count < PAYLOAD_POOLS ? worker->pool_list.count : PAYLOAD_POOLS;
+	int count = pools->count < PAYLOAD_POOLS ? pools->count : PAYLOAD_POOLS;
 
 	drop_dead(payload);
-	while (count > 0)
+	for (const ListNode *node = behind(pools, payload->turn); count > 0; node = node->next)
 	{
-		const ListNode *node = list_linked(&payload->turn.node) ? worker_walk_next(&payload->turn) : NULL;
+		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
 
-		if (node == NULL)
-		{
-			worker_walk_end(worker, &payload->turn);
-			worker_walk_begin(worker, &payload->turn, &worker->pool_list);
-			continue;
-		}
-		payload_append(array, pool_json(payload, CONTAINER_OF(node, const SessionPool, list_node), now, ok), ok);
+		if (node == &pools->head)
+			continue; /* from the beginning */
+		payload_append(array, pool_json(payload, pool, now, ok), ok);
+		payload->turn = pool->id;
 		count--;
 	}
 	return array;
@@ -228,7 +263,7 @@ static json_t *
 linked_json(const Server *server, usec_t now, bool *ok)
 {
 	const Client *client = server->client;
-	const ParamRegistry *params = &server->worker->params;
+	const ParamRegistry *params = server->worker->params;
 	json_t *object = json_object();
 	char ip[64];
 
@@ -251,8 +286,11 @@ servers_json(const Worker *worker, usec_t now, bool *ok)
 {
 	json_t *array = json_array();
 	int left = PAYLOAD_LINKED;
+	HallWalk walk;
+	const ListNode *node;
 
-	list_each(node, &worker->servers)
+	hall_walk_begin(worker->hall, &walk, WALK_SERVERS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		const Server *server = CONTAINER_OF(node, const Server, node);
 
@@ -262,6 +300,7 @@ servers_json(const Worker *worker, usec_t now, bool *ok)
 			break;
 		payload_append(array, linked_json(server, now, ok), ok);
 	}
+	hall_walk_end(&walk);
 	return array;
 }
 
@@ -276,6 +315,7 @@ payload_build(Payload *payload)
 	bool ok = root != NULL;
 	char *text;
 
+	hall_park(worker->hall);
 	for (MapNode *node = map_next(&payload->pools, NULL); node != NULL; node = map_next(&payload->pools, node))
 		CONTAINER_OF(node, ReportedPool, node)->in_payload = false;
 	payload->built_at = now;
@@ -283,17 +323,18 @@ payload_build(Payload *payload)
 	payload_number(root, "pid", (uint64_t) getpid(), &ok);
 	payload_set(root, "version", payload_text(worker->version), &ok);
 	payload_set(root, "listen", payload_text(worker->settings->reporter_name), &ok);
-	payload_number(root, "uptime_us", figures_elapsed(worker->started_at, now), &ok);
+	payload_number(root, "uptime_us", figures_elapsed(worker->hall->started_at, now), &ok);
 	payload_number(root, "interval_us", figures_elapsed(payload->taken_at, now), &ok);
-	payload_number(root, "clients", (uint64_t) worker->client_count, &ok);
+	payload_number(root, "clients", (uint64_t) worker->hall->client_count, &ok);
 	payload_number(root, "max_clients", (uint64_t) worker->settings->max_client_conn, &ok);
-	payload->logins_built = (LoginCounts){.failures = worker->login_failures, .refused = worker->clients_refused};
+	payload->logins_built = count_logins(worker->hall);
 	payload_number(root, "login_failures", payload->logins_built.failures - payload->logins_taken.failures, &ok);
 	payload_number(root, "clients_refused", payload->logins_built.refused - payload->logins_taken.refused, &ok);
 	payload_set(root, "pools", pools_json(payload, now, &ok), &ok);
 	payload_set(root, "servers", servers_json(worker, now, &ok), &ok);
 	payload_set(root, "net", net_sampler_json(&payload->sampler, &ok), &ok);
-	payload_set(root, "apps", apps_json(&payload->apps, &worker->apps, now, &ok), &ok);
+	payload_set(root, "apps", apps_json(&payload->apps, worker->hall, now, &ok), &ok);
+	hall_unpark(worker->hall);
 	text = ok ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);
 	return text;
@@ -322,7 +363,7 @@ payload_create(Worker *worker)
 	if (payload == NULL)
 		return NULL;
 	payload->worker = worker;
-	payload->taken_at = worker->started_at;
+	payload->taken_at = worker->hall->started_at;
 	map_init(&payload->pools, reported_equal);
 	net_sampler_init(&payload->sampler, worker);
 	return payload;
@@ -335,7 +376,6 @@ payload_free(Payload *payload)
 
 	if (payload == NULL)
 		return;
-	worker_walk_end(payload->worker, &payload->turn);
 	net_sampler_end(&payload->sampler);
 	while ((node = map_next(&payload->pools, NULL)) != NULL)
 	{

@@ -22,17 +22,31 @@ app_json(const AppCount *app, const AppCount *before, usec_t now, bool *ok)
 	return object;
 }
 
-json_t *
-apps_json(AppsReported *reported, const AppTable *table, usec_t now, bool *ok)
+/* What was taken of it; nothing when it has lost its place meanwhile and begun anew. */
+static const AppCount *
+before_of(const AppTable *taken, const AppCount *app)
 {
 	static const AppCount none = {.serial = 0};
+	const AppCount *before = app->serial != 0 ? apps_find(taken, app) : NULL;
+
+	return before != NULL && before->queries <= app->queries && before->query_us <= app->query_us &&
+				   before->errors <= app->errors && before->think_us <= app->think_us && before->xacts <= app->xacts
+			   ? before
+			   : &none;
+}
+
+json_t *
+apps_json(AppsReported *reported, const Hall *hall, usec_t now, bool *ok)
+{
 	json_t *array = json_array();
 
-	reported->built = *table;
+	reported->built = (AppTable){.serials = 0};
+	for (int i = 0; i < hall->worker_count; i++)
+		apps_add(&reported->built, &hall->workers[i]->apps);
 	for (int i = 0; i < APPS_MAX; i++)
 	{
 		const AppCount *app = &reported->built.items[i];
-		const AppCount *before = reported->taken.items[i].serial == app->serial ? &reported->taken.items[i] : &none;
+		const AppCount *before = before_of(&reported->taken, app);
 
 		if (app->serial != 0 && (app->clients > 0 || before->clients > 0 || app->queries != before->queries))
 			payload_append(array, app_json(app, before, now, ok), ok);

@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "session/apps.h"
+#include "session/session.h"
 
 /* Zeroed = nothing is taken. */
 typedef struct AppsReported
@@ -16,7 +16,7 @@ typedef struct AppsReported
 } AppsReported;
 
 /* An array of app, db, clients, first_us and the counters since the last that was taken; only of those that have clients or news. */
-extern json_t *apps_json(AppsReported *reported, const AppTable *table, usec_t now, bool *ok);
+extern json_t *apps_json(AppsReported *reported, const Hall *hall, usec_t now, bool *ok);
 extern void apps_taken(AppsReported *reported);
 
 #endif

@@ -86,26 +86,27 @@ look_at_server(NetSampler *sampler, AddressSums *sums, const ListNode *node)
 	const Server *server = CONTAINER_OF(node, const Server, node);
 	char name[128];
 
-	if (server->address.len > 0)
+	if (server->address.len > 0 && server->state != SERVER_CONNECTING)
 		look_at(sampler, sums, &server->conn, server->id, server->connect_time,
 				net_address_name(&server->address, name, sizeof(name)));
 }
 
 /* Look at the next of the list, each at most once. */
 static void
-sample(NetSampler *sampler, WorkerWalk *walk, const List *list, AddressSums *sums,
+sample(NetSampler *sampler, HallWalk *walk, WalkOver over, AddressSums *sums,
 	   void (*look)(NetSampler *, AddressSums *, const ListNode *))
 {
-	int left = list->count < PAYLOAD_SAMPLES / 2 ? list->count : PAYLOAD_SAMPLES / 2;
+	int count = hall_count(sampler->worker->hall, over);
+	int left = count < PAYLOAD_SAMPLES / 2 ? count : PAYLOAD_SAMPLES / 2;
 
 	while (left > 0)
 	{
-		const ListNode *node = list_linked(&walk->node) ? worker_walk_next(walk) : NULL;
+		const ListNode *node = list_linked(&walk->node) ? hall_walk_next(walk) : NULL;
 
 		if (node == NULL)
 		{
-			worker_walk_end(sampler->worker, walk);
-			worker_walk_begin(sampler->worker, walk, list);
+			hall_walk_end(walk);
+			hall_walk_begin(sampler->worker->hall, walk, over);
 			continue;
 		}
 		look(sampler, sums, node);
@@ -147,8 +148,8 @@ net_sampler_json(NetSampler *sampler, bool *ok)
 	AddressSums servers = {.count = 0};
 	json_t *object = json_object();
 
-	sample(sampler, &sampler->clients, &sampler->worker->clients, &clients, look_at_client);
-	sample(sampler, &sampler->servers, &sampler->worker->servers, &servers, look_at_server);
+	sample(sampler, &sampler->clients, WALK_CLIENTS, &clients, look_at_client);
+	sample(sampler, &sampler->servers, WALK_SERVERS, &servers, look_at_server);
 	payload_set(object, "clients", sums_json(&clients, ok), ok);
 	payload_set(object, "servers", sums_json(&servers, ok), ok);
 	return object;
@@ -163,6 +164,6 @@ net_sampler_init(NetSampler *sampler, Worker *worker)
 void
 net_sampler_end(NetSampler *sampler)
 {
-	worker_walk_end(sampler->worker, &sampler->clients);
-	worker_walk_end(sampler->worker, &sampler->servers);
+	hall_walk_end(&sampler->clients);
+	hall_walk_end(&sampler->servers);
 }

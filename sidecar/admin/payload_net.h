@@ -23,7 +23,7 @@ typedef struct NetSeen
 typedef struct NetSampler
 {
 	Worker *worker;				 /* borrowed */
-	WorkerWalk clients, servers; /* the next to be looked at */
+	HallWalk clients, servers; /* the next to be looked at */
 	NetSeen seen[NET_SEEN];		 /* by id modulo; a newer connection takes the place */
 } NetSampler;
 

@@ -83,7 +83,7 @@ compare_pools(const void *a, const void *b)
 SessionPool **
 show_sorted_pools(const Show *show, size_t *count)
 {
-	const List *list = &show->worker->pool_list;
+	const List *list = &show->worker->hall->pool_list;
 	SessionPool **pools;
 	size_t n = 0;
 
@@ -107,12 +107,17 @@ show_sorted_pools(const Show *show, size_t *count)
 int
 show_console_clients(const Worker *worker)
 {
-	int count = worker->clients.count;
+	Hall *hall = worker->hall;
+	int count = hall_count(hall, WALK_CLIENTS);
+	HallWalk walk;
+	const ListNode *item;
 
-	list_each(node, &worker->pool_list)
+	list_each(node, &worker->hall->pool_list)
 		count -= CONTAINER_OF(node, const SessionPool, list_node)->policy.clients;
-	list_each(node, &worker->logins)
-		count += CONTAINER_OF(node, const Client, node)->state == CLIENT_WELCOME;
+	hall_walk_begin(hall, &walk, WALK_LOGINS);
+	while ((item = hall_walk_next(&walk)) != NULL)
+		count += CONTAINER_OF(item, const Client, node)->state == CLIENT_WELCOME;
+	hall_walk_end(&walk);
 	return count;
 }
 

@@ -26,20 +26,18 @@ typedef struct Show
 } Show;
 
 /*
- * A long list that is being written in pieces, in several turns of the loop.  Zeroed before the first piece; show_walk_end() after
+ * A long list that is being written in pieces, in several turns of the loop.  Zeroed before the first piece; the cursor is ended after
  * the last, or when the rest is not wanted.
  */
 typedef struct ShowWalk
 {
-	WorkerWalk cursor; /* begun when started, and not at the end of the last list */
+	HallWalk cursor;   /* begun when started, and not at the end of the last list */
 	int list;		   /* number of the list the cursor is in */
 	bool started;	   /* the columns are written */
 } ShowWalk;
 
 /* Connections looked at for one piece. */
 #define SHOW_PIECE 500
-
-extern void show_walk_end(Worker *worker, ShowWalk *walk);
 
 typedef struct ShowRow
 {

@@ -36,12 +36,12 @@ void
 show_state(const Show *show)
 {
 	const Worker *worker = show->worker;
-	bool paused = worker->paused || worker->phase == WORKER_DRAIN_SERVERS;
+	bool paused = worker->hall->paused || worker->hall->phase == WORKER_DRAIN_SERVERS;
 
 	result_columns(show->result, "ss", "key value");
-	state_row(show->result, "active", !paused && !worker->suspended);
+	state_row(show->result, "active", !paused && !worker->hall->suspended);
 	state_row(show->result, "paused", paused);
-	state_row(show->result, "suspended", worker->suspended);
+	state_row(show->result, "suspended", worker->hall->suspended);
 }
 
 void
@@ -72,17 +72,35 @@ count_row(Result *result, const char *list, int64_t items)
 	result_row_end(result);
 }
 
+/* Each worker asks for itself; a name that several know counts once. */
+static ResolverCounts
+dns_counts(const Hall *hall)
+{
+	ResolverCounts sums = {0};
+
+	for (int i = 0; i < hall->worker_count; i++)
+	{
+		ResolverCounts counts = resolver_counts(hall->workers[i]->resolver);
+
+		sums.names = counts.names > sums.names ? counts.names : sums.names;
+		sums.zones = counts.zones > sums.zones ? counts.zones : sums.zones;
+		sums.asking += counts.asking;
+		sums.queries += counts.queries;
+	}
+	return sums;
+}
+
 void
 show_lists(const Show *show)
 {
 	const Worker *worker = show->worker;
 	const Settings *settings = worker->settings;
-	ResolverCounts dns = resolver_counts(worker->resolver);
+	ResolverCounts dns = dns_counts(worker->hall);
 	int automatic = 0;
 	int peers = 0;
 	int peer_pools = 0;
 
-	for (MapNode *node = map_next(&worker->databases, NULL); node != NULL; node = map_next(&worker->databases, node))
+	for (MapNode *node = map_next(&worker->hall->databases, NULL); node != NULL; node = map_next(&worker->hall->databases, node))
 	{
 		const Database *database = CONTAINER_OF(node, const Database, node);
 
@@ -97,13 +115,13 @@ show_lists(const Show *show)
 		peer_pools += peer->id != settings->peer_id;
 	}
 	count_row(show->result, "peers", peers);
-	count_row(show->result, "pools", worker->pool_list.count + 1);
+	count_row(show->result, "pools", worker->hall->pool_list.count + 1);
 	count_row(show->result, "peer_pools", peer_pools);
 	count_row(show->result, "free_clients", 0); /* nothing is kept for later clients and servers */
-	count_row(show->result, "used_clients", worker->clients.count);
-	count_row(show->result, "login_clients", worker->logins.count);
+	count_row(show->result, "used_clients", hall_count(worker->hall, WALK_CLIENTS));
+	count_row(show->result, "login_clients", hall_count(worker->hall, WALK_LOGINS));
 	count_row(show->result, "free_servers", 0);
-	count_row(show->result, "used_servers", worker->servers.count);
+	count_row(show->result, "used_servers", hall_count(worker->hall, WALK_SERVERS));
 	count_row(show->result, "dns_names", dns.names);
 	count_row(show->result, "dns_zones", dns.zones);
 	count_row(show->result, "dns_queries", dns.queries);
@@ -134,9 +152,13 @@ add_buffer(const Buf *buf, size_t *count, size_t *bytes)
 
 /* Bytes that wait in the connections of servers; an idle connection has no buffer. */
 static void
-server_buffers(const Worker *worker, size_t *count, size_t *bytes)
+server_buffers(Hall *hall, size_t *count, size_t *bytes)
 {
-	list_each(node, &worker->servers)
+	HallWalk walk;
+	const ListNode *node;
+
+	hall_walk_begin(hall, &walk, WALK_SERVERS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		const Server *server = CONTAINER_OF(node, const Server, node);
 
@@ -148,12 +170,13 @@ server_buffers(const Worker *worker, size_t *count, size_t *bytes)
 			add_buffer(&server->client->conn._out, count, bytes);
 		}
 	}
+	hall_walk_end(&walk);
 }
 
 static void
 parameter_sets(const Worker *worker, size_t *count, size_t *bytes)
 {
-	const Map *sets = &worker->params.sets;
+	const Map *sets = &worker->params->sets;
 
 	for (MapNode *node = map_next(sets, NULL); node != NULL; node = map_next(sets, node))
 	{
@@ -166,40 +189,78 @@ void
 show_mem(const Show *show)
 {
 	const Worker *worker = show->worker;
-	size_t clients = (size_t) (worker->clients.count + worker->logins.count);
-	size_t servers = (size_t) worker->servers.count;
+	size_t clients = (size_t) (hall_count(worker->hall, WALK_CLIENTS) + hall_count(worker->hall, WALK_LOGINS));
+	size_t servers = (size_t) hall_count(worker->hall, WALK_SERVERS);
 	size_t buffers = 0;
 	size_t buffer_bytes = 0;
 	size_t sets = 0;
 	size_t set_bytes = 0;
 	Result *r = show->result;
 
-	server_buffers(worker, &buffers, &buffer_bytes);
+	server_buffers(worker->hall, &buffers, &buffer_bytes);
 	parameter_sets(worker, &sets, &set_bytes);
 	result_columns(r, "siiii", "name size used free memtotal");
-	memory_row(r, "user_cache", worker->roles.count, worker->roles.count * sizeof(Role));
+	memory_row(r, "user_cache", worker->hall->roles.count, worker->hall->roles.count * sizeof(Role));
 	memory_row(r, "credentials_cache", worker->settings->users.count, worker->settings->users.count * sizeof(UserSpec));
-	memory_row(r, "db_cache", worker->databases.count, worker->databases.count * sizeof(Database));
+	memory_row(r, "db_cache", worker->hall->databases.count, worker->hall->databases.count * sizeof(Database));
 	memory_row(r, "peer_cache", 0, 0);
 	memory_row(r, "peer_pool_cache", 0, 0);
-	memory_row(r, "pool_cache", (size_t) worker->pool_list.count, (size_t) worker->pool_list.count * sizeof(SessionPool));
+	memory_row(r, "pool_cache", (size_t) worker->hall->pool_list.count, (size_t) worker->hall->pool_list.count * sizeof(SessionPool));
 	memory_row(r, "outstanding_request_cache", 0, 0);
 	memory_row(r, "server_cache", servers, servers * sizeof(Server));
 	memory_row(r, "client_cache", clients, clients * sizeof(Client));
 	memory_row(r, "iobuf_cache", buffers, buffer_bytes);
 	memory_row(r, "var_list_cache", sets, set_bytes);
-	memory_row(r, "server_prepared_statement_cache", worker->statements.by_body.count, worker->statements.bytes);
+	memory_row(r, "server_prepared_statement_cache", worker->statements->by_body.count, worker->statements->bytes);
 }
 
 /* --- DNS --- */
 
+/* Has a resolver that was walked before told of the name? */
+typedef struct DnsSeen
+{
+	const char *host;
+	bool seen;
+} DnsSeen;
+
+static void
+look_for_host(void *arg, const char *host, usec_t ttl_us, const NetAddress *addresses, int count)
+{
+	DnsSeen *seen = arg;
+
+	(void) ttl_us;
+	(void) addresses;
+	(void) count;
+	seen->seen |= strcmp(host, seen->host) == 0;
+}
+
+typedef struct DnsWalk
+{
+	Result *result;
+	const Hall *hall;
+	int worker; /* whose resolver is being walked */
+} DnsWalk;
+
+static bool
+was_shown(const DnsWalk *walk, const char *host)
+{
+	DnsSeen seen = {.host = host};
+
+	for (int i = 0; i < walk->worker; i++)
+		resolver_walk(walk->hall->workers[i]->resolver, look_for_host, &seen);
+	return seen.seen;
+}
+
 static void
 dns_row(void *arg, const char *host, usec_t ttl_us, const NetAddress *addresses, int count)
 {
-	Result *result = arg;
+	const DnsWalk *walk = arg;
+	Result *result = walk->result;
 	char list[RESOLVER_MAX_ADDRESSES * 64] = "";
 	size_t len = 0;
 
+	if (was_shown(walk, host))
+		return;
 	for (int i = 0; i < count && len < sizeof(list); i++)
 	{
 		NetPeer peer;
@@ -219,7 +280,20 @@ void
 show_dns_hosts(const Show *show)
 {
 	result_columns(show->result, "sqs", "hostname ttl addrs");
-	resolver_walk(show->worker->resolver, dns_row, show->result);
+	for (int i = 0; i < show->worker->hall->worker_count; i++)
+		resolver_walk(show->worker->hall->workers[i]->resolver, dns_row,
+					  &(DnsWalk){.result = show->result, .hall = show->worker->hall, .worker = i});
+}
+
+static const Resolver *
+best_resolver(const Hall *hall)
+{
+	const Resolver *best = hall->workers[0]->resolver;
+
+	for (int i = 1; i < hall->worker_count; i++)
+		if (resolver_counts(hall->workers[i]->resolver).zones > resolver_counts(best).zones)
+			best = hall->workers[i]->resolver;
+	return best;
 }
 
 static void
@@ -238,7 +312,8 @@ void
 show_dns_zones(const Show *show)
 {
 	result_columns(show->result, "sqi", "zonename serial count");
-	resolver_walk_zones(show->worker->resolver, zone_row, show->result);
+	/* each worker watches the zones of the names it has asked for: the first that knows most tells */
+	resolver_walk_zones(best_resolver(show->worker->hall), zone_row, show->result);
 }
 
 void

@@ -21,8 +21,10 @@ static void
 deadline_row(Result *result, const SessionPool *pool)
 {
 	const PoolCounters *counters = &pool->policy.counters;
-	const SessionStats *stats = &pool->stats;
+	SessionStats sums;
+	const SessionStats *stats = &sums;
 
+	session_pool_stats(pool, &sums);
 	result_row(result);
 	result_text(result, pool->database->name);
 	result_text(result, pool->role->name);
@@ -120,6 +122,17 @@ class_row(Result *result, const SessionPool *pool, const PoolClass *class, const
 	result_row_end(result);
 }
 
+/* Any worker may have seen one. */
+static const char *
+text_of(const Hall *hall, uint64_t fingerprint)
+{
+	const char *text = NULL;
+
+	for (int i = 0; i < hall->worker_count && text == NULL; i++)
+		text = class_texts_find(&hall->workers[i]->class_texts, fingerprint);
+	return text;
+}
+
 /*
  * Each pool's statement classes, the most recently used first.  share: its part of the statements that ran in the pool, in percent;
  * text: one of them with its values replaced, NULL when it is no longer known.
@@ -140,7 +153,7 @@ show_classes(const Show *show)
 		{
 			const PoolClass *class = CONTAINER_OF(node, const PoolClass, lru);
 
-			class_row(show->result, pools[i], class, class_texts_find(&show->worker->class_texts, class->fingerprint));
+			class_row(show->result, pools[i], class, text_of(show->worker->hall, class->fingerprint));
 		}
 	}
 	free(pools);
@@ -177,7 +190,7 @@ show_limits(const Show *show)
 {
 	result_columns(show->result, "ssssssiiiiNNq",
 				   "name user database application_name tag fingerprint max_active active max_waiting waiting waited refused query_deadline");
-	list_each(node, &show->worker->limits)
+	list_each(node, &show->worker->hall->limits)
 		if (CONTAINER_OF(node, const Limit, node)->spec != NULL)
 			limit_row(show->result, CONTAINER_OF(node, const Limit, node));
 }
@@ -191,18 +204,22 @@ show_statements(const Show *show)
 	const Worker *worker = show->worker;
 	uint64_t prepared = 0;
 	uint64_t servers = 0;
+	HallWalk walk;
+	const ListNode *node;
 
-	list_each(node, &worker->servers)
+	hall_walk_begin(worker->hall, &walk, WALK_SERVERS);
+	while ((node = hall_walk_next(&walk)) != NULL)
 	{
 		int count = server_statements_count(&CONTAINER_OF(node, const Server, node)->statements);
 
 		prepared += (uint64_t) count;
 		servers += count > 0;
 	}
+	hall_walk_end(&walk);
 	result_columns(show->result, "qqqq", "statements bytes prepared servers");
 	result_row(show->result);
-	result_unsigned(show->result, worker->statements.by_body.count);
-	result_unsigned(show->result, worker->statements.bytes);
+	result_unsigned(show->result, worker->statements->by_body.count);
+	result_unsigned(show->result, worker->statements->bytes);
 	result_unsigned(show->result, prepared);
 	result_unsigned(show->result, servers);
 	result_row_end(show->result);

@@ -27,7 +27,7 @@ compare_rows(const void *a, const void *b)
 static const Database *
 known_database(const Worker *worker, const char *name)
 {
-	MapNode *node = map_find(&worker->databases, hash_bytes(worker->hash_seed, name, strlen(name)), name);
+	MapNode *node = map_find(&worker->hall->databases, hash_bytes(worker->hash_seed, name, strlen(name)), name);
 
 	return node != NULL ? CONTAINER_OF(node, const Database, node) : NULL;
 }
@@ -36,7 +36,7 @@ static DatabaseRow *
 collect_databases(const Worker *worker, size_t *count)
 {
 	const Settings *settings = worker->settings;
-	DatabaseRow *rows = calloc((size_t) settings->database_count + worker->databases.count + 1, sizeof(DatabaseRow));
+	DatabaseRow *rows = calloc((size_t) settings->database_count + worker->hall->databases.count + 1, sizeof(DatabaseRow));
 	size_t n = 0;
 
 	if (rows == NULL)
@@ -44,7 +44,7 @@ collect_databases(const Worker *worker, size_t *count)
 	for (int i = 0; i < settings->database_count; i++)
 		rows[n++] = (DatabaseRow){settings->databases[i].name, &settings->databases[i],
 								  known_database(worker, settings->databases[i].name)};
-	for (MapNode *node = map_next(&worker->databases, NULL); node != NULL; node = map_next(&worker->databases, node))
+	for (MapNode *node = map_next(&worker->hall->databases, NULL); node != NULL; node = map_next(&worker->hall->databases, node))
 	{
 		const Database *database = CONTAINER_OF(node, const Database, node);
 
@@ -164,12 +164,12 @@ static UserRow *
 collect_users(const Worker *worker, size_t *count)
 {
 	const Settings *settings = worker->settings;
-	UserRow *rows = calloc(settings->users.count + worker->roles.count + 1, sizeof(UserRow));
+	UserRow *rows = calloc(settings->users.count + worker->hall->roles.count + 1, sizeof(UserRow));
 	size_t n = 0;
 
 	if (rows == NULL)
 		return NULL;
-	for (MapNode *node = map_next(&worker->roles, NULL); node != NULL; node = map_next(&worker->roles, node))
+	for (MapNode *node = map_next(&worker->hall->roles, NULL); node != NULL; node = map_next(&worker->hall->roles, node))
 	{
 		const Role *role = CONTAINER_OF(node, const Role, node);
 
@@ -179,7 +179,7 @@ collect_users(const Worker *worker, size_t *count)
 	{
 		const UserSpec *spec = CONTAINER_OF(node, const UserSpec, node);
 
-		if (map_find(&worker->roles, hash_bytes(worker->hash_seed, spec->name, strlen(spec->name)), spec->name) == NULL)
+		if (map_find(&worker->hall->roles, hash_bytes(worker->hash_seed, spec->name, strlen(spec->name)), spec->name) == NULL)
 			rows[n++] = (UserRow){spec->name, spec, NULL};
 	}
 	qsort(rows, n, sizeof(UserRow), compare_users);
@@ -247,7 +247,7 @@ count_slots(const SessionPool *pool, usec_t now)
 
 	list_each(node, &pool->policy.idle)
 	{
-		if (show_is_used(pool->worker, CONTAINER_OF(node, const PoolSlot, node), now))
+		if (show_is_used(pool->hall->workers[0], CONTAINER_OF(node, const PoolSlot, node), now))
 			counts.used++;
 		else
 			counts.idle++;
@@ -271,7 +271,7 @@ count_slots(const SessionPool *pool, usec_t now)
 static void
 count_dedicated(const SessionPool *pool, int *active, int *opening)
 {
-	list_each(node, &pool->worker->dedicated)
+	list_each(node, &pool->hall->dedicated)
 	{
 		const SessionPool *dedicated = CONTAINER_OF(node, const SessionPool, list_node);
 

@@ -155,7 +155,7 @@ database_name(const Client *client)
 static const char *
 application_name(const Worker *worker, const ParamSet *params)
 {
-	return paramset_get(params, params_index(&worker->params, SLICE_LITERAL("application_name")));
+	return paramset_get(params, params_index(worker->params, SLICE_LITERAL("application_name")));
 }
 
 static void
@@ -253,33 +253,14 @@ server_row(const Show *show, const Server *server, bool buffers)
 
 /* --- walking --- */
 
-typedef enum WalkList
-{
-	WALK_CLIENTS,
-	WALK_SERVERS,
-	WALK_LOGINS,
-	WALK_END
-} WalkList;
+#define WALK_END (-1)
 
 typedef struct WalkPlan
 {
-	WalkList lists[4];
+	int lists[4];	  /* WalkOver, and WALK_END */
 	bool buffers;	  /* with the columns of the buffers */
 	bool only_active; /* only who waits or is linked, or has bytes in a buffer */
 } WalkPlan;
-
-static const List *
-list_of(const Worker *worker, WalkList list)
-{
-	switch (list)
-	{
-		case WALK_CLIENTS: return &worker->clients;
-		case WALK_SERVERS: return &worker->servers;
-		case WALK_LOGINS: return &worker->logins;
-		case WALK_END: break;
-	}
-	return NULL;
-}
 
 static bool
 is_active(const NetConn *conn, bool busy)
@@ -288,9 +269,9 @@ is_active(const NetConn *conn, bool busy)
 }
 
 static void
-write_connection(const Show *show, const WalkPlan *plan, WalkList list, const ListNode *node)
+write_connection(const Show *show, const WalkPlan *plan, int list, const ListNode *node)
 {
-	if (list == WALK_SERVERS)
+	if (list == (int) WALK_SERVERS)
 	{
 		const Server *server = CONTAINER_OF(node, const Server, node);
 
@@ -315,14 +296,14 @@ write_piece(const Show *show, ShowWalk *walk, const WalkPlan *plan)
 	{
 		result_columns(show->result, plan->buffers ? CONNECTION_TYPES BUFFER_TYPES : CONNECTION_TYPES,
 					   plan->buffers ? CONNECTION_NAMES BUFFER_NAMES : CONNECTION_NAMES);
-		worker_walk_begin(show->worker, &walk->cursor, list_of(show->worker, plan->lists[0]));
+		hall_walk_begin(show->worker->hall, &walk->cursor, (WalkOver) plan->lists[0]);
 		walk->started = true;
 	}
 	/* The columns are the same in every piece; a Result is made anew for each. */
 	show->result->columns = (int) strlen(CONNECTION_TYPES) + (plan->buffers ? (int) strlen(BUFFER_TYPES) : 0);
 	while (left > 0)
 	{
-		const ListNode *node = worker_walk_next(&walk->cursor);
+		const ListNode *node = hall_walk_next(&walk->cursor);
 
 		if (node != NULL)
 		{
@@ -330,19 +311,13 @@ write_piece(const Show *show, ShowWalk *walk, const WalkPlan *plan)
 			left--;
 			continue;
 		}
-		worker_walk_end(show->worker, &walk->cursor);
+		hall_walk_end(&walk->cursor);
 		walk->list++;
 		if (plan->lists[walk->list] == WALK_END)
 			return true;
-		worker_walk_begin(show->worker, &walk->cursor, list_of(show->worker, plan->lists[walk->list]));
+		hall_walk_begin(show->worker->hall, &walk->cursor, (WalkOver) plan->lists[walk->list]);
 	}
 	return false;
-}
-
-void
-show_walk_end(Worker *worker, ShowWalk *walk)
-{
-	worker_walk_end(worker, &walk->cursor);
 }
 
 bool

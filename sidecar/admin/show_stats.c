@@ -136,7 +136,7 @@ show_totals(const Show *show)
 	StatSums average;
 
 	averages_add_console(show->averages, &now, &then);
-	list_each(node, &show->worker->pool_list)
+	list_each(node, &show->worker->hall->pool_list)
 		averages_add_pool(show->averages, CONTAINER_OF(node, const SessionPool, list_node), &now, &then);
 	averages_compute(&now, &then, averages_span(show->averages), &average);
 	result_columns(show->result, "sN", "name value");

@@ -50,6 +50,7 @@ typedef struct ProcessOptions
 	/* the process; fixed at the start */
 	const char *pidfile; /* "" = none */
 	const char *user;    /* to switch to when started as root, or NULL */
+	int worker_threads;  /* 0 = one a core, 8 at most */
 	/* files */
 	const char *auth_file; /* or NULL; already read into Settings.users */
 	const char *auth_hba_file, *auth_ident_file; /* "" or NULL = none; already read into Settings.hba */

@@ -182,6 +182,31 @@ finish_connect(NetConn *conn)
 		conn->handler->on_connected(conn);
 }
 
+/* --- changing threads --- */
+
+void
+net_detach(NetConn *conn)
+{
+	assert(conn->loop->presenting != conn && conn->_linger == NULL && !conn->_connecting);
+	not_ready(conn);
+	if (conn->_open)
+		arm(conn, 0);
+	not_ready(conn); /* arm may have failed */
+	net_loop_forget(conn->loop, conn);
+	conn->loop = NULL;
+}
+
+void
+net_attach(NetLoop *loop, NetConn *conn)
+{
+	conn->loop = loop;
+	if (!is_live(conn))
+		return;
+	arm(conn, EVENTS_INPUT | output_interest(conn));
+	if (net_held(conn) > 0 || conn->_pending_error != 0 || conn->_tls != NULL)
+		make_ready(conn);
+}
+
 /* --- writing --- */
 
 /* Queue what is left of the iovecs after `skip` bytes. */

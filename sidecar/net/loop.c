@@ -72,6 +72,12 @@ net_now(const NetLoop *loop)
 	return loop->now;
 }
 
+void
+net_loop_look_at_clock(NetLoop *loop)
+{
+	loop->now = clock_now();
+}
+
 TimerQueue *
 net_timers(NetLoop *loop)
 {

@@ -124,6 +124,8 @@ extern bool net_loop_once(NetLoop *loop, usec_t max_wait_us);
 extern void net_loop_flush(NetLoop *loop, usec_t limit_us);
 /* The monotonic time, read once per iteration. */
 extern usec_t net_now(const NetLoop *loop);
+/* Read it now: by another thread, while the loop's own waits at the end of an iteration. */
+extern void net_loop_look_at_clock(NetLoop *loop);
 extern TimerQueue *net_timers(NetLoop *loop);
 /*
  * Called once at the end of each iteration, after all events (the owner drains deferred work there). NULL for
@@ -175,6 +177,12 @@ extern bool net_adopt(NetLoop *loop, NetConn *conn, int fd, const NetHandler *ha
  */
 extern bool net_connect(NetLoop *loop, NetConn *conn, const NetAddress *to, const NetSocketOptions *options,
 						const NetHandler *handler) MUST_CHECK;
+/*
+ * Take an open connection out of its loop, to give it to another thread; not inside its own callbacks.  Until net_attach() by the thread of
+ * the other loop nothing may be done with it.  What is held, queued or still to be reported comes along.
+ */
+extern void net_detach(NetConn *conn);
+extern void net_attach(NetLoop *loop, NetConn *conn);
 /* Write, or queue what cannot be written now.  The iovecs are not changed and are free again on return. */
 extern void net_send(NetConn *conn, const struct iovec *iov, int iov_count);
 static inline void

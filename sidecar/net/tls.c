@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -95,19 +96,27 @@ bio_ctrl(BIO *bio, int command, long number, void *pointer)
 	}
 }
 
-/* One for the process, made at first use by its one thread and never changed. */
+/* One for the process, made at first use and never changed; NULL when memory was short then. */
+static BIO_METHOD *the_method;
+
+static void
+make_method(void)
+{
+	the_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "pgweir");
+	if (the_method == NULL)
+		return;
+	BIO_meth_set_read(the_method, bio_read);
+	BIO_meth_set_write(the_method, bio_write);
+	BIO_meth_set_ctrl(the_method, bio_ctrl);
+}
+
 static BIO_METHOD *
 bio_method(void)
 {
-	static BIO_METHOD *method;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	if (method == NULL && (method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "pgweir")) != NULL)
-	{
-		BIO_meth_set_read(method, bio_read);
-		BIO_meth_set_write(method, bio_write);
-		BIO_meth_set_ctrl(method, bio_ctrl);
-	}
-	return method;
+	pthread_once(&once, make_method);
+	return the_method;
 }
 
 /* --- beginning --- */

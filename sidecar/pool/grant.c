@@ -228,6 +228,21 @@ needs_check(const Pool *pool, const PoolSlot *slot, usec_t now)
 	return pool->limits.check_delay_us >= 0 && now - slot->state_since >= pool->limits.check_delay_us;
 }
 
+/* ... by a waiter of this home: rather one that need not move, unless the order of all is asked for. */
+static PoolSlot *
+nearest_idle(const Pool *pool, int home, PoolSlot *other, usec_t now)
+{
+	const List *near = &pool->_idle_at[home];
+	ListNode *node;
+	PoolSlot *slot;
+
+	if (other == NULL || other->home == home || pool->limits.round_robin)
+		return other;
+	node = list_first(near);
+	slot = node != NULL ? CONTAINER_OF(node, PoolSlot, _home_node) : NULL;
+	return slot != NULL && !slot->close_needed && !needs_check(pool, slot, now) ? slot : other;
+}
+
 bool
 grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 {
@@ -236,7 +251,7 @@ grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	if (list_empty(&pool->idle) || pool->paused || pool->retiring || pool->_queue[waiter->_lane].count > 0 ||
 		(waiter->_lane == LANE_SLOW && lane_room(pool, now) == 0) || adaptive_room(pool) == 0)
 		return false;
-	slot = next_idle(pool);
+	slot = nearest_idle(pool, waiter->home, next_idle(pool), now);
 	if (slot == NULL || needs_check(pool, slot, now) || !actions_room(pool, out))
 		return false;
 	grant(slot, waiter, now, out);
@@ -289,7 +304,7 @@ serve(Pool *pool, usec_t now, PoolActions *out)
 		waiter = next_waiter(pool, now);
 		if (waiter == NULL)
 			return;
-		grant(slot, waiter, now, out);
+		grant(nearest_idle(pool, waiter->home, slot, now), waiter, now, out);
 	}
 }
 

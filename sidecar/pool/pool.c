@@ -12,13 +12,16 @@ pool_init(Pool *pool, const PoolLimits *limits, PoolGroup *db_group, PoolGroup *
 {
 	(void) now;
 	*pool =
-		(Pool){.limits = *limits, .db_group = db_group, .user_group = user_group, ._age_at = DEADLINE_NONE};
+		(Pool){.limits = *limits, .db_group = db_group, .user_group = user_group, .home = POOL_ANY_HOME,
+		._age_at = DEADLINE_NONE};
 	list_init(&pool->opening);
 	list_init(&pool->idle);
 	list_init(&pool->active);
 	list_init(&pool->cleaning);
 	list_init(&pool->closing);
 	list_init(&pool->waiters);
+	for (int i = 0; i < POOL_HOMES; i++)
+		list_init(&pool->_idle_at[i]);
 	for (int i = 0; i < POOL_QUEUES; i++)
 		queue_init(&pool->_queue[i]);
 	pool_classes_init(&pool->classes);

@@ -25,7 +25,12 @@
  *
  * A slot or waiter that leaves takes the actions that name it along: an action taken from the queue never
  * names a waiter that was abandoned or a slot that was closed (a grant whose slot was lost puts its waiter
- * back in its old place).  For that, all pools of a worker share one PoolActions.
+ * back in its old place).  For that, all pools of a process share one PoolActions.
+ *
+ * Homes.  The caller may keep its objects in several places (threads); a slot and a waiter say where they
+ * are at home, and an action is queued for the home of what it names.  The policy itself is one: the caller
+ * lets one thread in at a time.  Who needs a slot gets an idle one of its own home if there is one; a slot
+ * of another home must move to the waiter's before the grant is carried out (pool_actions_next_move).
  */
 #ifndef PGWEIR_POOL_POOL_H
 #define PGWEIR_POOL_POOL_H
@@ -36,6 +41,10 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "pool/classes.h"
+
+/* There are at most so many homes. */
+#define POOL_HOMES 16
+#define POOL_ANY_HOME (-1)
 
 typedef struct Pool Pool;
 typedef struct PoolSlot PoolSlot;
@@ -83,6 +92,8 @@ struct PoolSlot
 	ListNode node;
 	Pool *pool; /* borrowed: outlives its slots */
 	SlotState state;
+	int home;           /* 0 after pool_slot_opening; set by the caller before anything else, changed by a move */
+	ListNode _home_node; /* Pool._idle_at[home], while idle */
 	usec_t opened_at;   /* when the login completed */
 	usec_t state_since; /* when the state was entered */
 	bool close_needed;  /* close instead of idling: RECONNECT, changed configuration */
@@ -107,6 +118,7 @@ struct PoolWaiter
 	deadline_t deadline;                  /* of the request, DEADLINE_NONE when it has none */
 	deadline_t wait_until;                /* since + wait_timeout */
 	uint64_t fingerprint;                 /* statement class; 0 = unknown */
+	int home;                             /* set by the caller, as the deadline */
 	PoolCap *cap;                         /* borrowed: outlives the request; NULL = none */
 	ListNode _capped;                     /* PoolCap._parked, while parked */
 	PoolClass *_class;                    /* referenced while queued */
@@ -154,12 +166,21 @@ typedef struct PoolAction
 	usec_t expected_wait_us, expected_run_us; /* FAIL hopeless */
 } PoolAction;
 
-/* Actions not yet carried out, a queue.  While it cannot grow nothing is decided: the pool tries again 10 ms
- * later. */
-typedef struct PoolActions
+typedef struct PoolActionQueue
 {
 	PoolAction *items; /* owned */
 	int head, count, cap;
+} PoolActionQueue;
+
+/* Actions not yet carried out.  While a queue cannot grow nothing is decided: the pool tries again 10 ms
+ * later. */
+typedef struct PoolActions
+{
+	PoolActionQueue own[POOL_HOMES];   /* to be carried out at this home */
+	PoolActionQueue moves[POOL_HOMES]; /* grants whose slot is at this home, and must leave it first */
+	int homes;        /* set by the caller; 0 = 1 */
+	int here;         /* set by the caller: the home of who calls */
+	unsigned touched; /* bits of homes that have got something to do; cleared by the caller */
 } PoolActions;
 
 /* Counters since the pool began; only ever grow. */
@@ -252,6 +273,7 @@ struct Pool
 	PoolLimits limits;
 	PoolGroup *db_group;   /* borrowed, may be NULL */
 	PoolGroup *user_group; /* borrowed, may be NULL */
+	int home;              /* whose servers are all opened there; POOL_ANY_HOME unless the caller says so */
 	ListNode db_node, user_node;
 	List opening, idle, active, cleaning, closing;
 	List waiters;             /* arrival order */
@@ -266,6 +288,7 @@ struct Pool
 	PoolEstimate estimate;
 	PoolAdaptive adaptive;
 	PoolQueue _queue[POOL_QUEUES];
+	List _idle_at[POOL_HOMES]; /* the idle ones again, by home */
 	int _slow_active;     /* active slots that run a slow class */
 	usec_t _normal_seen;  /* the last request of the normal lane, 0 = never */
 	int _checks;          /* slots out for POOL_CHECK */
@@ -301,8 +324,18 @@ pool_cap_is_used(const PoolCap *cap)
 {
 	return cap->active > 0 || cap->_parked.count > 0;
 }
-/* Take the next action; false when there is none. */
+/* Take the next action of this home; false when there is none. */
 extern bool pool_actions_next(PoolActions *actions, PoolAction *out) MUST_CHECK;
+static inline bool
+pool_actions_wait(const PoolActions *actions)
+{
+	return actions->own[actions->here].count > 0;
+}
+/* The next slot of this home that must move, NULL when there is none, and where to.  Once it has:
+ * pool_actions_move, which makes the other home its own and queues the grant there; false when memory is
+ * short, and it stays for now. */
+extern PoolSlot *pool_actions_next_move(const PoolActions *actions, int *to);
+extern bool pool_actions_move(PoolActions *actions) MUST_CHECK;
 
 /* --- requests --- */
 /* A client needs a server.  waiter->deadline, ->fingerprint and ->cap are set by the caller.  It is granted, queued
@@ -346,6 +379,13 @@ extern void pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out);
  * between grant and release. completed: it ended by itself, so run_us is what it costs; else run_us is what
  * it costs at least. */
 extern void pool_starts(PoolSlot *slot, uint64_t fingerprint, usec_t now);
+/* pool_starts would do nothing, since the grant has said so already.  Of a slot that is active. */
+static inline bool
+pool_has_started(const PoolSlot *slot, uint64_t fingerprint, usec_t now)
+{
+	return slot->running != NULL ? slot->running->fingerprint == fingerprint && slot->_running_since == now
+								 : fingerprint == 0;
+}
 extern void pool_ran(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
 
 /* --- time --- */

@@ -45,6 +45,8 @@ slot_set_state(PoolSlot *slot, SlotState state, usec_t now)
 	List *to = list_of(pool, state);
 
 	assert(slot->state != state);
+	if (slot->state == SLOT_IDLE)
+		list_remove(&pool->_idle_at[slot->home], &slot->_home_node);
 	if (from != NULL)
 	{
 		list_remove(from, &slot->node);
@@ -52,7 +54,10 @@ slot_set_state(PoolSlot *slot, SlotState state, usec_t now)
 		count_group(pool->user_group, slot->state, -1);
 	}
 	if (state == SLOT_IDLE)
+	{
 		list_prepend(to, &slot->node);
+		list_prepend(&pool->_idle_at[slot->home], &slot->_home_node);
+	}
 	else if (to != NULL)
 		list_append(to, &slot->node);
 	slot->state = state;
@@ -298,8 +303,7 @@ pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out)
 void
 pool_starts(PoolSlot *slot, uint64_t fingerprint, usec_t now)
 {
-	/* the grant has said so already */
-	if (slot->running != NULL && slot->running->fingerprint == fingerprint && slot->_running_since == now)
+	if (slot->running != NULL && pool_has_started(slot, fingerprint, now))
 		return;
 	lane_starts(slot, pool_classes_get(&slot->pool->classes, fingerprint), now);
 }

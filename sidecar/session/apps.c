@@ -78,3 +78,58 @@ apps_enter(AppTable *table, AppCount **app, const char *name, const char *databa
 	(*app)->clients++;
 	(*app)->last_at = now;
 }
+
+/* --- tables of several workers --- */
+
+const AppCount *
+apps_find(const AppTable *table, const AppCount *like)
+{
+	for (int i = 0; i < APPS_MAX; i++)
+	{
+		const AppCount *app = &table->items[i];
+
+		if (app->serial != 0 && strcmp(app->name, like->name) == 0 && strcmp(app->database, like->database) == 0)
+			return app;
+	}
+	return NULL;
+}
+
+static AppCount *
+place_for(AppTable *to, const AppCount *app)
+{
+	AppCount *found = (AppCount *) apps_find(to, app);
+
+	for (int i = 1; found == NULL && i < APPS_MAX; i++)
+		if (to->items[i].serial == 0)
+		{
+			found = &to->items[i];
+			*found = (AppCount){.serial = ++to->serials, .first_at = app->first_at};
+			memcpy(found->name, app->name, sizeof(found->name));
+			memcpy(found->database, app->database, sizeof(found->database));
+		}
+	return found != NULL ? found : others(to, app->first_at);
+}
+
+void
+apps_add(AppTable *to, const AppTable *from)
+{
+	for (int i = 0; i < APPS_MAX; i++)
+	{
+		const AppCount *app = &from->items[i];
+		AppCount *sum;
+
+		if (app->serial == 0)
+			continue;
+		sum = i == 0 ? others(to, app->first_at) : place_for(to, app);
+		sum->clients += app->clients;
+		sum->xacts += app->xacts;
+		sum->queries += app->queries;
+		sum->query_us += app->query_us;
+		sum->think_us += app->think_us;
+		sum->errors += app->errors;
+		if (app->first_at < sum->first_at)
+			sum->first_at = app->first_at;
+		if (app->last_at > sum->last_at)
+			sum->last_at = app->last_at;
+	}
+}

@@ -32,4 +32,9 @@ typedef struct AppTable
 extern void apps_enter(AppTable *table, AppCount **app, const char *name, const char *database, usec_t now);
 extern void apps_leave(AppCount **app, usec_t now);
 
+/* Add the entries of one table to those of another: by name and database, what finds no place to the others. */
+extern void apps_add(AppTable *to, const AppTable *from);
+/* The entry of that name, NULL when there is none. */
+extern const AppCount *apps_find(const AppTable *table, const AppCount *like);
+
 #endif

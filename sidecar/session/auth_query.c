@@ -231,8 +231,10 @@ connect_ends(AuthLookup *lookup, const char *database, const char *auth_user)
 		close(fds[1]);
 		return false;
 	}
+	atomic_fetch_add(&lookup->worker->load, 1);
 	if ((inner = client_create(lookup->worker, fds[1], &self)) == NULL)
 	{
+		atomic_fetch_sub(&lookup->worker->load, 1);
 		close(fds[1]);
 		return false;
 	}

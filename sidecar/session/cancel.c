@@ -212,7 +212,9 @@ cancel_waiting(Client *client)
 {
 	Worker *worker = client->worker;
 
-	pool_abandon(&client->pool->policy, &client->waiter, worker_now(worker), &worker->actions);
+	policy_enter(worker);
+	pool_abandon(&client->pool->policy, &client->waiter, worker_now(worker), &worker->hall->actions);
+	policy_leave(worker, client->pool);
 	client_set_state(client, CLIENT_IDLE);
 	request_reject(client, &(RequestError){"57014", "canceling statement due to user request", NULL, NULL});
 	client->idle_since = worker_now(worker);
@@ -220,16 +222,44 @@ cancel_waiting(Client *client)
 	client_update_flow(client);
 }
 
+/* Whose key it is; of another worker's client only that is told: it may be gone at any time. */
+static Client *
+find_client(Worker *worker, const uint8_t key[8], Worker **owner)
+{
+	Hall *hall = worker->hall;
+	MapNode *node;
+	Client *client;
+
+	hall_lock_tables(hall);
+	node = map_find(&hall->cancel_keys, hash_bytes(hall->hash_seed, key, 8), key);
+	client = node != NULL ? CONTAINER_OF(node, Client, cancel_node) : NULL;
+	*owner = client != NULL ? client->worker : NULL;
+	hall_unlock_tables(hall);
+	return *owner == worker ? client : NULL;
+}
+
+static void
+cancel_console(Client *client)
+{
+	Hall *hall = client->worker->hall;
+
+	hall_park(hall);
+	hall->console.cancel(hall->console.arg, client);
+	hall_unpark(hall);
+}
+
 void
 cancel_by_key(Worker *worker, const uint8_t key[8])
 {
-	MapNode *node = map_find(&worker->cancel_keys, hash_bytes(worker->hash_seed, key, 8), key);
-	Client *client = node != NULL ? CONTAINER_OF(node, Client, cancel_node) : NULL;
+	Worker *owner;
+	Client *client = find_client(worker, key, &owner);
 
-	if (client == NULL)
+	if (owner == NULL)
 		log_debug(worker->log, "cancel request with an unknown key");
+	else if (client == NULL)
+		worker_post_cancel(owner, key);
 	else if (client->state == CLIENT_CONSOLE)
-		worker->console.cancel(worker->console.arg, client);
+		cancel_console(client);
 	else if (client->state == CLIENT_WAITING)
 		cancel_waiting(client);
 	else if (client->state == CLIENT_ACTIVE && client->server->outstanding > 0)

@@ -295,7 +295,7 @@ client_update_flow(Client *client)
 			stop = false;
 			break;
 	}
-	if (stop || client->suspended)
+	if (stop || client->suspended || client->leaving)
 		net_pause(&client->conn);
 	else
 		net_resume(&client->conn);
@@ -327,7 +327,11 @@ console_input(Client *client, uint8_t *data, size_t len)
 		if (total > len - pos)
 			break;
 		if (header.type == FE_QUERY && wire_read_query(slice_make(data + pos + WIRE_HEADER_SIZE, header.payload_len), &sql))
-			worker->console.query(worker->console.arg, client, sql);
+		{
+			hall_park(worker->hall);
+			worker->hall->console.query(worker->hall->console.arg, client, sql);
+			hall_unpark(worker->hall);
+		}
 		else if (header.type == FE_TERMINATE)
 			client_close(client, "client close request", NULL);
 		else if (header.type == FE_PARSE || header.type == FE_BIND || header.type == FE_EXECUTE)
@@ -383,7 +387,7 @@ void
 client_unblocked(Client *client)
 {
 	if (client->write_blocked_since > 0)
-		client->pool->stats.drain_us += (uint64_t) (worker_now(client->worker) - client->write_blocked_since);
+		client_stats(client)->drain_us += (uint64_t) (worker_now(client->worker) - client->write_blocked_since);
 	client->write_blocked_since = 0;
 }
 
@@ -395,7 +399,7 @@ on_drained(NetConn *conn)
 	if (client->server != NULL)
 	{
 		client_unblocked(client);
-		if (!client->worker->suspended)
+		if (!client->worker->hall->suspended)
 			net_resume(&client->server->conn);
 	}
 }
@@ -419,8 +423,8 @@ on_released(NetConn *conn)
 	Client *client = CONTAINER_OF(conn, Client, conn);
 	Worker *worker = client->worker;
 
-	paramset_unref(&worker->params, client->params);
-	client_statements_free(client->statements, &worker->statements);
+	paramset_unref(worker->params, client->params);
+	client_statements_free(client->statements, worker->statements);
 	client_login_free(client->login);
 	free(client->startup_app);
 	free(client);
@@ -445,23 +449,23 @@ client_create(Worker *worker, int fd, const NetPeer *peer)
 	client->worker = worker;
 	client->peer = *peer;
 	client->state = CLIENT_STARTUP;
-	client->id = ++worker->next_id;
+	client->id = atomic_fetch_add(&worker->hall->next_id, 1) + 1;
 	client->connect_time = client->request_time = client->idle_since = worker_now(worker);
 	client->deadline = client->grace_until = DEADLINE_NONE;
 	client->session_deadline_us = -1;
 	client->timer.fire = on_timer;
-	client->params = paramset_ref(worker->params.empty);
+	client->params = paramset_ref(worker->params->empty);
 	client->conn.early_hangup = true;
 	if (!net_adopt(worker->loop, &client->conn, fd, &client_handler))
 	{
-		paramset_unref(&worker->params, client->params);
+		paramset_unref(worker->params, client->params);
 		free(client);
 		return NULL;
 	}
 	client->conn.early_hangup = true;
 	list_append(&worker->logins, &client->node);
-	worker->client_count++;
-	client->suspended = worker->suspended;
+	atomic_fetch_add(&worker->hall->client_count, 1);
+	client->suspended = worker->hall->suspended;
 	client_update_flow(client);
 	client_rearm_timer(client);
 	return client;
@@ -480,11 +484,13 @@ leave_pool(Client *client)
 		/* also when it is queued no more: a grant may have been decided that is not carried out yet */
 		if (client->state == CLIENT_WAITING)
 		{
-			client->pool->stats.gone_waiting++;
-			client->pool->stats.gone_us += (uint64_t) (now - client->group_since);
-			histogram_add(&client->pool->stats.gone_hist, now - client->group_since);
+			client_stats(client)->gone_waiting++;
+			client_stats(client)->gone_us += (uint64_t) (now - client->group_since);
+			histogram_add(&client_stats(client)->gone_hist, now - client->group_since);
 		}
-		pool_abandon(&client->pool->policy, &client->waiter, now, &worker->actions);
+		policy_enter(worker);
+		pool_abandon(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
+		policy_leave(worker, client->pool);
 	}
 }
 
@@ -492,7 +498,7 @@ leave_pool(Client *client)
 static void
 count_life(Client *client, usec_t now)
 {
-	SessionStats *stats = &client->pool->stats;
+	SessionStats *stats = client_stats(client);
 
 	stats->disconnects++;
 	stats->life_us += (uint64_t) (now - client->connect_time);
@@ -504,20 +510,27 @@ static void
 leave_counts(Client *client)
 {
 	usec_t now = worker_now(client->worker);
+	Worker *worker = client->worker;
+	SessionPool *shown;
 
 	if (client->counted)
 	{
+		hall_lock_tables(worker->hall);
 		client->database->clients--;
 		client->role->clients--;
-		if (client->pool != NULL)
-		{
-			session_pool_shown(client->pool)->policy.clients--;
-			count_life(client, now);
-			session_pool_rearm(session_pool_shown(client->pool));
-		}
+		hall_unlock_tables(worker->hall);
+	}
+	if (client->pool != NULL)
+	{
+		shown = session_pool_shown(client->pool);
+		policy_enter(worker);
+		shown->policy.clients--;
+		policy_leave(worker, NULL);
+		count_life(client, now);
 	}
 	apps_leave(&client->app, now);
-	client->worker->client_count--;
+	atomic_fetch_sub(&worker->load, 1);
+	atomic_fetch_sub(&worker->hall->client_count, 1);
 }
 
 /* It was told that it is over; or it went in the middle of proving who it is. */
@@ -527,7 +540,7 @@ count_fatal(Client *client, const char *sqlstate, const char *message)
 	if (in_logins(client->state) && !client->quiet && (message != NULL || client->state == CLIENT_AUTH))
 		client->worker->login_failures++;
 	if (message != NULL && client->pool != NULL)
-		stats_count_error(&client->pool->stats, sqlstate);
+		stats_count_error(client_stats(client), sqlstate);
 	if (message != NULL && client->app != NULL)
 		client->app->errors++;
 }
@@ -547,15 +560,23 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 	if (message != NULL && worker->settings->log_pooler_errors)
 		client_log(client, LOG_LEVEL_WARNING, "pooler error: %s", message);
 	if (client->state == CLIENT_CONSOLE)
-		worker->console.closed(worker->console.arg, client);
+	{
+		hall_park(worker->hall);
+		worker->hall->console.closed(worker->hall->console.arg, client);
+		hall_unpark(worker->hall);
+	}
 	count_fatal(client, sqlstate, message);
 	client_login_stop(client);
 	leave_pool(client);
 	leave_counts(client);
 	if (client->pool != NULL && client->pool->dedicated != NULL)
-		dedicated_client_left(client->pool);
+		dedicated_client_left(worker, client->pool);
 	if (client->has_key)
-		map_remove(&worker->cancel_keys, &client->cancel_node);
+	{
+		hall_lock_tables(worker->hall);
+		map_remove(&worker->hall->cancel_keys, &client->cancel_node);
+		hall_unlock_tables(worker->hall);
+	}
 	if (client->quiet)
 		peer_forget_client(client);
 	timer_disarm(net_timers(worker->loop), &client->timer);

@@ -53,7 +53,7 @@ start_scram(Client *client, const char *stored)
 	else
 	{
 		login->unknown_user = true;
-		ok = scram_verifier_mock(slice_str(login->user), client->worker->mock_secret, iterations, &login->verifier);
+		ok = scram_verifier_mock(slice_str(login->user), client->worker->hall->mock_secret, iterations, &login->verifier);
 	}
 	login->method = AUTH_TYPE_SCRAM_SHA_256;
 	login->binding_len = net_tls_binding(&client->conn, login->binding);
@@ -199,10 +199,12 @@ client_login_looked_up(Client *client, bool found, char *secret)
 	login->looked_up = found && secret == NULL ? strdup("") : secret;
 	if (role != NULL && secret != NULL)
 	{
+		hall_lock_tables(client->worker->hall);
 		if (role->looked_up != NULL)
 			OPENSSL_cleanse(role->looked_up, strlen(role->looked_up));
 		free(role->looked_up);
 		role->looked_up = strdup(secret);
+		hall_unlock_tables(client->worker->hall);
 	}
 	login_authenticate(client);
 	client_update_flow(client);
@@ -227,8 +229,10 @@ take_plain(Client *client, Slice payload)
 	{
 		Role *role = worker_role(client->worker, client->login->user);
 
+		hall_lock_tables(client->worker->hall);
 		if (role != NULL && role->plain == NULL)
 			role->plain = strndup((const char *) password.ptr, password.len);
+		hall_unlock_tables(client->worker->hall);
 		login_authenticated(client);
 	}
 	else
@@ -300,8 +304,10 @@ take_scram_final(Client *client, Slice payload)
 		return;
 	}
 	role = login->verifier_stored ? worker_role(client->worker, login->user) : NULL;
+	hall_lock_tables(client->worker->hall);
 	if (role != NULL)
 		scram_keys_from_login(&role->scram_keys, &login->verifier, client_key);
+	hall_unlock_tables(client->worker->hall);
 	OPENSSL_cleanse(client_key, sizeof(client_key));
 	ok = wire_write_auth_sasl_final(&out, scram_message_slice(&reply));
 	login_send(client, &out, ok);

@@ -24,8 +24,8 @@ login_create(Client *client)
 		client_close(client, "out of memory", "bouncer resources exhaustion");
 		return false;
 	}
-	login->registry = &client->worker->params;
-	login->wanted = paramset_ref(client->worker->params.empty);
+	login->registry = client->worker->params;
+	login->wanted = paramset_ref(client->worker->params->empty);
 	login->deadline_us = -1;
 	return true;
 }
@@ -72,20 +72,23 @@ login_send(Client *client, Buf *out, bool ok)
 static bool
 new_cancel_key(Client *client)
 {
-	Worker *worker = client->worker;
+	Hall *hall = client->worker->hall;
 	uint64_t hash;
 
-	do
+	while (!client->has_key)
 	{
 		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
 			return false;
 		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
-		if (worker->settings->peer_id > 0)
-			peer_key_mark(client->cancel_key, worker->settings->peer_id);
-		hash = hash_bytes(worker->hash_seed, client->cancel_key, 8);
-	} while (map_find(&worker->cancel_keys, hash, client->cancel_key) != NULL);
-	map_insert(&worker->cancel_keys, &client->cancel_node, hash);
-	client->has_key = true;
+		if (hall->settings->peer_id > 0)
+			peer_key_mark(client->cancel_key, hall->settings->peer_id);
+		hash = hash_bytes(hall->hash_seed, client->cancel_key, 8);
+		hall_lock_tables(hall);
+		client->has_key = map_find(&hall->cancel_keys, hash, client->cancel_key) == NULL;
+		if (client->has_key)
+			map_insert(&hall->cancel_keys, &client->cancel_node, hash);
+		hall_unlock_tables(hall);
+	}
 	return true;
 }
 
@@ -155,7 +158,7 @@ console_enter(Client *client)
 static bool
 write_parameters(const Client *client, Buf *out)
 {
-	const ParamRegistry *registry = &client->worker->params;
+	const ParamRegistry *registry = client->worker->params;
 
 	for (int i = 0; i < registry->count; i++)
 	{
@@ -182,7 +185,7 @@ static void
 take_application_name(Client *client)
 {
 	Worker *worker = client->worker;
-	int index = worker->params.app_index;
+	int index = worker->params->app_index;
 	const char *name = paramset_get(client->params, index);
 	char peer[80];
 	char full[300];
@@ -192,7 +195,7 @@ take_application_name(Client *client)
 		return;
 	snprintf(full, sizeof(full), "%.200s - %s", name != NULL && name[0] != '\0' ? name : "app",
 			 net_peer_name(&client->peer, peer, sizeof(peer)));
-	paramset_change(&worker->params, &client->params, index, slice_str(full));
+	paramset_change(worker->params, &client->params, index, slice_str(full));
 }
 
 void
@@ -204,14 +207,14 @@ client_login_finish(Client *client)
 	uint32_t pid;
 	bool ok;
 
-	paramset_unref(&worker->params, client->params);
-	client->params = paramset_overlay(&worker->params, pool->welcome, client->login->wanted);
+	paramset_unref(worker->params, client->params);
+	client->params = paramset_overlay(worker->params, pool->welcome, client->login->wanted);
 	take_application_name(client);
 	if (client->login->deadline_us >= 0)
 		client->session_deadline_us = client->login->deadline_us;
 	else
 	{
-		const char *value = paramset_get(client->params, worker->params.deadline_index);
+		const char *value = paramset_get(client->params, worker->params->deadline_index);
 
 		client->session_deadline_us = value != NULL && value[0] != '\0' ? deadline_parse(slice_str(value)) : -1;
 	}
@@ -222,7 +225,7 @@ client_login_finish(Client *client)
 		 wire_write_ready_for_query(&out, 'I');
 	client_login_free(client->login);
 	client->login = NULL;
-	pool->stats.logins++;
+	client_stats(client)->logins++;
 	client->idle_since = worker_now(worker);
 	client_set_state(client, CLIENT_IDLE);
 	client_rearm_timer(client);
@@ -230,24 +233,58 @@ client_login_finish(Client *client)
 	login_send(client, &out, ok);
 }
 
-static bool
-check_client_limits(Client *client)
+/* Count the client in at its database and user, if the limits allow; else why not. */
+static const char *
+count_in(Client *client)
 {
-	const Settings *settings = client->worker->settings;
+	Hall *hall = client->worker->hall;
 	const DatabaseSpec *spec = client->database->spec;
 	const UserSpec *user = client->role->spec;
 	int db_limit = spec != NULL && spec->max_db_client_connections > 0 ? spec->max_db_client_connections
-																	   : settings->max_db_client_connections;
+																	   : hall->settings->max_db_client_connections;
 	int user_limit = user != NULL && user->max_user_client_connections > 0 ? user->max_user_client_connections
-																		   : settings->max_user_client_connections;
+																		   : hall->settings->max_user_client_connections;
+	const char *why = NULL;
 
+	hall_lock_tables(hall);
 	if (db_limit > 0 && client->database->clients >= db_limit)
-		client_close(client, "client connections exceeded (max_db_client_connections)",
-					 "client connections exceeded (max_db_client_connections)");
+		why = "client connections exceeded (max_db_client_connections)";
 	else if (user_limit > 0 && client->role->clients >= user_limit)
-		client_close(client, "client connections exceeded (max_user_client_connections)",
-					 "client connections exceeded (max_user_client_connections)");
-	return client->state != CLIENT_CLOSED;
+		why = "client connections exceeded (max_user_client_connections)";
+	else
+	{
+		client->database->clients++;
+		client->role->clients++;
+		client->counted = true;
+	}
+	hall_unlock_tables(hall);
+	return why;
+}
+
+static bool
+enter_pool(Client *client, Role *server_role)
+{
+	Worker *worker = client->worker;
+
+	client->pool = worker_pool(worker, client->database, server_role);
+	if (client->pool == NULL)
+		return false;
+	policy_enter(worker);
+	client->pool->policy.clients++;
+	policy_leave(worker, client->pool); /* min_pool_size counts from the first client on */
+	return true;
+}
+
+/* Has the pool learned what the server's sessions look like? */
+static bool
+has_welcome(SessionPool *pool)
+{
+	bool has;
+
+	hall_lock_tables(pool->hall);
+	has = pool->welcome != NULL;
+	hall_unlock_tables(pool->hall);
+	return has;
 }
 
 /* A replication connection: a pool of its own in place of the shared one. */
@@ -272,6 +309,7 @@ login_authenticated(Client *client)
 	ClientLogin *login = client->login;
 	Database *database;
 	Role *server_role;
+	const char *refused;
 	char message[200];
 
 	if (login_is_console(login->database))
@@ -300,32 +338,26 @@ login_authenticated(Client *client)
 	}
 	client->role = worker_role(worker, login->user);
 	server_role = database->spec->user != NULL ? worker_role(worker, database->spec->user) : client->role;
-	if (client->role == NULL || server_role == NULL || !check_client_limits(client))
+	if (client->role != NULL && server_role != NULL && (refused = count_in(client)) != NULL)
 	{
-		client_close(client, "out of memory", "bouncer resources exhaustion");
+		client_close(client, refused, refused);
 		return;
 	}
-	client->pool = worker_pool(worker, database, server_role);
-	if (client->pool == NULL)
+	if (client->role == NULL || server_role == NULL || !enter_pool(client, server_role))
 	{
 		client_close(client, "out of memory", "bouncer resources exhaustion");
 		return;
 	}
 	if (login->replication != REPLICATION_NONE && !dedicate(client))
 		return;
-	client->counted = true;
-	database->clients++;
-	client->role->clients++;
-	session_pool_shown(client->pool)->policy.clients++;
 	if (worker->settings->log_connections && !client->quiet)
 		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=%s replication=%s", database->name,
 				   client->role->name, tls_name(client, message, sizeof(message)),
 				   login->replication == REPLICATION_NONE	   ? "no"
 				   : login->replication == REPLICATION_LOGICAL ? "database"
 															   : "yes");
-	if (client->pool->welcome != NULL)
+	if (has_welcome(client->pool))
 	{
-		session_pool_rearm(client->pool); /* min_pool_size counts from the first client on */
 		client_login_finish(client);
 		return;
 	}
@@ -333,9 +365,11 @@ login_authenticated(Client *client)
 	client_update_flow(client);
 	client->waiter.deadline = DEADLINE_NONE;
 	client->waiter.fingerprint = 0;
-	pool_request(&client->pool->policy, &client->waiter, worker_now(worker), &worker->actions);
+	client->waiter.home = worker->index;
+	policy_enter(worker);
+	pool_request(&client->pool->policy, &client->waiter, worker_now(worker), &worker->hall->actions);
+	policy_leave(worker, client->pool);
 	worker_run_actions(worker);
-	session_pool_rearm(database->spec != NULL && client->pool != NULL ? client->pool : NULL);
 }
 
 void

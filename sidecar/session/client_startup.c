@@ -38,11 +38,11 @@ static bool
 note_parameter(Client *client, Slice name, Slice value)
 {
 	Worker *worker = client->worker;
-	int index = params_index(&worker->params, name);
+	int index = params_index(worker->params, name);
 
 	if (index < 0)
 		return false;
-	if (index == worker->params.deadline_index)
+	if (index == worker->params->deadline_index)
 	{
 		client->login->deadline_us = deadline_parse(value);
 		if (client->login->deadline_us < 0)
@@ -51,7 +51,7 @@ note_parameter(Client *client, Slice name, Slice value)
 			return true;
 		}
 	}
-	paramset_change(&worker->params, &client->login->wanted, index, value);
+	paramset_change(worker->params, &client->login->wanted, index, value);
 	return true;
 }
 
@@ -238,12 +238,12 @@ take_startup(Client *client, const WireStartup *startup)
 	}
 	if (login->database[0] == '\0')
 		memcpy(login->database, login->user, sizeof(login->database));
-	if (worker->phase != WORKER_RUNNING && !login_is_console(login->database))
+	if (worker->hall->phase != WORKER_RUNNING && !login_is_console(login->database))
 	{
 		client_close_error(client, "57P01", "pooler is shutting down");
 		return;
 	}
-	if (worker->client_count > worker->settings->max_client_conn && !login_is_console(login->database))
+	if (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn && !login_is_console(login->database))
 	{
 		worker->clients_refused++;
 		client_close(client, "no more connections allowed (max_client_conn)",
@@ -252,6 +252,28 @@ take_startup(Client *client, const WireStartup *startup)
 	}
 	if (send_negotiation(client, startup))
 		login_authenticate(client);
+}
+
+/* The console's clients are all with the first worker. */
+static bool
+wants_console(const WireStartup *startup)
+{
+	char name[LOGIN_NAME_SIZE] = "";
+	bool database = false;
+	size_t pos = 0;
+	Slice key;
+	Slice value;
+
+	while (wire_startup_next(startup, &pos, &key, &value))
+	{
+		bool is_database = slice_is(key, "database") && value.len > 0;
+
+		if (is_database || (slice_is(key, "user") && !database))
+			snprintf(name, sizeof(name), "%.*s", (int) (value.len < sizeof(name) ? value.len : sizeof(name)),
+					 (const char *) value.ptr);
+		database |= is_database;
+	}
+	return login_is_console(name);
 }
 
 size_t
@@ -269,8 +291,16 @@ login_startup_input(Client *client, uint8_t *data, size_t len)
 	{
 		case STARTUP_SSL_REQUEST:
 		case STARTUP_GSSENC_REQUEST: answer_encryption(client, &startup, len); break;
-		case STARTUP_CANCEL: cancel_requested(client, startup.pid, startup.key); return len;
-		case STARTUP_MESSAGE: take_startup(client, &startup); break;
+		case STARTUP_CANCEL:
+			if (peer_owns_key(client->worker->settings, startup.pid, startup.key) && !client_goes_first(client))
+				return 0;
+			cancel_requested(client, startup.pid, startup.key);
+			return len;
+		case STARTUP_MESSAGE:
+			if (wants_console(&startup) && !client_goes_first(client))
+				return 0;
+			take_startup(client, &startup);
+			break;
 		case STARTUP_OLD_V2:
 			client_close(client, "old V2 protocol not supported", "old V2 protocol not supported");
 			return len;

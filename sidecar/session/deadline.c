@@ -204,9 +204,9 @@ deadline_grace_passed(Client *client, usec_t now)
 	error.detail = slice_str(deadline_detail(client, now, detail, sizeof(detail)));
 	client->expired = false;
 	client->grace_until = DEADLINE_NONE;
-	server->pool->stats.expired_running++;
-	server->pool->stats.expired_grace++;
-	stats_count_error(&server->pool->stats, "57014");
+	server_stats(server)->expired_running++;
+	server_stats(server)->expired_grace++;
+	stats_count_error(server_stats(server), "57014");
 	if (cut)
 	{
 		client_close(client, "query deadline: the server did not stop inside a row", NULL);
@@ -266,8 +266,8 @@ deadline_transaction_expired(Client *client, usec_t now)
 	client->tx_untold = server->tx_status == 'T';
 	if (client->tx_untold)
 	{
-		server->pool->stats.expired_running++;
-		stats_count_error(&server->pool->stats, "57014");
+		server_stats(server)->expired_running++;
+		stats_count_error(server_stats(server), "57014");
 	}
 	client->deadline = DEADLINE_NONE;
 	client->idle_since = now;

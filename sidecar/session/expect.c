@@ -72,7 +72,7 @@ pop(Server *server, bool undo)
 		server->outstanding--;
 	if (has_statement(what))
 	{
-		StatementRegistry *registry = &server->worker->statements;
+		StatementRegistry *registry = server->worker->statements;
 		Statement *statement = take_statement(server);
 
 		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN))

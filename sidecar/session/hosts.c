@@ -14,10 +14,8 @@ is_among(const NetAddress *address, const NetAddress *addresses, int count)
 }
 
 void
-hosts_changed(void *arg, const char *host, const NetAddress *addresses, int count)
+hosts_take_change(Worker *worker, const char *host, const NetAddress *addresses, int count)
 {
-	Worker *worker = arg;
-
 	list_each(node, &worker->servers)
 	{
 		Server *server = CONTAINER_OF(node, Server, node);
@@ -30,4 +28,16 @@ hosts_changed(void *arg, const char *host, const NetAddress *addresses, int coun
 			server->slot.close_needed = true;
 	}
 	worker_run_actions(worker);
+}
+
+/* Each worker asks DNS for itself, but servers move. */
+void
+hosts_changed(void *arg, const char *host, const NetAddress *addresses, int count)
+{
+	Worker *worker = arg;
+
+	for (int i = 0; i < worker->hall->worker_count; i++)
+		if (worker->hall->workers[i] != worker)
+			worker_post_host(worker->hall->workers[i], host, addresses, count);
+	hosts_take_change(worker, host, addresses, count);
 }

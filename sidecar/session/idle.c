@@ -4,8 +4,13 @@
  *
  * A pool is used while it has a client or a server connection.  A database made on demand is unused when none of its pools is used;
  * it goes with them, unless an operator has paused or disabled it.  One that has left the file goes at once.
+ *
+ * The first worker does all of it.  The others only put what has changed on the hall's lists, and call it; before anything is forgotten
+ * they are parked, and it is looked again whether it is really unused.
  */
 #include "session/session.h"
+
+#include "session/hall.h"
 
 /* What a callback of this turn of the loop still looks at must not go in it. */
 #define LINGER_US (10 * USEC_PER_MSEC)
@@ -18,7 +23,7 @@ due(usec_t since, usec_t timeout_us)
 
 /* --- pools --- */
 
-static bool
+static inline bool
 is_used(const SessionPool *pool)
 {
 	const Pool *policy = &pool->policy;
@@ -26,35 +31,81 @@ is_used(const SessionPool *pool)
 	return policy->clients > 0 || policy->pending_opens > 0 || policy->waiters.count > 0 || pool_slots(policy) > 0;
 }
 
-void
-idle_pool_changed(SessionPool *pool)
+bool
+idle_pool_differs(const SessionPool *pool)
 {
-	bool used = is_used(pool);
-
-	if (used == pool->used || pool->dedicated != NULL)
-		return;
-	pool->used = used;
-	pool->unused_since = worker_now(pool->worker);
-	pool->database->pools_used += used ? 1 : -1;
-	idle_database_rearm(pool->database);
+	return is_used(pool) != pool->used && pool->dedicated == NULL;
 }
 
 /* The private pools of replication clients refer to the one they count in. */
 static bool
 has_dedicated(const SessionPool *pool)
 {
-	list_each(node, &pool->worker->dedicated)
-		if (CONTAINER_OF(node, const SessionPool, list_node)->dedicated->shared == pool)
-			return true;
-	return false;
+	bool found = false;
+
+	hall_lock_tables(pool->hall);
+	list_each(node, &pool->hall->dedicated)
+		found |= CONTAINER_OF(node, const SessionPool, list_node)->dedicated->shared == pool;
+	hall_unlock_tables(pool->hall);
+	return found;
 }
 
-deadline_t
-idle_pool_due(const SessionPool *pool)
+/* Wait anew for the pool's time. */
+static void
+rearm_pool(SessionPool *pool)
 {
-	if (pool->used || pool->dedicated != NULL || has_dedicated(pool))
-		return DEADLINE_NONE;
-	return due(pool->unused_since, pool->worker->settings->pool_idle_timeout_us);
+	Worker *first = pool->hall->workers[0];
+	deadline_t at = pool->used ? DEADLINE_NONE : due(pool->unused_since, first->settings->pool_idle_timeout_us);
+
+	if (at != DEADLINE_NONE || pool->idle_timer.armed)
+		timer_arm(net_timers(first->loop), &pool->idle_timer, at);
+}
+
+static void
+note_use(SessionPool *pool, bool used)
+{
+	if (used != pool->used)
+	{
+		pool->used = used;
+		pool->unused_since = worker_now(pool->hall->workers[0]);
+		pool->database->pools_used += used ? 1 : -1;
+		idle_database_rearm(pool->hall, pool->database);
+	}
+	rearm_pool(pool);
+}
+
+void
+idle_lost_dedicated(Worker *worker, SessionPool *pool)
+{
+	Hall *hall = worker->hall;
+
+	policy_enter(worker);
+	if (!list_linked(&pool->changed))
+		list_append(&hall->changed_pools, &pool->changed);
+	atomic_store(&hall->use_changed, true);
+	policy_leave(worker, NULL);
+	if (worker->index > 0)
+		worker_call(hall->workers[0]);
+}
+
+static void
+on_pool_timer(Timer *timer, usec_t now)
+{
+	SessionPool *pool = CONTAINER_OF(timer, SessionPool, idle_timer);
+	Hall *hall = pool->hall;
+
+	hall_park(hall);
+	hall_run_actions(hall);
+	note_use(pool, is_used(pool));
+	if (!pool->used && !has_dedicated(pool) && due(pool->unused_since, hall->settings->pool_idle_timeout_us) <= now)
+		session_pool_destroy(pool);
+	hall_unpark(hall);
+}
+
+void
+idle_pool_init(SessionPool *pool)
+{
+	pool->idle_timer.fire = on_pool_timer;
 }
 
 /* --- databases --- */
@@ -70,7 +121,7 @@ may_go(const Database *database)
 static bool
 pools_may_go(const Database *database)
 {
-	list_each(node, &database->worker->pool_list)
+	list_each(node, &database->hall->pool_list)
 	{
 		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
 
@@ -81,26 +132,35 @@ pools_may_go(const Database *database)
 }
 
 static void
-on_timer(Timer *timer, usec_t now)
+forget_database(Database *database)
 {
-	Database *database = CONTAINER_OF(timer, Database, timer);
-	Worker *worker = database->worker;
+	Hall *hall = database->hall;
 
-	(void) now;
-	if (!may_go(database) || !pools_may_go(database))
-	{
-		idle_database_rearm(database);
-		return;
-	}
-	list_each(node, &worker->pool_list)
+	list_each(node, &hall->pool_list)
 	{
 		SessionPool *pool = CONTAINER_OF(node, SessionPool, list_node);
 
 		if (pool->database == database)
 			session_pool_destroy(pool);
 	}
-	log_debug(worker->log, "forgetting unused database: %s", database->name);
+	log_debug(hall->log, "forgetting unused database: %s", database->name);
 	database_destroy(database);
+}
+
+static void
+on_timer(Timer *timer, usec_t now)
+{
+	Database *database = CONTAINER_OF(timer, Database, timer);
+	Hall *hall = database->hall;
+
+	(void) now;
+	hall_park(hall);
+	hall_run_actions(hall);
+	if (may_go(database) && pools_may_go(database))
+		forget_database(database);
+	else
+		idle_database_rearm(hall, database);
+	hall_unpark(hall);
 }
 
 void
@@ -110,13 +170,58 @@ idle_database_init(Database *database)
 }
 
 void
-idle_database_rearm(Database *database)
+idle_database_rearm(Hall *hall, Database *database)
 {
-	Worker *worker = database->worker;
-	bool possible = may_go(database);
-	usec_t timeout_us = database->spec == NULL ? LINGER_US : worker->settings->autodb_idle_timeout_us;
+	Worker *first = hall->workers[0];
+	usec_t timeout_us = database->spec == NULL ? LINGER_US : hall->settings->autodb_idle_timeout_us;
+	bool possible;
 
+	hall_lock_tables(hall);
+	possible = may_go(database);
+	hall_unlock_tables(hall);
 	if (possible || database->timer.armed)
-		timer_arm(net_timers(worker->loop), &database->timer,
-				  possible ? due(worker_now(worker), timeout_us) : DEADLINE_NONE);
+		timer_arm(net_timers(first->loop), &database->timer, possible ? due(worker_now(first), timeout_us) : DEADLINE_NONE);
+}
+
+/* --- what has changed --- */
+
+static SessionPool *
+next_pool(Hall *hall, bool *used)
+{
+	Worker *first = hall->workers[0];
+	ListNode *node;
+
+	policy_enter(first);
+	node = list_pop(&hall->changed_pools);
+	if (node != NULL)
+		*used = is_used(CONTAINER_OF(node, SessionPool, changed));
+	policy_leave(first, NULL);
+	return node != NULL ? CONTAINER_OF(node, SessionPool, changed) : NULL;
+}
+
+static Database *
+next_database(Hall *hall)
+{
+	ListNode *node;
+
+	hall_lock_tables(hall);
+	node = list_pop(&hall->changed_databases);
+	hall_unlock_tables(hall);
+	return node != NULL ? CONTAINER_OF(node, Database, changed) : NULL;
+}
+
+void
+idle_look(Hall *hall)
+{
+	SessionPool *pool;
+	Database *database;
+	bool used;
+
+	if (!atomic_load_explicit(&hall->use_changed, memory_order_relaxed))
+		return;
+	atomic_store(&hall->use_changed, false);
+	while ((pool = next_pool(hall, &used)) != NULL)
+		note_use(pool, used);
+	while ((database = next_database(hall)) != NULL)
+		idle_database_rearm(hall, database);
 }

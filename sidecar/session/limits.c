@@ -1,7 +1,7 @@
 /*
  * limits.c: the rules of [limits]: found by name across reloads, matched in the order of the file.
  *
- * A rule that is removed from the file stays in the worker's list without a limit, since requests may still hold its places; there
+ * A rule that is removed from the file stays in the hall's list without a limit, since requests may still hold its places; there
  * are never more than the file has had names.
  */
 #include "session/limits.h"
@@ -11,27 +11,27 @@
 #include "wire/sqlscan.h"
 
 static Limit *
-find_by_name(const Worker *worker, const char *name)
+find_by_name(const Hall *hall, const char *name)
 {
-	list_each(node, &worker->limits)
+	list_each(node, &hall->limits)
 		if (strcmp(CONTAINER_OF(node, Limit, node)->name, name) == 0)
 			return CONTAINER_OF(node, Limit, node);
 	return NULL;
 }
 
 static Limit *
-create(Worker *worker, const char *name)
+create(Hall *hall, const char *name)
 {
 	Limit *limit = calloc(1, sizeof(Limit));
 
 	if (limit == NULL || (limit->name = strdup(name)) == NULL)
 	{
 		free(limit);
-		log_write(worker->log, LOG_LEVEL_ERROR, "out of memory: the limit \"%s\" is not in force", name);
+		log_write(hall->log, LOG_LEVEL_ERROR, "out of memory: the limit \"%s\" is not in force", name);
 		return NULL;
 	}
 	pool_cap_init(&limit->cap, 0, 0);
-	list_append(&worker->limits, &limit->node);
+	list_append(&hall->limits, &limit->node);
 	return limit;
 }
 
@@ -42,42 +42,46 @@ count_or_none(int value)
 }
 
 void
-limits_apply(Worker *worker, const Settings *settings)
+limits_apply(Hall *hall)
 {
+	Worker *worker = hall->workers[0];
+	const Settings *settings = hall->settings;
 	usec_t now = worker_now(worker);
 
-	list_each(node, &worker->limits)
+	list_each(node, &hall->limits)
 		CONTAINER_OF(node, Limit, node)->spec = NULL;
 	for (const LimitSpec *spec = settings->limits; spec != NULL; spec = spec->next)
 	{
-		Limit *limit = find_by_name(worker, spec->name);
+		Limit *limit = find_by_name(hall, spec->name);
 
 		if (limit == NULL)
-			limit = create(worker, spec->name);
+			limit = create(hall, spec->name);
 		if (limit == NULL)
 			continue;
 		limit->spec = spec;
-		list_remove(&worker->limits, &limit->node); /* in the order of the file */
-		list_append(&worker->limits, &limit->node);
+		list_remove(&hall->limits, &limit->node); /* in the order of the file */
+		list_append(&hall->limits, &limit->node);
 	}
-	list_each(node, &worker->limits)
+	policy_enter(worker);
+	list_each(node, &hall->limits)
 	{
 		Limit *limit = CONTAINER_OF(node, Limit, node);
 
 		pool_cap_change(&limit->cap, limit->spec != NULL ? count_or_none(limit->spec->max_active) : 0,
-						limit->spec != NULL ? count_or_none(limit->spec->max_waiting) : 0, now, &worker->actions);
+						limit->spec != NULL ? count_or_none(limit->spec->max_waiting) : 0, now, &hall->actions);
 	}
-	worker_run_actions(worker);
+	policy_leave(worker, NULL);
+	hall_run_actions(hall);
 }
 
 void
-limits_free(Worker *worker)
+limits_free(Hall *hall)
 {
-	list_each(node, &worker->limits)
+	list_each(node, &hall->limits)
 	{
 		Limit *limit = CONTAINER_OF(node, Limit, node);
 
-		list_remove(&worker->limits, node);
+		list_remove(&hall->limits, node);
 		free(limit->name);
 		free(limit);
 	}
@@ -124,7 +128,7 @@ tag_fits(const char *pattern, Slice sql)
 static const char *
 application_name(const Client *client)
 {
-	int index = params_index(&client->worker->params, slice_str("application_name"));
+	int index = params_index(client->worker->params, slice_str("application_name"));
 
 	return index >= 0 ? paramset_get(client->params, index) : NULL;
 }
@@ -132,7 +136,7 @@ application_name(const Client *client)
 Limit *
 limits_find(const Client *client, Slice sql, uint64_t fingerprint)
 {
-	list_each(node, &client->worker->limits)
+	list_each(node, &client->worker->hall->limits)
 	{
 		Limit *limit = CONTAINER_OF(node, Limit, node);
 		const LimitSpec *spec = limit->spec;

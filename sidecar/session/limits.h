@@ -8,15 +8,15 @@
 
 struct Limit
 {
-	ListNode node;		   /* Worker.limits */
+	ListNode node;		   /* Hall.limits */
 	char *name;			   /* owned */
-	const LimitSpec *spec; /* borrowed from the current Settings; NULL once removed: it limits nobody, and ends with the worker */
+	const LimitSpec *spec; /* borrowed from the current Settings; NULL once removed: it limits nobody, and ends with the hall */
 	PoolCap cap;
 };
 
-/* Take the rules of new settings over; requests that have a place keep it. */
-extern void limits_apply(Worker *worker, const Settings *settings);
-extern void limits_free(Worker *worker);
+/* Take the rules of the settings over; requests that have a place keep it.  Parked. */
+extern void limits_apply(Hall *hall);
+extern void limits_free(Hall *hall);
 /* The first rule that fits a request beginning with this statement (which may be empty), or NULL. */
 extern Limit *limits_find(const Client *client, Slice sql, uint64_t fingerprint);
 /* Does a rule ask for the class of statements? */

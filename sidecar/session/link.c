@@ -29,7 +29,12 @@ start_group(Client *client)
 	server->request_time = now;
 	server_set_state(server, SERVER_ACTIVE);
 	client_set_state(client, CLIENT_ACTIVE);
-	pool_starts(&server->slot, client->fingerprint, now);
+	if (!pool_has_started(&server->slot, client->fingerprint, now))
+	{
+		policy_enter(client->worker);
+		pool_starts(&server->slot, client->fingerprint, now);
+		policy_leave(client->worker, NULL);
+	}
 	client_rearm_timer(client);
 	client_update_flow(client);
 }
@@ -81,12 +86,14 @@ link_grant(Client *client, Server *server, usec_t waited_us)
 	{
 		client->server = NULL;
 		server->client = NULL;
-		pool_release(&server->slot, true, client->granted_at, &worker->actions);
+		policy_enter(worker);
+		pool_release(&server->slot, true, client->granted_at, &worker->hall->actions);
+		policy_leave(worker, server->pool);
 		client_login_finish(client);
 		return;
 	}
 	if (server->params != client->params)
-		changes = params_sync_sql(&worker->params, server->params, client->params, &sql);
+		changes = params_sync_sql(worker->params, server->params, client->params, &sql);
 	if (changes > 0)
 		start_sync(client, &sql);
 	else
@@ -110,9 +117,9 @@ link_sync_progress(Server *server)
 	}
 	/* What the server made of the values is what counts from now on ("utf8" has become "UTF8"). */
 	{
-		const ParamSet *merged = paramset_overlay(&client->worker->params, client->params, server->params);
+		const ParamSet *merged = paramset_overlay(client->worker->params, client->params, server->params);
 
-		paramset_unref(&client->worker->params, client->params);
+		paramset_unref(client->worker->params, client->params);
 		client->params = merged;
 	}
 	client->granted_at = worker_now(client->worker);
@@ -155,19 +162,17 @@ fail_login(Client *client, bool waited)
 {
 	SessionPool *pool = client->pool;
 	char message[400];
+	char code[6];
 
-	if (waited)
-	{
-		if (pool->last_error[0] == '\0')
-			snprintf(message, sizeof(message), "server login failed");
-		else
-			snprintf(message, sizeof(message), "%s", pool->last_error);
-		client_close_error(client, pool->last_error_code[0] != '\0' ? pool->last_error_code : "08P01", message);
-		return;
-	}
-	snprintf(message, sizeof(message), "server login has been failing, cached error: %s (server_login_retry)",
-			 pool->last_error);
-	client_close_error(client, "08P01", message);
+	hall_lock_tables(pool->hall);
+	snprintf(code, sizeof(code), "%s", waited && pool->last_error_code[0] != '\0' ? pool->last_error_code : "08P01");
+	if (!waited)
+		snprintf(message, sizeof(message), "server login has been failing, cached error: %s (server_login_retry)",
+				 pool->last_error);
+	else
+		snprintf(message, sizeof(message), "%s", pool->last_error[0] != '\0' ? pool->last_error : "server login failed");
+	hall_unlock_tables(pool->hall);
+	client_close_error(client, code, message);
 }
 
 void
@@ -217,7 +222,7 @@ link_fail(Client *client, const PoolAction *action)
 static bool
 resets(const SessionPool *pool)
 {
-	const Settings *settings = pool->worker->settings;
+	const Settings *settings = pool->hall->settings;
 
 	return settings->server_reset_query[0] != '\0' &&
 		   (pool->mode == POOL_MODE_SESSION || settings->server_reset_query_always);
@@ -236,33 +241,32 @@ unlink_pair(Client *client, Server *server)
 }
 
 void
-link_release(Client *client)
+link_release(Client *client, const GroupRun *run)
 {
 	Server *server = client->server;
 	Worker *worker = client->worker;
 	usec_t now = worker_now(worker);
+	bool clean;
 
 	unlink_pair(client, server);
 	client->idle_since = now;
 	client->deadline = DEADLINE_NONE;
 	client_set_state(client, CLIENT_IDLE);
 	server->needs_reset = resets(server->pool);
-	if (server->cancels == 0 && !server->needs_reset)
+	clean = server->cancels == 0 && !server->needs_reset;
+	server_set_state(server, clean ? SERVER_IDLE : SERVER_CLEANING);
+	policy_enter(worker);
+	pool_ran(&server->slot, run->us, run->completed, now);
+	pool_release(&server->slot, clean, now, &worker->hall->actions);
+	policy_leave(worker, server->pool);
+	if (!clean)
 	{
-		server_set_state(server, SERVER_IDLE);
-		pool_release(&server->slot, true, now, &worker->actions);
-	}
-	else
-	{
-		server_set_state(server, SERVER_CLEANING);
 		timer_arm(net_timers(worker->loop), &server->timer, now + CLEANING_LIMIT_US);
-		pool_release(&server->slot, false, now, &worker->actions);
 		server_clean_next(server);
 	}
 	client_rearm_timer(client);
 	client_update_flow(client);
 	worker_run_actions(worker);
-	session_pool_rearm(server->pool);
 }
 
 /* End what the client left open, so that the server owes nothing but answers. */
@@ -301,14 +305,16 @@ link_abandon(Client *client)
 
 	if (running)
 	{
-		server->pool->stats.gone_running++;
-		server->pool->stats.gone_us += (uint64_t) (now - client->group_since);
-		histogram_add(&server->pool->stats.gone_hist, now - client->group_since);
+		server_stats(server)->gone_running++;
+		server_stats(server)->gone_us += (uint64_t) (now - client->group_since);
+		histogram_add(&server_stats(server)->gone_hist, now - client->group_since);
 	}
-	repeats_end(&server->repeats, &server->pool->stats, now);
+	repeats_end(&server->repeats, server_stats(server), now);
 	unlink_pair(client, server);
 	server_set_state(server, SERVER_CLEANING);
-	pool_release(&server->slot, false, now, &worker->actions);
+	policy_enter(worker);
+	pool_release(&server->slot, false, now, &worker->hall->actions);
+	policy_leave(worker, server->pool);
 	if (server->pool->dedicated != NULL)
 	{
 		server_close(server, "replication client disconnected");

@@ -57,6 +57,9 @@ typedef struct DatabaseSpec
 } DatabaseSpec;
 
 /* One user: from [users] and/or the auth file. */
+/* worker_threads at most. */
+#define WORKERS_MAX 16
+
 typedef struct UserSpec
 {
 	MapNode node;				 /* Settings.users, by name */

@@ -49,16 +49,22 @@ intern(ParamRegistry *registry, ParamSet *candidate)
 {
 	uint64_t hash = hash_bytes(registry->seed, candidate->text, candidate->size) ^
 					hash_bytes(registry->seed, candidate->offset, sizeof(candidate->offset));
-	MapNode *found = map_find(&registry->sets, hash, candidate);
+	MapNode *found;
+	const ParamSet *set = candidate;
 
+	pthread_mutex_lock(&registry->lock);
+	found = map_find(&registry->sets, hash, candidate);
 	if (found != NULL)
+		set = paramset_ref(CONTAINER_OF(found, ParamSet, node));
+	else
 	{
-		free(candidate);
-		return paramset_ref(CONTAINER_OF(found, ParamSet, node));
+		atomic_init(&candidate->refs, 1);
+		map_insert(&registry->sets, &candidate->node, hash);
 	}
-	candidate->refs = 1;
-	map_insert(&registry->sets, &candidate->node, hash);
-	return candidate;
+	pthread_mutex_unlock(&registry->lock);
+	if (found != NULL)
+		free(candidate);
+	return set;
 }
 
 /* A set made of the given values (NULL = unknown); NULL when out of memory. */
@@ -105,6 +111,7 @@ params_init(ParamRegistry *registry, const char *extra, uint64_t seed)
 
 	memset(registry, 0, sizeof(*registry));
 	registry->seed = seed;
+	pthread_mutex_init(&registry->lock, NULL);
 	map_init(&registry->sets, set_equal);
 	for (size_t i = 0; i < sizeof(builtin_names) / sizeof(builtin_names[0]); i++)
 		if (!add_name(registry, slice_str(builtin_names[i])))
@@ -131,6 +138,7 @@ params_free(ParamRegistry *registry)
 	for (int i = 0; i < registry->count; i++)
 		free(registry->names[i]);
 	map_free(&registry->sets);
+	pthread_mutex_destroy(&registry->lock);
 	memset(registry, 0, sizeof(*registry));
 }
 
@@ -147,7 +155,7 @@ params_index(const ParamRegistry *registry, Slice name)
 const ParamSet *
 paramset_ref(const ParamSet *set)
 {
-	((ParamSet *) set)->refs++;
+	atomic_fetch_add_explicit(&((ParamSet *) set)->refs, 1, memory_order_relaxed);
 	return set;
 }
 
@@ -155,11 +163,17 @@ void
 paramset_unref(ParamRegistry *registry, const ParamSet *set)
 {
 	ParamSet *mine = (ParamSet *) set;
+	bool last;
 
-	if (mine == NULL || --mine->refs > 0)
+	if (mine == NULL)
 		return;
-	map_remove(&registry->sets, &mine->node);
-	free(mine);
+	pthread_mutex_lock(&registry->lock);
+	last = atomic_fetch_sub_explicit(&mine->refs, 1, memory_order_acq_rel) == 1;
+	if (last)
+		map_remove(&registry->sets, &mine->node);
+	pthread_mutex_unlock(&registry->lock);
+	if (last)
+		free(mine);
 }
 
 void

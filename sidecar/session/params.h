@@ -3,9 +3,14 @@
  *
  * A ParamSet is an immutable, counted, interned vector of values: clients and servers with equal parameters share one object, so
  * "does this server fit this client" is a pointer comparison and ten thousand idle clients cost one vector.
+ *
+ * The registry is shared by all workers: its lock is taken to make a set and to give one back; a further reference is atomic.
  */
 #ifndef PGWEIR_SESSION_PARAMS_H
 #define PGWEIR_SESSION_PARAMS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/buf.h"
 #include "base/list.h"
@@ -18,7 +23,7 @@
 typedef struct ParamSet
 {
 	MapNode node;
-	uint32_t refs;
+	atomic_uint refs;
 	uint32_t size;			 /* bytes of the text */
 	uint16_t offset[PARAM_MAX]; /* of each value in text + 1; 0 = not known */
 	char text[];			 /* values, each ends in NUL */
@@ -31,6 +36,7 @@ typedef struct ParamRegistry
 	int deadline_index;
 	int app_index; /* application_name */
 	uint64_t seed;
+	pthread_mutex_t lock; /* of sets */
 	Map sets;
 	const ParamSet *empty;
 } ParamRegistry;

@@ -45,6 +45,15 @@ peer_key_mark(uint8_t key[8], int peer_id)
 	key[7] |= TTL_MASK;
 }
 
+bool
+peer_owns_key(const Settings *settings, uint32_t pid, Slice rest)
+{
+	uint8_t key[8] = {0};
+
+	wire_store_u32(key, pid);
+	return settings->peer_id > 0 && rest.len == 4 && peer_key_owner(key) != settings->peer_id;
+}
+
 static const PeerSpec *
 find_peer(const Settings *settings, int id)
 {

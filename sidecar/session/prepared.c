@@ -20,6 +20,7 @@ void
 statements_init(StatementRegistry *registry, uint64_t seed)
 {
 	memset(registry, 0, sizeof(*registry));
+	pthread_mutex_init(&registry->lock, NULL);
 	map_init(&registry->by_body, body_equal);
 	registry->seed = seed;
 }
@@ -28,49 +29,87 @@ void
 statements_free(StatementRegistry *registry)
 {
 	map_free(&registry->by_body);
+	pthread_mutex_destroy(&registry->lock);
 }
 
-Statement *
-statement_get(StatementRegistry *registry, Slice body, uint32_t query_len, bool *made)
+static Statement *
+make(StatementRegistry *registry, Slice body, uint32_t query_len, uint64_t hash)
 {
-	uint64_t hash = hash_slice(registry->seed, body);
-	MapNode *found = map_find(&registry->by_body, hash, &body);
-	Statement *statement;
+	Statement *statement = malloc(sizeof(Statement) + body.len);
 
-	*made = false;
-	if (found != NULL)
-	{
-		statement = CONTAINER_OF(found, Statement, node);
-		statement->refs++;
-		return statement;
-	}
-	statement = malloc(sizeof(Statement) + body.len);
 	if (statement == NULL)
 		return NULL;
-	*statement = (Statement){.refs = 1, .id = ++registry->next_id, .deadline_us = -1,
-							 .body_len = (uint32_t) body.len, .query_len = query_len};
+	memset(statement, 0, sizeof(*statement));
+	atomic_init(&statement->refs, 1);
+	atomic_init(&statement->deadline_us, STATEMENT_DEADLINE_UNKNOWN);
+	statement->id = ++registry->next_id;
 	statement->name_len = (uint8_t) snprintf(statement->name, sizeof(statement->name), "PGWEIR_%u", statement->id);
+	statement->body_len = (uint32_t) body.len;
+	statement->query_len = query_len;
 	memcpy(statement->body, body.ptr, body.len);
 	map_insert(&registry->by_body, &statement->node, hash);
 	registry->bytes += sizeof(Statement) + body.len;
-	*made = true;
 	return statement;
 }
 
+Statement *
+statement_get(StatementRegistry *registry, Slice body, uint32_t query_len)
+{
+	uint64_t hash = hash_slice(registry->seed, body);
+	MapNode *found;
+	Statement *statement;
+
+	pthread_mutex_lock(&registry->lock);
+	found = map_find(&registry->by_body, hash, &body);
+	if (found != NULL)
+	{
+		statement = CONTAINER_OF(found, Statement, node);
+		statement_ref(statement);
+	}
+	else
+		statement = make(registry, body, query_len, hash);
+	pthread_mutex_unlock(&registry->lock);
+	return statement;
+}
+
+/* Of somebody who has a reference, or holds the lock. */
 void
 statement_ref(Statement *statement)
 {
-	statement->refs++;
+	atomic_fetch_add_explicit(&statement->refs, 1, memory_order_relaxed);
+}
+
+/* The last reference goes while nobody can find the statement. */
+static void
+unref_last(StatementRegistry *registry, Statement *statement)
+{
+	bool last;
+
+	pthread_mutex_lock(&registry->lock);
+	last = atomic_fetch_sub_explicit(&statement->refs, 1, memory_order_acq_rel) == 1;
+	if (last)
+	{
+		map_remove(&registry->by_body, &statement->node);
+		registry->bytes -= sizeof(Statement) + statement->body_len;
+	}
+	pthread_mutex_unlock(&registry->lock);
+	if (last)
+		free(statement);
 }
 
 void
 statement_unref(StatementRegistry *registry, Statement *statement)
 {
-	if (statement == NULL || --statement->refs > 0)
+	unsigned refs;
+
+	if (statement == NULL)
 		return;
-	map_remove(&registry->by_body, &statement->node);
-	registry->bytes -= sizeof(Statement) + statement->body_len;
-	free(statement);
+	refs = atomic_load_explicit(&statement->refs, memory_order_relaxed);
+	while (refs > 1)
+		if (atomic_compare_exchange_weak_explicit(&statement->refs, &refs, refs - 1, memory_order_acq_rel,
+												  memory_order_relaxed))
+			return;
+	unref_last(registry, statement);
 }
 
 Slice

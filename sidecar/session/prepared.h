@@ -4,9 +4,16 @@
  * A Statement (text and parameter types) is interned: all clients that prepare the same one share it, under one name on the
  * servers ("PGWEIR_<n>").  A client maps its own names to Statements; a server knows which Statements it has, least
  * recently used first.  Counted references; nothing here sends anything.
+ *
+ * The registry is shared by all workers.  Its lock is taken to find or make a Statement by its text, and for the last reference to one;
+ * references are counted atomically otherwise.  What is learned about a Statement later is atomic: whoever needs it first works it out,
+ * and two that do so at once come to the same.
  */
 #ifndef PGWEIR_SESSION_PREPARED_H
 #define PGWEIR_SESSION_PREPARED_H
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -16,14 +23,16 @@
 /* "PGWEIR_4294967295" and its NUL. */
 #define STATEMENT_NAME_MAX 18
 
+#define STATEMENT_DEADLINE_UNKNOWN (-2)
+
 typedef struct Statement
 {
 	MapNode node;
-	uint32_t refs;
+	atomic_uint refs;
 	uint32_t id;
-	uint32_t generation; /* grows when the servers must prepare it anew */
-	usec_t deadline_us;	 /* of the comment in its text; -1 = none */
-	uint64_t fingerprint; /* 0 = not yet computed */
+	atomic_uint generation; /* grows when the servers must prepare it anew */
+	_Atomic(usec_t) deadline_us; /* of the comment in its text; -1 = none, or not yet known */
+	_Atomic(uint64_t) fingerprint; /* 0 = not yet computed */
 	uint32_t body_len;
 	uint32_t query_len;	 /* without the NUL */
 	uint8_t name_len;	 /* without the NUL */
@@ -33,6 +42,7 @@ typedef struct Statement
 
 typedef struct StatementRegistry
 {
+	pthread_mutex_t lock; /* of everything here */
 	Map by_body;
 	uint64_t seed;
 	uint32_t next_id;
@@ -41,8 +51,8 @@ typedef struct StatementRegistry
 
 extern void statements_init(StatementRegistry *registry, uint64_t seed);
 extern void statements_free(StatementRegistry *registry);
-/* Find or make; a counted reference, NULL when out of memory.  *made tells whether it is new. */
-extern Statement *statement_get(StatementRegistry *registry, Slice body, uint32_t query_len, bool *made);
+/* Find or make; a counted reference, NULL when out of memory. */
+extern Statement *statement_get(StatementRegistry *registry, Slice body, uint32_t query_len);
 extern void statement_ref(Statement *statement);
 extern void statement_unref(StatementRegistry *registry, Statement *statement);
 /* On the servers; with its NUL behind. */

@@ -75,15 +75,15 @@ note_command(Server *server, Slice payload)
 		return;
 	if (!slice_is(tag, "DISCARD ALL") && !slice_is(tag, "DEALLOCATE ALL"))
 		return;
-	server_statements_clear(&server->statements, &server->worker->statements);
+	server_statements_clear(&server->statements, server->worker->statements);
 	if (server->client != NULL)
-		client_statements_clear(server->client->statements, &server->worker->statements);
+		client_statements_clear(server->client->statements, server->worker->statements);
 }
 
 static void
 note_parameter(Server *server, Slice payload)
 {
-	ParamRegistry *registry = &server->worker->params;
+	ParamRegistry *registry = server->worker->params;
 	Client *client = server->client;
 	Slice name;
 	Slice value;
@@ -124,7 +124,7 @@ rewrite_deadline(Server *server, Plan *plan, WireError *error)
 	usec_t now = worker_now(server->worker);
 
 	server->rewrite_cancel = false;
-	server->pool->stats.expired_running++;
+	server_stats(server)->expired_running++;
 	error->message = slice_str(deadline_message(server->client));
 	error->detail = slice_str(deadline_detail(server->client, now, detail, sizeof(detail)));
 	error->hint = (Slice){NULL, 0};
@@ -172,10 +172,10 @@ relay_error(Server *server, Plan *plan, Slice payload)
 
 /* --- the end of a group --- */
 
-static void
+static GroupRun
 count_group(Server *server, Client *client, usec_t now)
 {
-	SessionStats *stats = &server->pool->stats;
+	SessionStats *stats = server_stats(server);
 	usec_t ran = now - (client->granted_at > server->query_since ? client->granted_at : server->query_since);
 
 	stats->queries++;
@@ -184,7 +184,6 @@ count_group(Server *server, Client *client, usec_t now)
 	server->xact_groups++;
 	client->app->queries++;
 	client->app->query_us += (uint64_t) ran;
-	pool_ran(&server->slot, ran, !client->expired, now);
 	if (server->tx_status == 'I')
 	{
 		stats->xacts++;
@@ -194,6 +193,16 @@ count_group(Server *server, Client *client, usec_t now)
 		repeats_end(&server->repeats, stats, now);
 		stats->xact_us += (uint64_t) (now - (client->tx_since > client->granted_at ? client->tx_since : client->granted_at));
 	}
+	return (GroupRun){.us = ran, .completed = !client->expired};
+}
+
+/* The policy learns how long it ran; a release tells by itself. */
+static void
+tell_run(Server *server, const GroupRun *run, usec_t now)
+{
+	policy_enter(server->worker);
+	pool_ran(&server->slot, run->us, run->completed, now);
+	policy_leave(server->worker, NULL);
 }
 
 static void
@@ -223,8 +232,8 @@ group_done(Server *server)
 	Client *client = server->client;
 	usec_t now = worker_now(server->worker);
 	bool between = server->outstanding == 0 && !client->in_group && client->stream_left == 0;
+	GroupRun run = count_group(server, client, now);
 
-	count_group(server, client, now);
 	client->deadline = DEADLINE_NONE;
 	client->grace_until = DEADLINE_NONE;
 	client->expired = false;
@@ -233,9 +242,10 @@ group_done(Server *server)
 	server->query_since = now;
 	if (between && server->tx_status == 'I' && server->pool->mode != POOL_MODE_SESSION)
 	{
-		link_release(client);
+		link_release(client, &run);
 		return true;
 	}
+	tell_run(server, &run, now);
 	if (server_close_if_outdated(server))
 		return true;
 	if (client->hold && server->outstanding == 0 && server->cancels == 0)
@@ -425,7 +435,7 @@ one_answer(Server *server, Plan *plan, uint8_t *data, size_t len, RelayStep *ste
 size_t
 relay_input(Server *server, uint8_t *data, size_t len)
 {
-	SessionPool *pool = server->pool;
+	PoolPart *part = server->pool->parts[server->worker->index];
 	size_t pos = 0;
 	bool shown = server->state == SERVER_ACTIVE;
 
@@ -457,7 +467,7 @@ relay_input(Server *server, uint8_t *data, size_t len)
 		if (step == RELAY_ON)
 			break;
 	}
-	pool->stats.sent_bytes += shown ? pos : 0;
+	part->stats.sent_bytes += shown ? pos : 0;
 	if (server->state == SERVER_CLOSED)
 		return len;
 	switch (server->state)

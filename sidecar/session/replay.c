@@ -132,7 +132,7 @@ bool
 replay_run(Server *server)
 {
 	Statement *statement = server->replay_statement;
-	StatementRegistry *registry = &server->worker->statements;
+	StatementRegistry *registry = server->worker->statements;
 	Buf out = {0};
 	bool ok;
 
@@ -145,7 +145,7 @@ replay_run(Server *server)
 	if (ok)
 	{
 		net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
-		server->pool->stats.server_parses++;
+		server_stats(server)->server_parses++;
 	}
 	buf_free(&out);
 	return ok;

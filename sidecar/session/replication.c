@@ -1,7 +1,7 @@
 /*
  * replication.c: replication connections: a server connection of its own for each client, never pooled.
  *
- * Such a client gets a SessionPool of its own with room for one server, which is in no table but Worker.dedicated.  So waiting,
+ * Such a client gets a SessionPool of its own with room for one server, which is in no table but Hall.dedicated.  So waiting,
  * login failures and the limits of database and user (with eviction of idle servers) work as everywhere.  What the client said at
  * startup goes to the server as it is, since a physical walsender knows no SET.  The pool ends with its client.
  */
@@ -47,7 +47,7 @@ dedicated_free(Worker *worker, Dedicated *dedicated)
 	if (dedicated == NULL)
 		return;
 	if (dedicated->wanted != NULL)
-		paramset_unref(&worker->params, dedicated->wanted);
+		paramset_unref(worker->params, dedicated->wanted);
 	free(dedicated->options);
 	free(dedicated);
 }
@@ -64,7 +64,7 @@ dedicated_create(SessionPool *shared, ReplicationKind kind, const char *options,
 	dedicated->wanted = paramset_ref(wanted);
 	if (options != NULL && (dedicated->options = strdup(options)) == NULL)
 	{
-		dedicated_free(shared->worker, dedicated);
+		dedicated_free(shared->hall->workers[0], dedicated);
 		return NULL;
 	}
 	return dedicated;
@@ -74,7 +74,7 @@ int
 dedicated_startup(const SessionPool *pool, WireParam *params, int n, int max)
 {
 	const Dedicated *dedicated = pool->dedicated;
-	const ParamRegistry *registry = &pool->worker->params;
+	const ParamRegistry *registry = &pool->hall->params;
 
 	for (int i = 0; i < registry->count && n < max - 2; i++)
 	{
@@ -107,22 +107,22 @@ dedicated_granted(Client *client, Server *server)
 }
 
 void
-dedicated_client_left(SessionPool *pool)
+dedicated_client_left(Worker *worker, SessionPool *pool)
 {
-	Worker *worker = pool->worker;
-	WorkerWalk walk;
-	const ListNode *node;
-
+	policy_enter(worker);
 	pool->dedicated->over = true;
 	pool->policy.retiring = true;
-	worker_walk_begin(worker, &walk, &worker->servers);
-	while ((node = worker_walk_next(&walk)) != NULL)
+	policy_leave(worker, NULL);
+	/* at most one: a pool of this kind has all its servers here */
+	list_each(node, &worker->servers)
 	{
 		Server *server = CONTAINER_OF(node, Server, node);
 
 		if (server->pool == pool)
+		{
 			server_close(server, "replication client disconnected");
+			break;
+		}
 	}
-	worker_walk_end(worker, &walk);
-	session_pool_rearm(pool);
+	session_pool_rearm(worker, pool);
 }

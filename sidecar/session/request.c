@@ -98,7 +98,7 @@ request_reject(Client *client, const RequestError *error)
 	client->reject = client->group_extended ? REJECT_TO_SYNC : REJECT_MESSAGE;
 	client->deadline = DEADLINE_NONE;
 	client->app->errors++;
-	stats_count_error(&client->pool->stats, error->sqlstate);
+	stats_count_error(client_stats(client), error->sqlstate);
 }
 
 /* Drop one message of a rejected group. */
@@ -143,8 +143,8 @@ group_complete(Client *client)
 							   : deadline_after(now, client->budget_us > client->waited_us
 														 ? client->budget_us - client->waited_us
 														 : 1);
-		client->pool->stats.deadline_us += (uint64_t) client->budget_us;
-		histogram_add(&client->pool->stats.deadline_hist, client->budget_us);
+		client_stats(client)->deadline_us += (uint64_t) client->budget_us;
+		histogram_add(&client_stats(client)->deadline_hist, client->budget_us);
 	}
 	client_rearm_timer(client);
 }
@@ -183,9 +183,14 @@ class_of(const Client *client, Slice sql)
 static uint64_t
 class_of_prepared(const Client *client, Statement *statement)
 {
-	if (statement->fingerprint == 0)
-		statement->fingerprint = class_of(client, statement_query(statement));
-	return statement->fingerprint;
+	uint64_t known = atomic_load_explicit(&statement->fingerprint, memory_order_relaxed);
+
+	if (known == 0)
+	{
+		known = class_of(client, statement_query(statement));
+		atomic_store_explicit(&statement->fingerprint, known, memory_order_relaxed);
+	}
+	return known;
 }
 
 /* The group begins with this statement. */
@@ -325,7 +330,7 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 static void
 note_run(Client *client, const GroupInfo *info, usec_t now)
 {
-	repeats_note_run(&client->run_length, &client->pool->stats, client->fingerprint, info->fingerprint, info->sql,
+	repeats_note_run(&client->run_length, client_stats(client), client->fingerprint, info->fingerprint, info->sql,
 					 now - client->idle_since, now);
 }
 
@@ -333,7 +338,7 @@ note_run(Client *client, const GroupInfo *info, usec_t now)
 static void
 count_think(Client *client, usec_t now)
 {
-	SessionStats *stats = &client->pool->stats;
+	SessionStats *stats = client_stats(client);
 	usec_t think_us = now - client->idle_since;
 
 	stats->think_us += (uint64_t) think_us;
@@ -358,9 +363,11 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	client->waiter.fingerprint = client->fingerprint;
 	client->waiter.cap = info.limit != NULL ? &info.limit->cap : NULL;
 	client_set_state(client, CLIENT_WAITING);
-	pool_request(&client->pool->policy, &client->waiter, now, &worker->actions);
+	client->waiter.home = worker->index;
+	policy_enter(worker);
+	pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
+	policy_leave(worker, client->pool);
 	worker_run_actions(worker);
-	session_pool_rearm(client->pool);
 	if (client->state == CLIENT_WAITING)
 		client_rearm_timer(client); /* query_timeout and the notice count in the queue too */
 	return client->state == CLIENT_ACTIVE;
@@ -399,14 +406,19 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 									deadline_transaction_us(client) > 0))
 		return hold_group(client, now);
 	if (server->tx_status != 'I')
-		repeats_note(&server->repeats, &client->pool->stats, info.fingerprint, info.sql, now);
+		repeats_note(&server->repeats, client_stats(client), info.fingerprint, info.sql, now);
 	else if (server->outstanding == 0)
 		note_run(client, &info, now);
 	begin_group(client, &info, now);
 	client->granted_at = now;
 	if (server->outstanding == 0)
 		server->query_since = now;
-	pool_starts(&server->slot, client->fingerprint, now);
+	if (!pool_has_started(&server->slot, client->fingerprint, now))
+	{
+		policy_enter(client->worker);
+		pool_starts(&server->slot, client->fingerprint, now);
+		policy_leave(client->worker, NULL);
+	}
 	return true;
 }
 
@@ -483,7 +495,7 @@ insert_parse(Client *client, Plan *plan, Statement *statement, Expect what)
 	plan_insert(plan, header, sizeof(header));
 	plan_insert(plan, name.ptr, name.len + 1);
 	plan_insert(plan, statement->body, statement->body_len);
-	client->pool->stats.server_parses++;
+	client_stats(client)->server_parses++;
 	return true;
 }
 
@@ -501,7 +513,7 @@ insert_close(Client *client, Plan *plan, Statement *statement)
 	}
 	plan_insert(plan, buf_ptr(&close), buf_len(&close));
 	buf_free(&close);
-	server_statements_remove(&server->statements, &client->worker->statements, statement);
+	server_statements_remove(&server->statements, client->worker->statements, statement);
 	return true;
 }
 
@@ -533,15 +545,14 @@ static Statement *
 new_statement(Client *client, const WireParse *parse, const Message *message)
 {
 	Slice body = slice_make(message->payload.ptr + parse->name.len + 1, message->payload.len - parse->name.len - 1);
-	bool made;
 	Statement *statement;
 
 	if (client->statements == NULL)
 		client->statements = client_statements_create(client->worker->hash_seed);
 	if (client->statements == NULL)
 		return NULL;
-	statement = statement_get(&client->worker->statements, body, (uint32_t) parse->query.len, &made);
-	if (statement != NULL && made)
+	statement = statement_get(client->worker->statements, body, (uint32_t) parse->query.len);
+	if (statement != NULL && statement->deadline_us == STATEMENT_DEADLINE_UNKNOWN)
 		statement->deadline_us = deadline_from_comment(client, parse->query);
 	return statement;
 }
@@ -550,7 +561,7 @@ static size_t
 forward_parse(Client *client, Plan *plan, const Message *message)
 {
 	Server *server = client->server;
-	StatementRegistry *registry = &client->worker->statements;
+	StatementRegistry *registry = client->worker->statements;
 	WireParse parse;
 	Statement *statement;
 	Statement *existing;
@@ -559,7 +570,7 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 	bool ok;
 
 	server->replay_may_begin = false;
-	client->pool->stats.client_parses++;
+	client_stats(client)->client_parses++;
 	if (!manages_statements(client) || server->skipping || !wire_read_parse(message->payload, &parse) ||
 		parse.name.len == 0)
 		return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
@@ -584,7 +595,7 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 		if (ok)
 			used = forward_renamed(client, plan, message, slice_make(NULL, 0), parse.name,
 								   statement_name(statement));
-		client->pool->stats.server_parses++;
+		client_stats(client)->server_parses++;
 	}
 	statement_unref(registry, statement);
 	if (!ok)
@@ -598,7 +609,7 @@ forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_g
 	WireBind bind;
 	Statement *statement;
 
-	client->pool->stats.binds++;
+	client_stats(client)->binds++;
 	if (!manages_statements(client) || !wire_read_bind(message->payload, &bind) || bind.statement.len == 0 ||
 		(statement = client_statements_find(client->statements, bind.statement)) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_BIND); /* an unknown name: the server says so */
@@ -642,7 +653,7 @@ forward_close(Client *client, Plan *plan, const Message *message)
 		!wire_read_close(message->payload, &target) || target.kind != 'S' ||
 		client_statements_find(client->statements, target.name) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_CLOSE);
-	client_statements_remove(client->statements, &client->worker->statements, target.name);
+	client_statements_remove(client->statements, client->worker->statements, target.name);
 	if (!expect_push(client->server, EXPECT_CLOSE_FAKE))
 		out_of_memory(client);
 	return message->total;
@@ -726,7 +737,7 @@ deallocate_message(Client *client, const Message *message)
 		!wire_read_query(message->payload, &sql) || !sql_is_deallocate(sql, name, sizeof(name)) ||
 		client_statements_find(client->statements, slice_str(name)) == NULL)
 		return 0;
-	client_statements_remove(client->statements, &client->worker->statements, slice_str(name));
+	client_statements_remove(client->statements, client->worker->statements, slice_str(name));
 	ok = wire_write_command_complete(&out, "DEALLOCATE") &&
 		 wire_write_ready_for_query(&out, server != NULL ? server->tx_status : 'I');
 	if (!ok)
@@ -903,7 +914,7 @@ answer_fakes(Client *client)
 size_t
 request_input(Client *client, uint8_t *data, size_t len)
 {
-	SessionPool *pool = client->pool;
+	PoolPart *part = client->pool->parts[client->worker->index];
 	Plan plan;
 	size_t pos = 0;
 
@@ -919,7 +930,7 @@ request_input(Client *client, uint8_t *data, size_t len)
 	}
 	if (client->state == CLIENT_CLOSED)
 		return len;
-	pool->stats.received_bytes += pos;
+	part->stats.received_bytes += pos;
 	plan_flush(&plan);
 	if (client->server != NULL && client->doom == NULL)
 		answer_fakes(client);

@@ -41,7 +41,7 @@ void
 server_count_error(Server *server, Slice code)
 {
 	if (code.len == 5)
-		stats_count_error(&server->pool->stats, (const char *) code.ptr);
+		stats_count_error(server_stats(server), (const char *) code.ptr);
 	if (server->client != NULL && server->client->app != NULL)
 		server->client->app->errors++;
 }
@@ -141,7 +141,7 @@ on_released(NetConn *conn)
 {
 	Server *server = CONTAINER_OF(conn, Server, conn);
 
-	paramset_unref(&server->worker->params, server->params);
+	paramset_unref(server->worker->params, server->params);
 	free(server);
 }
 
@@ -184,6 +184,7 @@ choose_host(Server *server, Database *database)
 {
 	const DatabaseSpec *spec = database->spec;
 	const char *hosts = spec->host;
+	Hall *hall = server->worker->hall;
 	int count = 1;
 	int pick;
 
@@ -196,9 +197,11 @@ choose_host(Server *server, Database *database)
 	}
 	for (const char *p = hosts; *p != '\0'; p++)
 		count += *p == ',';
+	hall_lock_tables(hall);
 	pick = database->next_host % count;
 	if (!spec->load_balance_disabled)
 		database->next_host++;
+	hall_unlock_tables(hall);
 	while (pick-- > 0)
 		hosts = strchr(hosts, ',') + 1;
 	while (*hosts == ' ')
@@ -257,15 +260,17 @@ find_address(Server *server)
 }
 
 void
-server_open(SessionPool *pool)
+server_open(Worker *worker, SessionPool *pool)
 {
-	Worker *worker = pool->worker;
 	usec_t now = worker_now(worker);
 	Server *server;
 
-	if (pool->database->spec == NULL || (pool->dedicated != NULL && pool->dedicated->over) || (server = calloc(1, sizeof(Server))) == NULL)
+	if (pool->database->spec == NULL || (pool->dedicated != NULL && pool->dedicated->over) ||
+		session_pool_part(pool, worker) == NULL || (server = calloc(1, sizeof(Server))) == NULL)
 	{
-		pool_open_impossible(&pool->policy, now, &worker->actions);
+		policy_enter(worker);
+		pool_open_impossible(&pool->policy, now, &worker->hall->actions);
+		policy_leave(worker, NULL);
 		return;
 	}
 	server->worker = worker;
@@ -273,8 +278,8 @@ server_open(SessionPool *pool)
 	server->conn.fd = -1;
 	server->conn.loop = worker->loop;
 	server->conn.handler = &server_handler;
-	server->id = ++worker->next_id;
-	server->params = paramset_ref(worker->params.empty);
+	server->id = atomic_fetch_add(&worker->hall->next_id, 1) + 1;
+	server->params = paramset_ref(worker->params->empty);
 	server->tx_status = 'I';
 	server->connect_time = now;
 	server->port = pool->database->spec->port;
@@ -282,7 +287,10 @@ server_open(SessionPool *pool)
 	server_statements_init(&server->statements);
 	choose_host(server, pool->database);
 	list_append(&worker->servers, &server->node);
+	policy_enter(worker);
 	pool_slot_opening(&pool->policy, &server->slot, now);
+	server->slot.home = worker->index;
+	policy_leave(worker, pool);
 	if (server->slot.reserve)
 		server_log(server, LOG_LEVEL_LOG, "taking connection from reserve_pool");
 	timer_arm(net_timers(worker->loop), &server->timer,
@@ -304,7 +312,7 @@ dispose(Server *server)
 	server->dns = NULL;
 	timer_disarm(net_timers(worker->loop), &server->timer);
 	expect_clear(server);
-	server_statements_clear(&server->statements, &worker->statements);
+	server_statements_clear(&server->statements, worker->statements);
 	server_login_free(server->login);
 	server->login = NULL;
 	worker_walk_skip(worker, &server->node);
@@ -321,19 +329,22 @@ server_open_failed(Server *server, const char *sqlstate, const char *reason, boo
 
 	if (server->state == SERVER_CLOSED)
 		return;
+	hall_lock_tables(worker->hall);
 	snprintf(pool->last_error, sizeof(pool->last_error), "%s", reason);
 	snprintf(pool->last_error_code, sizeof(pool->last_error_code), "%s", sqlstate);
 	pool->login_refused = refused;
-	pool->stats.logins_refused += refused;
+	server_stats(server)->logins_refused += refused;
 	if (pool->failing_since == 0)
 		pool->failing_since = worker_now(worker);
 	if (pool->database->spec != NULL && pool->database->spec->load_balance_disabled)
 		pool->database->next_host++;
+	hall_unlock_tables(worker->hall);
 	server_log(server, LOG_LEVEL_LOG, "closing because: %s (age=%ds)", reason,
 			   (int) ((worker_now(worker) - server->connect_time) / USEC_PER_SEC));
-	pool_slot_open_failed(&server->slot, refused, worker_now(worker), &worker->actions);
+	policy_enter(worker);
+	pool_slot_open_failed(&server->slot, refused, worker_now(worker), &worker->hall->actions);
+	policy_leave(worker, pool);
 	dispose(server);
-	session_pool_rearm(pool);
 }
 
 void
@@ -357,7 +368,9 @@ server_close(Server *server, const char *reason)
 	if (server->state == SERVER_IDLE && wire_write_terminate(&out))
 		net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
 	buf_free(&out);
-	pool_slot_closed(&server->slot, worker_now(worker), &worker->actions);
+	policy_enter(worker);
+	pool_slot_closed(&server->slot, worker_now(worker), &worker->hall->actions);
+	policy_leave(worker, pool);
 	dispose(server);
 	if (client != NULL)
 	{
@@ -365,7 +378,6 @@ server_close(Server *server, const char *reason)
 		client->server = NULL;
 		client_close(client, reason, reason);
 	}
-	session_pool_rearm(pool);
 }
 
 bool
@@ -393,9 +405,11 @@ server_login_done(Server *server)
 	server_login_teach(server);
 	server_login_free(server->login);
 	server->login = NULL;
+	hall_lock_tables(worker->hall);
 	pool->last_error[0] = '\0';
 	pool->login_refused = false;
 	pool->failing_since = 0;
+	hall_unlock_tables(worker->hall);
 	if (pool->dedicated == NULL && query != NULL && query[0] != '\0' && !server->connect_query_sent)
 	{
 		Buf out = {0};
@@ -409,8 +423,9 @@ server_login_done(Server *server)
 	}
 	timer_disarm(net_timers(worker->loop), &server->timer);
 	server_set_state(server, SERVER_IDLE);
-	pool_slot_opened(&server->slot, worker_now(worker), &worker->actions);
-	session_pool_rearm(pool);
+	policy_enter(worker);
+	pool_slot_opened(&server->slot, worker_now(worker), &worker->hall->actions);
+	policy_leave(worker, pool);
 }
 
 /* --- cleaning --- */
@@ -474,8 +489,9 @@ server_clean_next(Server *server)
 		timer_disarm(net_timers(worker->loop), &server->timer);
 		server->stream_drop = false;
 		server_set_state(server, SERVER_IDLE);
-		pool_slot_clean(&server->slot, worker_now(worker), &worker->actions);
-		session_pool_rearm(server->pool);
+		policy_enter(worker);
+		pool_slot_clean(&server->slot, worker_now(worker), &worker->hall->actions);
+		policy_leave(worker, server->pool);
 	}
 }
 

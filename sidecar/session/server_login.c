@@ -26,6 +26,7 @@ struct ServerLogin
 	bool scram_started;
 	bool scram_verified; /* the server has proved that it knows the secret too */
 	bool authenticated;
+	char *secret; /* owned, wiped: what we have, in clear or hashed; NULL = nothing */
 	Buf fixed; /* ParameterStatus messages of the untracked parameters, as they came */
 };
 
@@ -35,6 +36,9 @@ server_login_free(ServerLogin *login)
 	if (login == NULL)
 		return;
 	scram_client_wipe(&login->scram);
+	if (login->secret != NULL)
+		OPENSSL_cleanse(login->secret, strlen(login->secret));
+	free(login->secret);
 	buf_free(&login->fixed);
 	free(login);
 }
@@ -44,15 +48,18 @@ server_login_teach(Server *server)
 {
 	SessionPool *pool = server->pool;
 
-	if (pool->welcome != NULL)
-		return;
-	pool->welcome = paramset_ref(server->params);
-	buf_free(&pool->welcome_fixed);
-	if (server->login != NULL)
+	hall_lock_tables(pool->hall);
+	if (pool->welcome == NULL)
 	{
-		pool->welcome_fixed = server->login->fixed;
-		server->login->fixed = (Buf){0};
+		pool->welcome = paramset_ref(server->params);
+		buf_free(&pool->welcome_fixed);
+		if (server->login != NULL)
+		{
+			pool->welcome_fixed = server->login->fixed;
+			server->login->fixed = (Buf){0};
+		}
 	}
+	hall_unlock_tables(pool->hall);
 }
 
 static void
@@ -123,13 +130,52 @@ send_startup(Server *server)
 	send_and_free(server, &out);
 }
 
+/* The secret to log in with, of several the first; NULL when there is none.  With the tables locked. */
+static const char *
+find_secret(const Server *server)
+{
+	const DatabaseSpec *spec = server->pool->database->spec;
+	const Role *role = server->pool->role;
+
+	if (spec != NULL && spec->user != NULL && spec->password != NULL && spec->password[0] != '\0')
+		return spec->password;
+	if (role->plain != NULL)
+		return role->plain;
+	if (role->spec != NULL && role->spec->secret != NULL && role->spec->secret[0] != '\0')
+		return role->spec->secret;
+	if (role->looked_up != NULL && role->looked_up[0] != '\0')
+		return role->looked_up;
+	return NULL;
+}
+
+/* A copy, since another worker may learn a new one meanwhile. */
+static bool
+take_secret(Server *server)
+{
+	Hall *hall = server->worker->hall;
+	const char *found;
+	bool ok;
+
+	hall_lock_tables(hall);
+	found = find_secret(server);
+	ok = found == NULL || (server->login->secret = strdup(found)) != NULL;
+	hall_unlock_tables(hall);
+	return ok;
+}
+
+static const char *
+secret(const Server *server)
+{
+	return server->login->secret;
+}
+
 void
 server_login_start(Server *server)
 {
 	Buf out = {0};
 
 	server->login = calloc(1, sizeof(ServerLogin));
-	if (server->login == NULL)
+	if (server->login == NULL || !take_secret(server))
 	{
 		server_open_failed(server, "53200", "out of memory", false);
 		return;
@@ -165,24 +211,6 @@ take_ssl_answer(Server *server, uint8_t answer, size_t len)
 		server_open_failed(server, "08P01", "unexpected answer to an SSL request", false);
 	else
 		send_startup(server);
-}
-
-/* The password in clear, or NULL; md5 and SCRAM secrets come through secret(). */
-static const char *
-secret(const Server *server)
-{
-	const DatabaseSpec *spec = server->pool->database->spec;
-	const Role *role = server->pool->role;
-
-	if (spec != NULL && spec->user != NULL && spec->password != NULL && spec->password[0] != '\0')
-		return spec->password;
-	if (role->plain != NULL)
-		return role->plain;
-	if (role->spec != NULL && role->spec->secret != NULL && role->spec->secret[0] != '\0')
-		return role->spec->secret;
-	if (role->looked_up != NULL && role->looked_up[0] != '\0')
-		return role->looked_up;
-	return NULL;
 }
 
 static bool
@@ -252,6 +280,26 @@ offers(const WireAuth *auth, const char *mechanism)
 	return false;
 }
 
+/* The keys of a login, or of a password: a copy. */
+static ScramKeys
+role_scram_keys(const Server *server)
+{
+	ScramKeys keys;
+
+	hall_lock_tables(server->worker->hall);
+	keys = server->pool->role->scram_keys;
+	hall_unlock_tables(server->worker->hall);
+	return keys;
+}
+
+static void
+keep_scram_keys(Server *server, const ScramKeys *keys)
+{
+	hall_lock_tables(server->worker->hall);
+	server->pool->role->scram_keys = *keys;
+	hall_unlock_tables(server->worker->hall);
+}
+
 static bool
 start_scram(Server *server, Buf *out, const WireAuth *auth)
 {
@@ -263,7 +311,7 @@ start_scram(Server *server, Buf *out, const WireAuth *auth)
 
 	if (!plus && !offers(auth, SCRAM_MECHANISM))
 		return no_secret(server, "a SASL mechanism that is not SCRAM-SHA-256");
-	if (clear_password(server).ptr == NULL && server->pool->role->scram_keys.iterations == 0)
+	if (clear_password(server).ptr == NULL && role_scram_keys(server).iterations == 0)
 		return no_secret(server, "scram-sha-256");
 	login->scram_started = true;
 	return scram_client_first(&login->scram, plus ? slice_make(binding, binding_len) : (Slice){NULL, 0},
@@ -276,11 +324,15 @@ continue_scram(Server *server, Buf *out, Slice data)
 {
 	ScramMessage final;
 	ScramStatus status;
+	ScramKeys keys;
 
 	if (!server->login->scram_started)
 		return false;
-	status = scram_client_final(&server->login->scram, data, clear_password(server), &server->pool->role->scram_keys,
-								&final);
+	keys = role_scram_keys(server);
+	status = scram_client_final(&server->login->scram, data, clear_password(server), &keys, &final);
+	if (status == SCRAM_OK)
+		keep_scram_keys(server, &keys);
+	scram_keys_wipe(&keys);
 	if (status != SCRAM_OK)
 		server_log(server, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
 	return status == SCRAM_OK && wire_write_sasl_response(out, scram_message_slice(&final));
@@ -363,10 +415,10 @@ parameter(Server *server, const uint8_t *data, size_t total)
 
 	if (!wire_read_parameter_status(slice_make(data + WIRE_HEADER_SIZE, total - WIRE_HEADER_SIZE), &name, &value))
 		return;
-	index = params_index(&server->worker->params, name);
+	index = params_index(server->worker->params, name);
 	if (index >= 0)
-		paramset_change(&server->worker->params, &server->params, index, value);
-	else if (server->pool->welcome == NULL && buf_len(&server->login->fixed) + total < FIXED_MAX)
+		paramset_change(server->worker->params, &server->params, index, value);
+	else if (buf_len(&server->login->fixed) + total < FIXED_MAX)
 		(void) !buf_append(&server->login->fixed, data, total);
 }
 

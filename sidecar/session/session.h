@@ -1,11 +1,32 @@
 /*
- * session.h: the objects of the data path: a Worker, and below it databases, roles, pools, clients, servers.
+ * session.h: the objects of the data path: the Hall with databases, roles and pools, and its Workers with clients and servers.
  *
- * Ownership: a Worker owns everything here and runs on one thread with one NetLoop; there is no other mutable state.
+ *   Hall ── Database (by name) ─┐
+ *        ├─ Role (by name) ─────┴─ SessionPool (database, role) ── PoolPart (one a worker)
+ *        └─ Worker ── Client ── Server while linked
+ *                  └─ Server (one per slot of a pool)
  *
- *   Worker ── Database (by name) ─┐
- *          └─ Role (by name) ─────┴─ SessionPool (database, role) ── Server (one per slot)
- *          └─ Client ── Server while linked
+ * Threads.  A Worker is a thread with a NetLoop.  What hangs off it belongs to it: nobody else reads or writes it.  What hangs off the
+ * Hall is shared, and each part of it is guarded in one of these ways:
+ *
+ *   Hall.policy (mutex)  Pool, PoolGroup, PoolActions, Worker.arrivals, SessionPool.tick_at: between policy_enter() and policy_leave(),
+ *                        where nothing is done but to ask the policy.  What it decides is queued for the worker that owns the object
+ *                        (pool.h, Homes), which carries it out outside; only the owner of a client or server closes it, so what it has
+ *                        taken from its queue stays true until it is done with it.
+ *   Hall.tables (mutex)  the maps and lists of databases, roles, pools and cancel keys; what a login changes in them (counts of clients,
+ *                        secrets of roles, a pool's welcome and last error).  Taken by logins and ends of sessions, not by transactions.
+ *   the registries       (params.h, prepared.h) lock by themselves, and only to make and to end an entry.
+ *   parked               everything else (settings, pause, modes, phase) changes only while all other workers are parked at the end of
+ *                        a turn: hall_park() ... hall_unpark(), by the first worker.  Meanwhile that one thread may touch everything,
+ *                        as if there were no other: console, averages, reports, reload, signals run so.
+ *   atomics              client_count, next_id, Worker.load, Worker.called, Hall.parking.
+ *
+ * Order: tables before policy before a registry or Worker.post_lock; nothing that may block is called under any of them, and a worker
+ * parks with none of them held.  With one worker no lock is taken.
+ *
+ * A server that is granted to a client of another worker moves there first: at the end of its worker's turn it is detached from the
+ * loop, and both its home in the policy and its Worker change in the same section of Hall.policy, which also puts it among the arrivals of
+ * the new worker.  That one takes arrivals in before any action, so no action ever meets a server that is not at home.
  *
  * A request of a client is a *group*: one Query (or FunctionCall), or the extended-protocol messages up to Sync.  A group ends with
  * one ReadyForQuery.  In transaction mode a client is linked to a server from the first message of a group until a
@@ -18,6 +39,8 @@
 #define PGWEIR_SESSION_SESSION_H
 
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/buf.h"
 #include "base/histogram.h"
@@ -37,12 +60,14 @@
 #include "session/stats.h"
 #include "wire/auth_scram.h"
 
+typedef struct Hall Hall;
 typedef struct Worker Worker;
 typedef struct Client Client;
 typedef struct Server Server;
 typedef struct Database Database;
 typedef struct Role Role;
 typedef struct SessionPool SessionPool;
+typedef struct PoolPart PoolPart;
 typedef struct Dedicated Dedicated;
 typedef struct PeerCancel PeerCancel;
 typedef struct ClientLogin ClientLogin;
@@ -77,10 +102,10 @@ typedef enum ClientReject
 struct Client
 {
 	NetConn conn;
-	Worker *worker; /* borrowed */
+	Worker *worker; /* borrowed; the first one for the console, see leaving */
 	ClientState state;
 	uint8_t cancel_key[8];
-	MapNode cancel_node; /* Worker.cancel_keys, from login on */
+	MapNode cancel_node; /* Hall.cancel_keys, from login on */
 	ListNode node;
 	uint64_t id;
 	NetPeer peer;
@@ -117,10 +142,11 @@ struct Client
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
-	bool has_key;		 /* in Worker.cancel_keys */
+	bool has_key;		 /* in Hall.cancel_keys */
 	bool counted;		 /* in the clients of its database, role and pool */
 	bool quiet;			 /* a cancel request: not worth a log line */
 	bool expired;		 /* a cancel for the deadline of the running group is under way */
+	bool leaving;		 /* STARTUP: goes to the first worker at the end of the turn */
 	ClientReject reject;
 	const char *doom, *doom_fatal; /* static; close with these once what was read is sent on */
 	usec_t group_since;	 /* when it arrived (or was queued) */
@@ -157,10 +183,10 @@ struct Server
 {
 	NetConn conn;
 	PoolSlot slot;
-	Worker *worker;		/* borrowed */
+	Worker *worker;		/* borrowed; changes when it moves */
 	SessionPool *pool;	/* borrowed */
 	ServerState state;
-	ListNode node;		/* Worker.servers */
+	ListNode node;		/* Worker.servers, or arrivals */
 	uint64_t id;
 	Client *client;		/* borrowed while SYNCING and ACTIVE */
 	ServerLogin *login; /* owned; NULL after login */
@@ -208,8 +234,7 @@ struct Server
 
 struct Database
 {
-	MapNode node;			  /* Worker.databases */
-	Worker *worker;
+	MapNode node;			  /* Hall.databases */
 	char *name;				  /* owned */
 	const DatabaseSpec *spec; /* borrowed from the current Settings, or own_spec; NULL once removed from the file */
 	DatabaseSpec own_spec;	  /* filled from the template for automatic ones */
@@ -218,12 +243,14 @@ struct Database
 	bool paused, disabled, waiting_close;
 	int next_host;			  /* round robin over a host list */
 	int pools_used;			  /* its pools that have a client or a server */
-	Timer timer;			  /* nobody uses it: to be forgotten then (idle.c) */
+	Timer timer;			  /* the first worker's.  Nobody uses it: to be forgotten then (idle.c) */
+	ListNode changed;		  /* Hall.changed_databases */
+	Hall *hall;
 };
 
 struct Role
 {
-	MapNode node;			  /* Worker.roles */
+	MapNode node;			  /* Hall.roles */
 	char *name;				  /* owned */
 	const UserSpec *spec;	  /* borrowed from the current Settings; NULL when not listed */
 	PoolGroup group;
@@ -235,28 +262,40 @@ struct Role
 	ScramKeys scram_keys;	  /* captured at a SCRAM login, or derived once: reach the server without a stored password */
 };
 
+/* What one worker has of a pool. */
+struct PoolPart
+{
+	SessionPool *pool; /* borrowed */
+	Worker *worker;	   /* borrowed */
+	Timer timer;	   /* pool_next_event, or earlier: what fires early only looks; see SessionPool.tick_at */
+	NetDeferred rearm; /* the timer is to be looked at, at the end of the turn */
+	SessionStats stats;
+};
+
 struct SessionPool
 {
 	Pool policy;
 	uint64_t id;		/* no other pool ever has it, unlike the address */
-	bool used;			/* it has a client or a server; counted in its database */
+	bool used;			/* it has a client or a server, as far as the first worker has noticed; counted in its database */
 	usec_t unused_since;
-	MapNode node;		/* Worker.pools, unless dedicated */
-	ListNode list_node; /* Worker.pool_list in order of creation, or Worker.dedicated */
+	Timer idle_timer;	/* the first worker's: to be forgotten then (idle.c) */
+	ListNode changed;	/* Hall.changed_pools */
+	MapNode node;		/* Hall.pools, unless dedicated */
+	ListNode list_node; /* Hall.pool_list in order of creation, or Hall.dedicated */
 	Dedicated *dedicated; /* owned; NULL but for the pool of one replication client */
-	Worker *worker;
+	Hall *hall;
+	PoolPart *parts[POOL_HOMES]; /* owned; by Worker.index, each made and used by its worker alone; NULL until then */
+	deadline_t tick_at; /* the policy is asked again at this instant, by the timer of worker `ticker`, if not earlier */
+	int ticker;
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
 	PoolMode mode;
-	Timer timer;		/* pool_next_event, or earlier: what fires early only looks */
-	NetDeferred rearm;	/* the timer is to be looked at, at the end of the turn */
 	const ParamSet *welcome; /* counted; what the server reported at the first login; NULL before */
 	Buf welcome_fixed;	/* ParameterStatus messages of the untracked parameters, ready to send */
 	char last_error[256];/* why the last server login failed */
 	char last_error_code[6];
 	bool login_refused;	/* the server itself refused the last login */
 	usec_t failing_since; /* no connection to the server could be made since then; 0 = the last one could */
-	SessionStats stats;
 };
 
 /* --- replication connections --- */
@@ -291,16 +330,25 @@ typedef struct ConsoleOps
 	void (*closed)(void *arg, Client *client);
 } ConsoleOps;
 
+typedef enum WalkOver
+{
+	WALK_CLIENTS,
+	WALK_LOGINS,
+	WALK_SERVERS,
+} WalkOver;
+
 /*
- * A walk over Worker.clients, logins or servers that goes on in later turns of the loop.  `next` moves on when the connection it
- * stands at leaves its list.
+ * A walk over the clients, logins or servers of all workers, in one or several stretches (while the others are parked).  `next` moves
+ * on when the connection it stands at leaves its list.
  */
-typedef struct WorkerWalk
+typedef struct HallWalk
 {
 	ListNode node; /* Worker.walks, between begin and end */
+	Worker *worker; /* whose list it is in */
+	WalkOver over;
 	const ListNode *next;
 	const List *list;
-} WorkerWalk;
+} HallWalk;
 
 typedef enum WorkerPhase
 {
@@ -310,65 +358,128 @@ typedef enum WorkerPhase
 	WORKER_STOPPED,
 } WorkerPhase;
 
-struct Worker
+struct Hall
 {
-	NetLoop *loop;
 	Log *log;
-	Resolver *resolver;
-	const Settings *settings; /* borrowed until the next worker_apply_settings */
+	const Settings *settings; /* borrowed until the next hall_apply_settings */
 	const char *version;
 	ConsoleOps console;
 	WorkerPhase phase;
-	usec_t started_at;
 	bool paused;   /* PAUSE without a database */
 	bool suspended;
+	usec_t started_at;
 	uint64_t hash_seed;
 	uint8_t mock_secret[32]; /* makes up verifiers for unknown users */
+	Worker *workers[POOL_HOMES]; /* owned; the first belongs to the main thread */
+	int worker_count, wanted_workers;
+
+	pthread_mutex_t tables;
+	List changed_databases; /* for idle_look */
 	Map databases, roles, pools, cancel_keys;
-	List pool_list, dedicated, clients, logins, servers;
+	List pool_list, dedicated;
 	ParamRegistry params;
 	StatementRegistry statements;
+
+	pthread_mutex_t policy;
 	PoolActions actions;
-	int client_count;	/* all connected clients, logins included */
-	int cancel_jobs;
-	List cancels;
-	List peer_cancels; /* requests for other processes */
-	AppTable apps;
-	uint64_t login_failures;  /* clients that tried and were not let in */
-	uint64_t clients_refused; /* ... of these for max_client_conn */
-	List walks;
-	List limits;		/* Limit, in the order of the file: limits.h */
-	ClassTexts class_texts;
-	uint64_t next_id, next_pool_id;
-	bool running_actions;
+	List changed_pools; /* for idle_look */
+	atomic_bool use_changed; /* ... has something to do */
+	List limits; /* Limit, in the order of the file: limits.h; changed while parked, their caps with the policy */
+
+	atomic_int client_count; /* all connected clients, logins included */
+	atomic_ullong next_id, next_pool_id;
+	int next_worker; /* of the first worker: whose turn it is to get a client */
+
+	/* parking */
+	pthread_mutex_t park_lock;
+	pthread_cond_t all_parked, go_on;
+	atomic_bool parking;
+	int parked;		  /* how many are; park_lock */
+	uint64_t parkings; /* park_lock: tells one parking from the next */
+	int park_depth;	  /* of the first worker */
+	bool ending;	  /* the threads leave their loops, and say their last words for last_words_us */
+	usec_t last_words_us;
 };
 
-/* --- worker.c --- */
-typedef struct WorkerOptions
+struct Worker
 {
-	NetLoop *loop;
+	Hall *hall;
+	int index; /* its home in the policy; 0 is the first */
+	pthread_t thread;
+	NetLoop *loop; /* owned but for the first worker's */
+	Resolver *resolver;
+
+	/* the hall's, to have them at hand */
 	Log *log;
 	const Settings *settings;
 	const char *version;
-	ConsoleOps console;
-} WorkerOptions;
+	uint64_t hash_seed;
+	ParamRegistry *params;
+	StatementRegistry *statements;
 
-extern Worker *worker_create(const WorkerOptions *options);
-extern void worker_free(Worker *worker);
-/* A connection was accepted; takes the descriptor over. */
-extern void worker_accept(Worker *worker, int fd, const NetPeer *peer);
-/* Switch to new settings; the old ones may be freed when this returns. */
-extern void worker_apply_settings(Worker *worker, const Settings *settings);
-/* Carry out what the policy decided.  Every handler that calls into pool/ ends with this. */
-extern void worker_run_actions(Worker *worker);
+	List clients, logins, servers;
+	AppTable apps;
+	uint64_t login_failures;  /* clients that tried and were not let in */
+	uint64_t clients_refused; /* ... of these for max_client_conn */
+	int cancel_jobs;
+	List cancels;
+	List peer_cancels; /* requests for other processes; the first worker has them all */
+	List walks;
+	ClassTexts class_texts;
+	bool running_actions;
+	bool has_actions; /* there may be some in its queue */
+	bool has_moves;	  /* ... servers to move */
+	bool has_leavers; /* ... clients that are `leaving` */
+
+	/* for the others */
+	atomic_int load;	/* clients, those on their way to it included */
+	atomic_bool called; /* the bell has been rung */
+	NetWatch bell;		/* an eventfd */
+	List arrivals;		/* servers that have moved here; Hall.policy */
+	pthread_mutex_t post_lock;
+	List posts; /* WorkerPost; post_lock */
+};
+
+/* --- hall.c: what is shared --- */
+typedef struct HallOptions
+{
+	NetLoop *loop; /* the first worker's */
+	Log *log;
+	const Settings *settings;
+	const char *version;
+	int workers;
+} HallOptions;
+
+/* With one worker; hall_start() makes the others. */
+extern Hall *hall_create(const HallOptions *options);
+/* After hall_stop().  Accepts NULL. */
+extern void hall_free(Hall *hall);
+static inline bool
+hall_is_shared(const Hall *hall)
+{
+	return hall->worker_count > 1;
+}
+static inline void
+hall_lock_tables(Hall *hall)
+{
+	if (hall_is_shared(hall))
+		pthread_mutex_lock(&hall->tables);
+}
+static inline void
+hall_unlock_tables(Hall *hall)
+{
+	if (hall_is_shared(hall))
+		pthread_mutex_unlock(&hall->tables);
+}
 /* Database by name, made from the template if there is one; NULL when unknown. */
 extern Database *worker_database(Worker *worker, const char *name);
 extern Role *worker_role(Worker *worker, const char *name);
 /* A verifier for a password stored in clear, made once per role (it takes milliseconds) and kept. */
 extern bool role_plain_verifier(Worker *worker, Role *role, const char *password, uint32_t iterations,
 								ScramVerifier *out) MUST_CHECK;
+/* The pool, and the worker's part of it; NULL when out of memory. */
 extern SessionPool *worker_pool(Worker *worker, Database *database, Role *role);
-/* A pool for one replication client; takes `dedicated` over, also when it fails (NULL). */
+/* A pool for one replication client of this worker; takes `dedicated` over, also when it fails (NULL). */
 extern SessionPool *worker_dedicated_pool(Worker *worker, Dedicated *dedicated);
 /* The pool whose row of SHOW POOLS a client or server counts in. */
 static inline SessionPool *
@@ -376,52 +487,110 @@ session_pool_shown(SessionPool *pool)
 {
 	return pool->dedicated != NULL ? pool->dedicated->shared : pool;
 }
+/* The worker's part, made at its first use; NULL when out of memory. */
+extern PoolPart *session_pool_part(SessionPool *pool, Worker *worker);
+/* What all workers have counted; parked. */
+extern void session_pool_stats(const SessionPool *pool, SessionStats *out);
+static inline SessionStats *
+client_stats(const Client *client)
+{
+	return &client->pool->parts[client->worker->index]->stats;
+}
+static inline SessionStats *
+server_stats(const Server *server)
+{
+	return &server->pool->parts[server->worker->index]->stats;
+}
+
+/*
+ * Ask the policy.  Between the two nothing but pool_...() is called, with &hall->actions; leaving arms the timer of `pool` (NULL: of none)
+ * anew, and lets the other workers know what was decided for them.
+ */
+extern void policy_enter(Worker *worker);
+extern void policy_leave(Worker *worker, SessionPool *pool);
+/* Nothing but a look at when the pool must be asked again. */
+extern void session_pool_rearm(Worker *worker, SessionPool *pool);
+/* Nobody may refer to them any more; by the worker of a dedicated pool, else parked. */
+extern void session_pool_destroy(SessionPool *pool);
+extern void database_destroy(Database *database);
+
+/* --- operations.c: on the whole; parked, all of them --- */
+/* Switch to new settings; the old ones may be freed when this returns. */
+extern void hall_apply_settings(Hall *hall, const Settings *settings);
+/* Carry out everything that is decided, for all workers. */
+extern void hall_run_actions(Hall *hall);
 /* PAUSE, RESUME, RECONNECT, KILL of one database, or of all (NULL). */
-extern void worker_pause(Worker *worker, Database *database);
-extern void worker_resume(Worker *worker, Database *database);
-extern void worker_reconnect(Worker *worker, Database *database);
-extern void worker_kill(Worker *worker, Database *database);
+extern void hall_pause(Hall *hall, Database *database);
+extern void hall_resume(Hall *hall, Database *database);
+extern void hall_reconnect(Hall *hall, Database *database);
+extern void hall_kill(Hall *hall, Database *database);
 /* Are there servers still linked to a client (PAUSE waits for that), or marked close_needed (WAIT_CLOSE)? */
-extern bool worker_has_active_servers(const Worker *worker, const Database *database);
-extern bool worker_has_closing_servers(const Worker *worker, const Database *database);
-extern void worker_shutdown(Worker *worker, WorkerPhase phase);
+extern bool hall_has_active_servers(const Hall *hall, const Database *database);
+extern bool hall_has_closing_servers(const Hall *hall, const Database *database);
+extern void hall_shutdown(Hall *hall, WorkerPhase phase);
 /* True when the phase's condition is met and the process may end. */
-extern bool worker_is_drained(const Worker *worker);
-extern void worker_close_all(Worker *worker);
+extern bool hall_is_drained(const Hall *hall);
+/* Everybody leaves now; the loops turn once more so that memory is released. */
+extern void hall_close_all(Hall *hall);
 /* SUSPEND: nothing more is read from clients and servers, until resumed. */
-extern void worker_suspend(Worker *worker);
-extern void worker_unsuspend(Worker *worker);
+extern void hall_suspend(Hall *hall);
+extern void hall_unsuspend(Hall *hall);
 /* Is everything that was read sent on? */
-extern bool worker_is_quiet(const Worker *worker);
-extern void worker_walk_begin(Worker *worker, WorkerWalk *walk, const List *list);
-/* The next node of the list, NULL at its end. */
-extern const ListNode *worker_walk_next(WorkerWalk *walk);
+extern bool hall_is_quiet(const Hall *hall);
+/* --- walk.c; parked --- */
+extern void hall_walk_begin(Hall *hall, HallWalk *walk, WalkOver over);
+/* The next node, NULL at the end. */
+extern const ListNode *hall_walk_next(HallWalk *walk);
 /* Harmless when it has ended or never begun. */
-extern void worker_walk_end(Worker *worker, WorkerWalk *walk);
+extern void hall_walk_end(HallWalk *walk);
+/* How many there are. */
+extern int hall_count(const Hall *hall, WalkOver over);
 /* A node is about to leave its list. */
 extern void worker_walk_skip(Worker *worker, const ListNode *node);
+
+/* --- worker.c: the threads --- */
+/* Make the other workers and start their threads; false when that is not possible. */
+extern bool hall_start(Hall *hall) MUST_CHECK;
+/* All say their last words (for limit_us at most); the other threads end. */
+extern void hall_stop(Hall *hall, usec_t limit_us);
+/*
+ * By the first worker, holding no lock: all others stop at the end of a turn and wait.  May be nested; costs nothing with one worker.
+ * Everything that has moved has arrived then.
+ */
+extern void hall_park(Hall *hall);
+extern void hall_unpark(Hall *hall);
+/* A connection was accepted (by the first worker): give it to one of them; takes the descriptor over. */
+extern void hall_accept(Hall *hall, int fd, const NetPeer *peer);
+/* The first worker's turn has ended (those of the others see to it themselves). */
+extern void worker_turn(Worker *worker);
+/* Carry out what the policy decided.  Every handler that calls into pool/ ends with this. */
+extern void worker_run_actions(Worker *worker);
+/* This client must be with the first worker: true when it is; else it goes there at the end of the turn, and its input waits. */
+extern bool client_goes_first(Client *client) MUST_CHECK;
+/* A host has other addresses than before. */
+extern void worker_post_host(Worker *worker, const char *host, const NetAddress *addresses, int count);
+/* A CancelRequest with a key of a client of that worker: it looks the key up again. */
+extern void worker_post_cancel(Worker *worker, const uint8_t key[8]);
 static inline usec_t
 worker_now(const Worker *worker)
 {
 	return net_now(worker->loop);
 }
-/* Arm the pool's timer for its next event. */
-extern void session_pool_rearm(SessionPool *pool);
-/* Nobody may refer to them any more. */
-extern void session_pool_destroy(SessionPool *pool);
-extern void database_destroy(Database *database);
-
-/* --- idle.c: pools and databases that nobody uses --- */
-/* Something about the pool's clients or servers may have changed. */
-extern void idle_pool_changed(SessionPool *pool);
-/* When it is to be freed for being unused; DEADLINE_NONE: not as things are. */
-extern deadline_t idle_pool_due(const SessionPool *pool);
+/* --- idle.c: pools and databases that nobody uses; by the first worker --- */
+/* Is the pool used, and has the first worker not noticed?  In the policy. */
+extern bool idle_pool_differs(const SessionPool *pool);
+/* Look at the pools and databases that have changed. */
+extern void idle_look(Hall *hall);
+extern void idle_pool_init(SessionPool *pool);
 extern void idle_database_init(Database *database);
 /* Its settings, or whether it is used, have changed. */
-extern void idle_database_rearm(Database *database);
+extern void idle_database_rearm(Hall *hall, Database *database);
 
 /* --- hosts.c: DNS says something else than before --- */
 extern void hosts_changed(void *worker, const char *host, const NetAddress *addresses, int count);
+/* ... as another worker has heard it. */
+extern void hosts_take_change(Worker *worker, const char *host, const NetAddress *addresses, int count);
+
 
 /* --- client.c --- */
 extern Client *client_create(Worker *worker, int fd, const NetPeer *peer);
@@ -496,7 +665,7 @@ extern int dedicated_startup(const SessionPool *pool, struct WireParam *params, 
 /* The client's server is there: welcome the client, and keep the two together. */
 extern void dedicated_granted(Client *client, Server *server);
 /* Close its server, and free the pool soon. */
-extern void dedicated_client_left(SessionPool *pool);
+extern void dedicated_client_left(Worker *worker, SessionPool *pool);
 
 /* --- local.c: a transaction whose server was taken away --- */
 extern size_t local_message(Client *client, uint8_t *data, size_t len);
@@ -505,7 +674,7 @@ extern size_t local_message(Client *client, uint8_t *data, size_t len);
 extern size_t relay_input(Server *server, uint8_t *data, size_t len);
 
 /* --- server.c --- */
-extern void server_open(SessionPool *pool); /* answers POOL_OPEN */
+extern void server_open(Worker *worker, SessionPool *pool); /* answers POOL_OPEN */
 extern void server_set_state(Server *server, ServerState state);
 /* Close for `reason`; a linked client is told and closed too. */
 extern void server_close(Server *server, const char *reason);
@@ -539,8 +708,14 @@ extern void server_login_free(ServerLogin *login);
 /* --- link.c --- */
 extern void link_grant(Client *client, Server *server, usec_t waited_us); /* answers POOL_GRANT */
 extern void link_fail(Client *client, const PoolAction *action);		  /* answers POOL_FAIL */
+/* How long a group ran, as the policy is to know it. */
+typedef struct GroupRun
+{
+	usec_t us;
+	bool completed; /* it ended by itself */
+} GroupRun;
 /* The client needs it no more and the server is between groups: back to the pool. */
-extern void link_release(Client *client);
+extern void link_release(Client *client, const GroupRun *run);
 /* The client goes away, whatever the server is doing: cancel, drain, clean. */
 extern void link_abandon(Client *client);
 /* SYNCING: something of the answer to the SETs was read. */
@@ -573,11 +748,13 @@ typedef enum CancelWhy
 } CancelWhy;
 /* Cancel what the server runs now; the server takes no other statement until this is over. */
 extern void cancel_server(Server *server, CancelWhy why);
-/* A CancelRequest arrived with this key. */
+/* A CancelRequest arrived with this key, perhaps of a client of another worker. */
 extern void cancel_by_key(Worker *worker, const uint8_t key[8]);
 /* A client that is nothing but a CancelRequest: carry it out, or pass it on, and close. */
 extern void cancel_requested(Client *client, uint32_t pid, Slice rest);
 /* --- peer.c --- */
+/* Is this the key of another process's client (and is there any peering)? */
+extern bool peer_owns_key(const Settings *settings, uint32_t pid, Slice rest);
 /* The peer id in a key, and putting ours there. */
 extern int peer_key_owner(const uint8_t key[8]);
 extern void peer_key_mark(uint8_t key[8], int peer_id);
@@ -590,6 +767,7 @@ typedef struct PeerCounts
 {
 	int active, waiting; /* requests on their way, and those for which there was no room */
 } PeerCounts;
+/* Of the first worker. */
 extern PeerCounts peer_counts(const Worker *worker, int peer_id);
 static inline int
 peer_pool_size(const Settings *settings, const PeerSpec *peer)

@@ -23,6 +23,52 @@ stats_count_error(SessionStats *stats, const char code[5])
 	stats->errors[STATS_ERROR_CODES - 1].count++;
 }
 
+static void
+add_histogram(Histogram *to, const Histogram *from)
+{
+	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+		to->count[i] += from->count[i];
+}
+
+static void
+add_errors(SessionStats *to, const ErrorCount *from)
+{
+	for (int i = 0; i < STATS_ERROR_CODES && from[i].count > 0; i++)
+	{
+		int at = 0;
+
+		while (at < STATS_ERROR_CODES - 1 && to->errors[at].count > 0 && memcmp(to->errors[at].code, from[i].code, 5) != 0)
+			at++;
+		memcpy(to->errors[at].code, at < STATS_ERROR_CODES - 1 ? from[i].code : "other", 5);
+		to->errors[at].count += from[i].count;
+	}
+}
+
+/* What finds no place is left out; it is in the sums. */
+static void
+add_repeat(SessionStats *to, const RepeatCount *from)
+{
+	for (int i = 0; i < STATS_REPEATS; i++)
+	{
+		RepeatCount *place = &to->repeats[i];
+
+		if (place->fingerprint == 0)
+			*place = (RepeatCount){.fingerprint = from->fingerprint, .in_xact = from->in_xact, .first_at = from->first_at};
+		else if (place->fingerprint != from->fingerprint || place->in_xact != from->in_xact)
+			continue;
+		memcpy(place->text, from->text, sizeof(place->text));
+		place->units += from->units;
+		place->statements += from->statements;
+		if (from->most > place->most)
+			place->most = from->most;
+		if (from->first_at < place->first_at)
+			place->first_at = from->first_at;
+		if (from->last_at > place->last_at)
+			place->last_at = from->last_at;
+		return;
+	}
+}
+
 void
 stats_add(SessionStats *to, const SessionStats *from)
 {
@@ -37,6 +83,27 @@ stats_add(SessionStats *to, const SessionStats *from)
 	to->binds += from->binds;
 	to->logins += from->logins;
 	to->disconnects += from->disconnects;
+	to->expired_running += from->expired_running;
+	to->expired_grace += from->expired_grace;
 	to->gone_waiting += from->gone_waiting;
 	to->gone_running += from->gone_running;
+	to->think_us += from->think_us;
+	to->think_count += from->think_count;
+	to->drain_us += from->drain_us;
+	to->gone_us += from->gone_us;
+	to->deadline_us += from->deadline_us;
+	to->life_us += from->life_us;
+	to->logins_refused += from->logins_refused;
+	to->repeat_units += from->repeat_units;
+	to->repeat_statements += from->repeat_statements;
+	add_histogram(&to->think_hist, &from->think_hist);
+	add_histogram(&to->life_hist, &from->life_hist);
+	add_histogram(&to->requests_hist, &from->requests_hist);
+	for (int i = 0; i < STATS_REPEATS; i++)
+		if (from->repeats[i].fingerprint != 0)
+			add_repeat(to, &from->repeats[i]);
+	add_histogram(&to->run_hist, &from->run_hist);
+	add_histogram(&to->gone_hist, &from->gone_hist);
+	add_histogram(&to->deadline_hist, &from->deadline_hist);
+	add_errors(to, from->errors);
 }

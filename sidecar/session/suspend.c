@@ -20,52 +20,67 @@ suspend_clients(List *clients, bool suspended)
 }
 
 void
-worker_suspend(Worker *worker)
+hall_suspend(Hall *hall)
 {
-	worker->suspended = true;
-	suspend_clients(&worker->clients, true);
-	suspend_clients(&worker->logins, true);
-	list_each(node, &worker->servers)
+	hall->suspended = true;
+	for (int i = 0; i < hall->worker_count; i++)
 	{
-		Server *server = CONTAINER_OF(node, Server, node);
+		Worker *worker = hall->workers[i];
 
-		if (net_is_open(&server->conn))
-			net_pause(&server->conn);
+		suspend_clients(&worker->clients, true);
+		suspend_clients(&worker->logins, true);
+		list_each(node, &worker->servers)
+		{
+			Server *server = CONTAINER_OF(node, Server, node);
+
+			if (net_is_open(&server->conn))
+				net_pause(&server->conn);
+		}
 	}
 }
 
 void
-worker_unsuspend(Worker *worker)
+hall_unsuspend(Hall *hall)
 {
-	if (!worker->suspended)
+	if (!hall->suspended)
 		return;
-	worker->suspended = false;
-	suspend_clients(&worker->clients, false);
-	suspend_clients(&worker->logins, false);
-	list_each(node, &worker->servers)
+	hall->suspended = false;
+	for (int i = 0; i < hall->worker_count; i++)
 	{
-		Server *server = CONTAINER_OF(node, Server, node);
+		Worker *worker = hall->workers[i];
 
-		/* a server whose client has not read all stays paused: the client's on_drained goes on */
-		if (net_is_open(&server->conn) && (server->client == NULL || net_backlog(&server->client->conn) == 0))
-			net_resume(&server->conn);
+		suspend_clients(&worker->clients, false);
+		suspend_clients(&worker->logins, false);
+		list_each(node, &worker->servers)
+		{
+			Server *server = CONTAINER_OF(node, Server, node);
+
+			/* a server whose client has not read all stays paused: the client's on_drained goes on */
+			if (net_is_open(&server->conn) && (server->client == NULL || net_backlog(&server->client->conn) == 0))
+				net_resume(&server->conn);
+		}
 	}
 }
 
 bool
-worker_is_quiet(const Worker *worker)
+hall_is_quiet(const Hall *hall)
 {
-	list_each(node, &worker->clients)
+	for (int i = 0; i < hall->worker_count; i++)
 	{
-		const Client *client = CONTAINER_OF(node, const Client, node);
+		const Worker *worker = hall->workers[i];
 
-		if (client->state != CLIENT_CONSOLE && net_backlog(&client->conn) > 0)
-			return false;
-	}
-	list_each(node, &worker->servers)
-	{
-		if (net_backlog(&CONTAINER_OF(node, const Server, node)->conn) > 0)
-			return false;
+		list_each(node, &worker->clients)
+		{
+			const Client *client = CONTAINER_OF(node, const Client, node);
+
+			if (client->state != CLIENT_CONSOLE && net_backlog(&client->conn) > 0)
+				return false;
+		}
+		list_each(node, &worker->servers)
+		{
+			if (net_backlog(&CONTAINER_OF(node, const Server, node)->conn) > 0)
+				return false;
+		}
 	}
 	return true;
 }

@@ -1,39 +1,63 @@
 -- == pressure ==
 
 --
--- What is held to be too much.  To change a rule, replace this function: pool_pressure and diagnosis ask it.
+-- What is held to be too much.  The setting pgweir.thresholds changes single ones: 'wait_ms=100, rtt_ms=80'.
 --
 CREATE FUNCTION pgweir.thresholds(
 	OUT slots_tight double precision,		-- share of connections in use
 	OUT slots_exhausted double precision,
-	OUT wait_ms double precision,			-- wait for a server connection, p95
+	OUT wait_ms double precision,			-- wait for a server connection, mean of the last seconds, or of the longest now
 	OUT slow_ms double precision,			-- mean of a statement class, recently
+	OUT slow_growth double precision,		-- times its mean before: at once, without waiting for a minute of it
 	OUT slow_share double precision,		-- of all time in statements, recently
 	OUT slow_running_s double precision,	-- a statement runs this long
 	OUT load double precision,				-- connections kept busy on the average
 	OUT lock_share double precision,		-- of the running statements, those that wait for locks
-	OUT idle_in_transaction_s double precision,
+	OUT idle_in_transaction_s double precision,	-- a transaction left open
+	OUT held_s double precision,			-- ... when many connections of a full pool are held so
+	OUT held_share double precision,		-- how many: of the pool
 	OUT think_share double precision,		-- of the time in transactions, that between statements
 	OUT think_ms double precision,			-- mean time between statements of a transaction
+	OUT think_growth double precision,		-- times the usual
 	OUT connects_per_s double precision,	-- new sessions
 	OUT drain_share double precision,		-- of query time, that in which a result waits for its client
-	OUT rtt_ms double precision,
+	OUT rtt_ms double precision,			-- mean round trip of an address; below, it may be acknowledgements that wait
+	OUT rtt_growth double precision,		-- times the usual
+	OUT retrans_min double precision,		-- packets sent again in a minute; fewer prove nothing
+	OUT retrans_share double precision,		-- of those sent
 	OUT lost_share double precision,		-- packets now lost, per connection to an address
-	OUT errors_min bigint,					-- in a minute; fewer prove nothing
+	OUT errors_min double precision,		-- in a minute; fewer prove nothing
 	OUT error_share double precision,		-- of statements
 	OUT error_growth double precision,		-- times the rate before
-	OUT gone_min bigint,					-- clients that gave up in a minute
-	OUT gone_peak_share double precision)	-- of them, those that did so at the same age
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	OUT deploy_s double precision,			-- an application_name is new for so long
+	OUT repeat_share double precision,		-- of a pool's statements, those of transactions that repeat a class (N+1)
+	OUT gone_min double precision,			-- clients that gave up in a minute
+	OUT gone_peak_share double precision,	-- of them, those that did so at the same age
+	OUT gone_s double precision,			-- they have done so for this long, and nothing else explains it
+	OUT silence_s double precision,			-- no request for so long, where
+	OUT silence_rate double precision)		-- there usually are so many a second
+LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-	SELECT 0.8::float8, 0.95::float8, 50::float8,
-		20::float8, 0.4::float8, 5::float8, 0.5::float8, 0.5::float8,
-		15::float8, 0.5::float8, 20::float8, 20::float8, 0.5::float8,
-		20::float8, 0.1::float8, 5::bigint, 0.01::float8, 3::float8, 5::bigint, 0.5::float8
+	SELECT * FROM jsonb_to_record('{
+		"slots_tight": 0.8, "slots_exhausted": 0.95, "wait_ms": 50,
+		"slow_ms": 20, "slow_growth": 4, "slow_share": 0.4, "slow_running_s": 5, "load": 0.5, "lock_share": 0.5,
+		"idle_in_transaction_s": 10, "held_s": 3, "held_share": 0.5,
+		"think_share": 0.5, "think_ms": 40, "think_growth": 4, "connects_per_s": 20, "drain_share": 0.5,
+		"rtt_ms": 50, "rtt_growth": 2, "retrans_min": 10, "retrans_share": 0.01, "lost_share": 0.1,
+		"errors_min": 5, "error_share": 0.01, "error_growth": 3, "deploy_s": 900, "repeat_share": 0.3,
+		"gone_min": 5, "gone_peak_share": 0.5, "gone_s": 8, "silence_s": 8, "silence_rate": 2}'::jsonb
+		|| (SELECT coalesce(jsonb_object_agg(trim(split_part(s.pair, '=', 1)), split_part(s.pair, '=', 2)::float8), '{}')
+			FROM unnest(string_to_array(nullif(trim(current_setting('pgweir.thresholds', true)), ''), ',')) AS s (pair)))
+	AS (slots_tight float8, slots_exhausted float8, wait_ms float8, slow_ms float8, slow_growth float8, slow_share float8, slow_running_s float8,
+		load float8, lock_share float8, idle_in_transaction_s float8, held_s float8, held_share float8, think_share float8,
+		think_ms float8, think_growth float8, connects_per_s float8, drain_share float8, rtt_ms float8, rtt_growth float8,
+		retrans_min float8, retrans_share float8, lost_share float8, errors_min float8, error_share float8,
+		error_growth float8, deploy_s float8, repeat_share float8, gone_min float8, gone_peak_share float8, gone_s float8,
+		silence_s float8, silence_rate float8)
 $$;
 COMMENT ON FUNCTION pgweir.thresholds() IS
-'what pool_pressure and diagnosis hold to be too much';
+'what pool_pressure and diagnosis hold to be too much, with what the setting pgweir.thresholds changes';
 
 CREATE FUNCTION pgweir.server_slots() RETURNS integer
 LANGUAGE sql STABLE PARALLEL SAFE

@@ -55,7 +55,8 @@ SELECT is(columns_of('pgweir.pool_pressure'),
 	'verdict text',
 	'columns of pool_pressure');
 SELECT is(columns_of('pgweir.diagnosis'),
-	'cause integer, name text, verdict text, evidence text, remedy text, why text, since timestamp with time zone',
+	'cause integer, name text, verdict text, confidence double precision, evidence text, remedy text, why text, '
+	'since timestamp with time zone',
 	'columns of diagnosis');
 
 -- each object says what it is

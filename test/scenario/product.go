@@ -2,7 +2,8 @@
 //
 //	product LISTEN DSN RELEASE [key=value...]
 //
-// RELEASE becomes its application_name.  Keys: pool (connections it may open, default 20), and the faults of a release:
+// RELEASE becomes its application_name.  Keys: pool (connections it may open, default 20), report_from (a report is about the orders
+// from there on, default 225000 of 240000), and the faults of a release:
 //
 //	n_plus_one   the list of orders asks for each order's product by itself
 //	leak         an order for a product that is not there returns without ending its transaction
@@ -35,6 +36,7 @@ type service struct {
 	nPlusOne, leak bool
 	keep           atomic.Bool
 	kept           []*sql.Conn
+	reportFrom     int
 }
 
 type order struct {
@@ -164,7 +166,7 @@ func (s *service) buy(w http.ResponseWriter, r *http.Request) {
 func (s *service) report(w http.ResponseWriter, r *http.Request) {
 	var categories, total int64
 	err := s.db.QueryRowContext(r.Context(), "SELECT count(*), sum(total) FROM (SELECT p.category_id, sum(o.total_cents) AS total FROM orders AS o "+
-		"JOIN products AS p USING (product_id) WHERE o.order_id > 200000 AND o.order_id % 100 <> $1 GROUP BY p.category_id) AS s", number(r, "id")%100).Scan(&categories, &total)
+		"JOIN products AS p USING (product_id) WHERE o.order_id > $1 AND o.order_id % 100 <> $2 GROUP BY p.category_id) AS s", s.reportFrom, number(r, "id")%100).Scan(&categories, &total)
 	answer(w, map[string]int64{"categories": categories, "total": total}, err)
 }
 
@@ -176,13 +178,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	s := &service{db: db}
+	s := &service{db: db, reportFrom: 225000}
 	pool := 20
 	for _, arg := range os.Args[4:] {
 		pair := append(strings.SplitN(arg, "=", 2), "")
 		switch pair[0] {
 		case "pool":
 			pool, _ = strconv.Atoi(pair[1])
+		case "report_from":
+			s.reportFrom, _ = strconv.Atoi(pair[1])
 		case "n_plus_one":
 			s.nPlusOne = true
 		case "leak":

@@ -73,6 +73,7 @@ subtest 'who waits may leave, be cancelled, or lose its server' => sub {
 subtest 'RELOAD changes the rules under those who wait' => sub {
 	@c = map { report() } 1 .. 5;
 	$_->send(PgWire::query('select pg_sleep(1)')) for @c[0, 1];
+	eventually { row('reports')->{active} == 2 } 'two run';
 	$_->send(PgWire::query('select 10')) for @c[2, 3];
 	eventually { row('reports')->{waiting} == 2 } 'two wait';
 	$w->{ini} = "[limits]\nreports = application_name=report* max_active=4\n";

@@ -60,7 +60,9 @@ typedef struct Fake
 {
 	Log log;
 	Settings settings;
+	Hall hall;
 	Worker worker;
+	PoolPart part, other; /* what two workers have counted */
 	SessionPool pool;
 } Fake;
 
@@ -88,19 +90,23 @@ snapshots(void)
 	fake.worker.loop = net_loop_create(&options);
 	fake.worker.log = &fake.log;
 	fake.worker.settings = &fake.settings;
-	list_init(&fake.worker.pool_list);
-	list_append(&fake.worker.pool_list, &fake.pool.list_node);
+	fake.worker.hall = &fake.hall;
+	fake.hall.worker_count = 1;
+	list_init(&fake.hall.pool_list);
+	list_append(&fake.hall.pool_list, &fake.pool.list_node);
+	fake.pool.hall = &fake.hall;
+	fake.pool.parts[0] = &fake.part;
 	(void) !net_loop_once(fake.worker.loop, 0);
 	start = net_now(fake.worker.loop);
 	averages = averages_create(&fake.worker);
 
-	fake.pool.stats.xacts = 7;
+	fake.part.stats.xacts = 7;
 	averages_add_pool(averages, &fake.pool, &now, &then);
 	is_int(now.v[STAT_XACTS], 7, "the total is there at once");
 	is_int(then.v[STAT_XACTS], 0, "before the first period the average counts from the start");
 
 	turn_until(&fake, start + 130 * USEC_PER_MSEC);
-	fake.pool.stats.xacts = 20;
+	fake.part.stats.xacts = 20;
 	now = then = (StatSums){0};
 	averages_add_pool(averages, &fake.pool, &now, &then);
 	is_int(then.v[STAT_XACTS], 0, "after one period it still does");
@@ -113,6 +119,14 @@ snapshots(void)
 	is_int(then.v[STAT_XACTS], 7, "after two periods it counts from the end of the first");
 	ok(averages_span(averages) >= 100 * USEC_PER_MSEC && averages_span(averages) < 230 * USEC_PER_MSEC,
 	   "the span begins there too");
+
+	fake.hall.worker_count = 2;
+	fake.pool.parts[1] = &fake.other;
+	fake.other.stats.xacts = 3;
+	now = then = (StatSums){0};
+	averages_add_pool(averages, &fake.pool, &now, &then);
+	is_int(now.v[STAT_XACTS], 23, "what another worker has counted is added");
+	fake.hall.worker_count = 1;
 
 	averages_count_command(averages);
 	now = then = (StatSums){0};

@@ -334,7 +334,7 @@ impossible_open_is_a_failed_login(void)
 	ok(pool_actions_next(&actions, &action) && action.kind == POOL_OPEN, "an open is asked for");
 	is_int(db_group.used, 1, "its place in the group is taken");
 	pool_open_impossible(&pool, now, &actions);
-	is_int(actions.count, 0, "what is impossible is not asked for again at once");
+	is_int(actions.own[0].count, 0, "what is impossible is not asked for again at once");
 	is_int(db_group.used, 0, "its place in the group is free again");
 	is_int(pool_next_event(&pool, now) - now, 50 * MSEC, "... but soon");
 	finish();

@@ -98,7 +98,7 @@ actions_keep_their_order(void)
 	Pool dummy = {0};
 	PoolActions queue = {0};
 	PoolAction action;
-	PoolWaiter waiters[200];
+	PoolWaiter waiters[200] = {0};
 	int next = 0;
 	bool in_order = true;
 

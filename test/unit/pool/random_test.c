@@ -497,8 +497,8 @@ advance_to(usec_t at)
 			now = event - 1;
 			for (int p = 0; p < POOLS; p++)
 				pool_tick(&pools[p], now, &actions);
-			must(actions.count == 0, "a tick just before the next event does nothing (%d: kind %d)",
-				 actions.count, actions.count > 0 ? (int) actions.items[actions.head].kind : -1);
+			must(actions.own[0].count == 0, "a tick just before the next event does nothing (%d: kind %d)",
+				 actions.own[0].count, actions.own[0].count > 0 ? (int) actions.own[0].items[actions.own[0].head].kind : -1);
 			do_actions();
 		}
 		now = event;
@@ -646,7 +646,7 @@ step(void)
 		advance_to(now + (one_in(3) ? below(2000000) : below(30000)));
 	if (!flavour.pending || one_in(2))
 		do_actions();
-	if (actions.count == 0)
+	if (actions.own[0].count == 0)
 	{
 		tick_due();
 		check_all();
