@@ -21,8 +21,16 @@ deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
-bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
+bench: tree deps-bench ## speed and memory beside PgBouncer and a raw relay (BENCH_SECONDS=)
 	@test/bench/bench
+bench-advisor: tree ## the index advisor: quality by budget, time, planner calls a second (SEARCH_SECONDS=)
+	@test/as-user test/bench/advisor
+bench-profile: tree deps-bench ## where the instructions of a transaction go (BENCH_PROTOCOL=)
+	@test/bench/bench profile
+bench-scaling: tree deps-bench ## cost per transaction beside many pools, clients, statements
+	@test/bench/bench scaling
+bench-storms: tree deps-bench ## thousands of logins at once, large copies, a long pipeline
+	@test/bench/bench storms
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
 bench-report: tree ## cost of measuring and reporting with many clients (BENCH_IDLE= BENCH_POOLS=)
@@ -73,5 +81,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-overload bench-report scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-advisor bench-overload bench-profile bench-report bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario

@@ -93,6 +93,8 @@ struct NetConn
 	bool _closing;				/* net_close_flushed: closes when drained */
 	bool _closed;				/* net_close was called */
 	bool _registered;			/* known to epoll */
+	bool _unread;				/* a read may give something: no event will tell again */
+	bool _hangup;				/* the peer has closed or is lost: reading goes on until that is read */
 	uint32_t _armed;			/* epoll events asked for */
 	int _pending_error;			/* errno of a failed write that on_end will report */
 	Buf _in;					/* held input */
@@ -192,6 +194,8 @@ net_send_bytes(NetConn *conn, const void *bytes, size_t len)
 
 	net_send(conn, &iov, 1);
 }
+/* Write bytes on a Unix socket, and with them a descriptor; false, with nothing sent, when they cannot be written at once. */
+extern bool net_send_descriptor(NetConn *conn, const void *bytes, size_t len, int fd) MUST_CHECK;
 /* Bytes queued and not yet written. */
 static inline size_t
 net_backlog(const NetConn *conn)
