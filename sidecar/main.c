@@ -608,10 +608,10 @@ main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &process.signal_set, NULL);
 	raise_descriptors(&process);
 	build(&process);
-	start_listening(&process);
 	took_over = process.predecessor >= 0;
 	if (!took_over)
 		start_http(&process, true);
+	start_listening(&process);
 	relieve(&process);
 	if (took_over)
 		start_http(&process, false); /* its address is free only now; clients matter more */
