@@ -161,14 +161,14 @@ change_between(Search *search, const Bitmapset *from, const Bitmapset *to)
 	{
 		if (bms_is_member(id, from))
 			continue;
-		change.bytes += pgweir_candidate_bytes(search->candidates, id);
+		change.bytes += pgweir_candidate_net_bytes(search->candidates, id);
 		change.saved_us -= write_us(search, id);
 	}
 	for (id = -1; (id = bms_next_member(from, id)) >= 0;)
 	{
 		if (bms_is_member(id, to))
 			continue;
-		change.bytes -= pgweir_candidate_bytes(search->candidates, id);
+		change.bytes -= pgweir_candidate_net_bytes(search->candidates, id);
 		change.saved_us += write_us(search, id);
 	}
 	return change;

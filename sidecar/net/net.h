@@ -85,6 +85,7 @@ struct NetConn
 	NetLoop *loop;				/* borrowed: outlives every connection */
 	const NetHandler *handler;	/* borrowed: static */
 	int fd;						/* for getsockopt and the like; net_is_open() tells whether there is one */
+	bool background;			/* owner's choice: others come first, see net_loop_run */
 	bool early_hangup;			/* owner's choice: report a closed peer also while paused (clients: yes, servers: no) */
 	bool _paused;
 	bool _connecting;
@@ -114,7 +115,10 @@ typedef struct NetLoopOptions
 
 extern NetLoop *net_loop_create(const NetLoopOptions *options);
 extern void net_loop_free(NetLoop *loop);
-/* Run until net_loop_stop(); false when polling itself failed. */
+/*
+ * Run until net_loop_stop(); false when polling itself failed.  In each iteration connections marked `background`, and accepting, come
+ * after all others and get a bounded time: a thousand logins at once cost the others a fraction of a millisecond per iteration.
+ */
 extern bool net_loop_run(NetLoop *loop);
 extern void net_loop_stop(NetLoop *loop);
 /* One iteration that waits at most max_wait_us (tests, and shutting down). */

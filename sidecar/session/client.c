@@ -75,6 +75,25 @@ in_logins(ClientState state)
 }
 
 void
+client_leave_half_open(Client *client)
+{
+	if (!client->half_open)
+		return;
+	list_remove(&client->worker->half_open, &client->half_node);
+	client->half_open = false;
+	client->conn.background = false;
+	client->cancel_node = (MapNode){0};
+}
+
+void
+client_enter_half_open(Client *client)
+{
+	client->conn.background = true; /* clients that have work to do come first */
+	client->half_open = true;
+	list_append(&client->worker->half_open, &client->half_node);
+}
+
+void
 client_set_state(Client *client, ClientState state)
 {
 	Worker *worker = client->worker;
@@ -93,6 +112,8 @@ client_set_state(Client *client, ClientState state)
 		worker_walk_skip(worker, &client->node);
 		list_remove(&worker->clients, &client->node);
 	}
+	if (state == CLIENT_CLOSED)
+		client_leave_half_open(client);
 	client->state = state;
 }
 
@@ -464,6 +485,7 @@ client_create(Worker *worker, int fd, const NetPeer *peer)
 	}
 	client->conn.early_hangup = true;
 	list_append(&worker->logins, &client->node);
+	client_enter_half_open(client);
 	atomic_fetch_add(&worker->hall->client_count, 1);
 	client->suspended = worker->hall->suspended;
 	client_update_flow(client);
