@@ -250,6 +250,17 @@ notify_wait(Client *client)
 	client_rearm_timer(client);
 }
 
+/* The request's deadline has passed in the queue, and the pool has not looked yet. */
+static void
+expire_waiting(Client *client, usec_t now)
+{
+	Worker *worker = client->worker;
+
+	policy_enter(worker);
+	pool_tick(&client->pool->policy, now, &worker->hall->actions);
+	policy_leave(worker, client->pool);
+}
+
 static void
 on_timer(Timer *timer, usec_t now)
 {
@@ -273,7 +284,9 @@ on_timer(Timer *timer, usec_t now)
 		case DUE_DEADLINE: deadline_expired(client, now); break;
 		case DUE_GRACE: deadline_grace_passed(client, now); break;
 		case DUE_QUERY:
-			if (client->state == CLIENT_WAITING)
+			if (client->state == CLIENT_WAITING && client->waiter.deadline <= now)
+				expire_waiting(client, now); /* the milder end goes first */
+			else if (client->state == CLIENT_WAITING)
 				client_close(client, "query_timeout", "query_timeout");
 			else
 				client_close(client, "query timeout", "query timeout");
@@ -547,7 +560,7 @@ leave_counts(Client *client)
 		shown = session_pool_shown(client->pool);
 		policy_enter(worker);
 		shown->policy.clients--;
-		policy_leave(worker, NULL);
+		policy_leave(worker, shown);
 		count_life(client, now);
 	}
 	apps_leave(&client->app, now);

@@ -282,7 +282,7 @@ struct SessionPool
 {
 	Pool policy;
 	uint64_t id;		/* no other pool ever has it, unlike the address */
-	bool used;			/* it has a client or a server, as far as the first worker has noticed; counted in its database */
+	bool used;			/* it has a client or a server, as far as the first worker has noticed, which alone changes it, in the policy */
 	usec_t unused_since;
 	Timer idle_timer;	/* the first worker's: to be forgotten then (idle.c) */
 	ListNode changed;	/* Hall.changed_pools */
