@@ -26,6 +26,9 @@
 #include "config/settings.h"
 #include "session/options.h"
 
+/* The parts of http_listen: "HOST:PORT", "[IPV6]:PORT" or "PORT" for the loopback.  False: it is empty, or none of these. */
+extern bool config_http_address(const char *text, char *host, size_t size, int *port) MUST_CHECK;
+
 /* What the process needs and the sessions do not. */
 typedef struct ProcessOptions
 {
@@ -37,6 +40,7 @@ typedef struct ProcessOptions
 	const char *unix_socket_group; /* "" = leave it */
 	bool so_reuseport;
 	int tcp_defer_accept; /* 0 = off */
+	const char *http_listen; /* host:port; "" = none */
 	/* the log: apply again after a reload */
 	const char *logfile; /* "" = none */
 	bool syslog;
@@ -45,9 +49,11 @@ typedef struct ProcessOptions
 	int verbose;
 	/* the process; fixed at the start */
 	const char *pidfile; /* "" = none */
+	bool core_dump_memory; /* core dumps are whole */
 	const char *user;    /* to switch to when started as root, or NULL */
 	int worker_threads;  /* 0 = one a core, 8 at most */
 	/* files */
+	const char *server_passfile; /* or NULL; already read into Settings.passwords */
 	const char *auth_file; /* or NULL; already read into Settings.users */
 	const char *auth_hba_file, *auth_ident_file; /* "" or NULL = none; already read into Settings.hba */
 	const char *conffile;  /* what config_reload reads; never NULL */

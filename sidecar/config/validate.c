@@ -2,12 +2,18 @@
  * validate.c: what follows from several keys together, and what cannot work although each key by itself is
  * fine.
  */
+#include "config/ldap.h"
 #include "config/loader.h"
+#include "config/passfile.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "session/external.h"
+#include "wire/auth_scram.h"
 
 static bool
 is_set(const char *string)
@@ -80,6 +86,35 @@ derive_tls(NetTlsContext **context, NetTlsOptions *options, bool accepting, Conf
 					 strncmp(error, "tls13", 5) == 0 ? "" : "tls_", error);
 }
 
+/* Read at load, reload, and when another key is SET: the lines belong to this configuration. */
+static void
+derive_passwords(Config *config, ConfigProblems *problems)
+{
+	config->settings->passwords = NULL;
+	if (is_set(config->process.server_passfile))
+		passfile_read(config->process.server_passfile, config->settings, &config->_arena, problems);
+}
+
+static void
+derive_ldap(Config *config, ConfigProblems *problems)
+{
+	Settings *settings = config->settings;
+	const char *text = settings->auth_ldap_options;
+	LdapOptions *ldap;
+	char why[300];
+
+	settings->ldap = NULL;
+	if (!is_set(text))
+		return;
+	ldap = arena_alloc(&config->_arena, sizeof(*ldap));
+	if (ldap == NULL)
+		problems_add(problems, PROBLEM_ERROR, NULL, "out of memory");
+	else if (ldap_options_parse(ldap, text, &config->_arena, why, sizeof(why)))
+		settings->ldap = ldap;
+	else
+		problems_add(problems, PROBLEM_ERROR, NULL, "auth_ldap_options: %s", why);
+}
+
 static void
 derive_hba(Config *config, ConfigProblems *problems)
 {
@@ -88,6 +123,39 @@ derive_hba(Config *config, ConfigProblems *problems)
 	if (config->hba == NULL && config->settings->auth_type == AUTH_TYPE_HBA)
 		config->hba = hba_file_read(process->auth_hba_file, process->auth_ident_file, problems);
 	config->settings->hba = hba_file_rules(config->hba);
+}
+
+/* Users that do not exist should look like most of those that do. */
+static void
+derive_mock(Settings *settings)
+{
+	int scram = 0;
+	int others = 0;
+	int votes = 0; /* for mock_iterations: one vote against cancels one for */
+
+	settings->mock_iterations = 0;
+	for (MapNode *node = map_next(&settings->users, NULL); node != NULL; node = map_next(&settings->users, node))
+	{
+		const char *secret = CONTAINER_OF(node, UserSpec, node)->secret;
+		ScramVerifier verifier;
+
+		if (secret == NULL || secret[0] == '\0')
+			continue;
+		if (!scram_verifier_parse(slice_str(secret), &verifier))
+		{
+			others++;
+			continue;
+		}
+		scram++;
+		if (votes == 0)
+			settings->mock_iterations = verifier.iterations;
+		votes += verifier.iterations == settings->mock_iterations ? 1 : -1;
+		scram_verifier_wipe(&verifier);
+	}
+	/* as PostgreSQL's password_encryption is by default */
+	settings->mock_scram = scram >= others;
+	if (!settings->mock_scram)
+		settings->mock_iterations = 0;
 }
 
 void
@@ -115,6 +183,9 @@ config_derive(Config *config, ConfigProblems *problems)
 	Settings *settings = config->settings;
 	char name[300];
 
+	derive_mock(settings);
+	derive_passwords(config, problems);
+	derive_ldap(config, problems);
 	derive_hba(config, problems);
 	derive_tls(&settings->client_tls_context, &settings->client_tls, true, problems);
 	derive_tls(&settings->server_tls_context, &settings->server_tls, false, problems);
@@ -132,6 +203,44 @@ config_derive(Config *config, ConfigProblems *problems)
 }
 
 /* --- what cannot work --- */
+
+bool
+config_http_address(const char *text, char *host, size_t size, int *port)
+{
+	const char *colon = text != NULL ? strrchr(text, ':') : NULL;
+	const char *digits = colon != NULL ? colon + 1 : text;
+	size_t len = colon != NULL ? (size_t) (colon - text) : 0;
+	char *end;
+	long number;
+
+	if (!is_set(text) || digits[0] < '0' || digits[0] > '9')
+		return false;
+	number = strtol(digits, &end, 10);
+	if (*end != '\0' || number < 1 || number > 65535 || (colon != NULL && len == 0) || len >= size)
+		return false;
+	if (colon == NULL)
+		snprintf(host, size, "127.0.0.1");
+	else if (text[0] == '[' && text[len - 1] == ']')
+		snprintf(host, size, "%.*s", (int) len - 2, text + 1);
+	else if (memchr(text, ':', len) != NULL)
+		return false; /* an IPv6 address wants brackets: which colon is the port's? */
+	else
+		snprintf(host, size, "%.*s", (int) len, text);
+	*port = (int) number;
+	return host[0] != '\0';
+}
+
+static void
+check_http(const Config *config, const FilePlace *place, ConfigProblems *problems)
+{
+	const char *address = config->process.http_listen;
+	char host[256];
+	int port;
+
+	if (is_set(address) && !config_http_address(address, host, sizeof(host), &port))
+		problems_add(problems, PROBLEM_ERROR, place,
+					 "http_listen: \"%s\" is not HOST:PORT, as 127.0.0.1:9127, *:9127 or [::1]:9127", address);
+}
 
 static void
 check_listening(const Config *config, const FilePlace *place, ConfigProblems *problems)
@@ -151,10 +260,19 @@ check_users(const Config *config, const FilePlace *place, ConfigProblems *proble
 {
 	const Settings *settings = config->settings;
 
+	if (settings->server_tls.direct && settings->server_tls.mode < NET_TLS_REQUIRE)
+		problems_add(problems, PROBLEM_ERROR, place,
+					 "server_tls_sslnegotiation = direct needs server_tls_sslmode = require, verify-ca or verify-full: there is no way back to plain text");
 	if (settings->auth_type == AUTH_TYPE_HBA && !is_set(config->process.auth_hba_file))
 		problems_add(problems, PROBLEM_ERROR, place, "auth_type = hba needs auth_hba_file");
+	if (settings->auth_type == AUTH_TYPE_LDAP && settings->ldap == NULL)
+		problems_add(problems, PROBLEM_ERROR, place, "auth_type = ldap needs auth_ldap_options");
+	if ((settings->auth_type == AUTH_TYPE_LDAP && !external_has_ldap()) || (settings->auth_type == AUTH_TYPE_PAM && !external_has_pam()))
+		problems_add(problems, PROBLEM_ERROR, place, "auth_type: this program was built without %s", settings->auth_type == AUTH_TYPE_PAM ? "PAM" : "LDAP");
 	if (settings->auth_type == AUTH_TYPE_CERT && settings->client_tls.mode < NET_TLS_VERIFY_CA)
 		problems_add(problems, PROBLEM_ERROR, place, "auth_type = cert needs client_tls_sslmode = verify-full or verify-ca");
+	if (settings->auth_type == AUTH_TYPE_PAM || settings->auth_type == AUTH_TYPE_LDAP)
+		return;
 	if (settings->auth_type != AUTH_TYPE_ANY)
 	{
 		if (!is_set(config->process.auth_file))
@@ -207,6 +325,7 @@ config_validate(const Config *config, const char *path, ConfigProblems *problems
 	if (!is_set(config->process.conffile))
 		problems_add(problems, PROBLEM_ERROR, &place, "conffile must not be empty");
 	check_listening(config, &place, problems);
+	check_http(config, &place, problems);
 	check_users(config, &place, problems);
 	check_databases(config, &place, problems);
 	check_deadlines(config, &place, problems);

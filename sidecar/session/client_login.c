@@ -24,10 +24,21 @@ login_create(Client *client)
 		client_close(client, "out of memory", "bouncer resources exhaustion");
 		return false;
 	}
+	login->client = client;
 	login->registry = client->worker->params;
 	login->wanted = paramset_ref(client->worker->params->empty);
 	login->deadline_us = -1;
 	return true;
+}
+
+void
+login_drop_kept(ClientLogin *login)
+{
+	if (login->kept != NULL)
+		OPENSSL_cleanse(login->kept, login->kept_len);
+	free(login->kept);
+	login->kept = NULL;
+	login->kept_len = 0;
 }
 
 void
@@ -41,6 +52,8 @@ client_login_free(ClientLogin *login)
 		OPENSSL_cleanse(login->looked_up, strlen(login->looked_up));
 	free(login->looked_up);
 	free(login->options);
+	login_drop_kept(login);
+	derive_cancel(&login->derive);
 	scram_server_wipe(&login->scram);
 	scram_verifier_wipe(&login->verifier);
 	free(login);
@@ -185,11 +198,12 @@ static void
 take_application_name(Client *client)
 {
 	Worker *worker = client->worker;
-	int index = params_index(worker->params, slice_str("application_name"));
+	int index = worker->params->app_index;
 	const char *name = paramset_get(client->params, index);
 	char peer[80];
 	char full[300];
 
+	client_enter_app(client, name); /* the name alone: with its host each client would be an application */
 	if (!worker->settings->application_name_add_host)
 		return;
 	snprintf(full, sizeof(full), "%.200s - %s", name != NULL && name[0] != '\0' ? name : "app",
@@ -311,6 +325,7 @@ login_authenticated(Client *client)
 	const char *refused;
 	char message[200];
 
+	client_leave_half_open(client);
 	if (login_is_console(login->database))
 	{
 		console_enter(client);
