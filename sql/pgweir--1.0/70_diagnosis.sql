@@ -72,11 +72,11 @@ WITH t AS (
 		60::float8 AS seconds
 	FROM timeline AS l
 ), lately AS (
-	-- The last ten seconds as the sampler saw them, and the ten before: what is so in both is no accident.
+	-- The last ten seconds as the sampler saw them, and the last six: what is so in both is no accident.
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_now_ms,
 		max(n.busy_ms / 1000.0 / nullif(n.seconds, 0)) AS busy_now
 	FROM pgweir.pressure_sums(10, 0) AS n WHERE n.scope = 'server'
-), earlier AS (
+), moment AS (
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_then_ms
 	FROM pgweir.pressure_sums(6, 0) AS n WHERE n.scope = 'server'
 ), pooled_lately AS (
@@ -202,7 +202,7 @@ SELECT
 FROM backends AS b CROSS JOIN times AS l CROSS JOIN pools AS p CROSS JOIN net AS n CROSS JOIN blocking AS bl
 CROSS JOIN since AS e CROSS JOIN keeper AS k
 LEFT JOIN lately AS la ON true
-LEFT JOIN earlier AS ea ON true
+LEFT JOIN moment AS ea ON true
 LEFT JOIN pooled_lately AS pl ON true
 LEFT JOIN silence AS si ON true
 LEFT JOIN usual AS us ON true
@@ -273,7 +273,7 @@ WITH judged AS MATERIALIZED (
 		-- 1: somebody waits or is refused
 		s.used >= t.slots_exhausted * s.slots AS server_full,
 		coalesce(s.exhausted, false) AND s.maxwait_ms >= t.wait_ms OR s.wait_mean_ms >= t.wait_ms
-			OR s.refused + s.wait_timeouts + s.expired_queued >= t.gone_min AS pool_tight,
+			OR s.wait_p95_ms >= t.wait_ms OR s.refused + s.wait_timeouts + s.expired_queued >= t.gone_min AS pool_tight,
 		s.wait_mean_ms >= t.wait_ms OR coalesce(s.exhausted, false) AND s.maxwait_ms >= 10 * t.wait_ms
 			OR s.refused + s.wait_timeouts + s.expired_queued >= t.gone_min AS pool_full,
 		s.used >= t.slots_tight * s.slots AS server_tight,
