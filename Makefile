@@ -9,6 +9,7 @@ PROVE = test/as-user prove -j$(JOBS) --timer
 SELF = $(sort $(wildcard test/selfcheck/*.t))
 UNIT = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*/*_test.c)))
 SERVER = $(sort $(wildcard test/server/*.pl))
+SCENARIO = $(sort $(wildcard test/scenario/*.t))
 DAEMON = $(sort $(wildcard test/sidecar/*.t test/drivers/*.t))
 
 all: sidecar extension ## build sidecar/pgweir and extension/pgweir.so
@@ -18,20 +19,20 @@ install: all ## install the daemon, its manual pages and the extension
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 doc/pgweir.1
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 doc/pgweir.5
 deps: ## install what building, tests, demo and bench need (apt; root or sudo)
-	@test/deps build check bench
+	@test/deps build check bench scenario
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/bench
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
-scenario: tree deps-scenario ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
+scenario: tree chain ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
 	@test/scenario/scenario
 scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
 stress-cancel: tree ## racing cancels, none of which may hit the wrong statement (STRESS_SECONDS=)
 	@test/stress/cancel
-check: unit tree ## every test (JOBS= how many at once)
-	@$(PROVE) $(SELF) $(UNIT) test/run-regress test/run-pgtap $(SERVER) $(DAEMON)
+check: unit tree chain ## every test (JOBS= how many at once)
+	@$(PROVE) $(SELF) $(UNIT) test/run-regress test/run-pgtap $(SERVER) $(DAEMON) $(SCENARIO)
 check-self: tree ## the repository's rules: include arrows, symbols, versions
 	@$(PROVE) $(SELF)
 check-unit: unit ## the daemon's modules with sanitizers; no server, seconds
@@ -44,6 +45,8 @@ check-server: tree ## the extension in real servers
 	@$(PROVE) $(SERVER)
 check-sidecar: tree ## the daemon before real servers
 	@$(PROVE) $(DAEMON)
+check-scenario: tree chain ## each cause once in the real chain
+	@$(PROVE) -v $(SCENARIO)
 installcheck: ## pg_regress against the running server, which has pgweir preloaded
 	@$(MAKE) -C extension installcheck
 docs: all ## write the lists of settings in doc/ and etc/ anew
@@ -65,6 +68,8 @@ extension: | deps-build
 	@$(MAKE) -s -C extension
 unit: | deps-check
 	@$(MAKE) -C test/unit
+chain: | deps-scenario
+	@test/scenario/build
 tree: all | deps-check
 	@test/private-pg build/pg >/dev/null
 deps-check: | deps-build
@@ -72,4 +77,4 @@ deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
 .PHONY: all install deps demo bench bench-overload scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
-.PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario
+.PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario

@@ -43,7 +43,7 @@ AS $$
 		"slots_tight": 0.8, "slots_exhausted": 0.95, "wait_ms": 50,
 		"slow_ms": 20, "slow_growth": 4, "slow_share": 0.4, "slow_running_s": 5, "load": 0.5, "lock_share": 0.5,
 		"idle_in_transaction_s": 10, "held_s": 3, "held_share": 0.5,
-		"think_share": 0.5, "think_ms": 40, "think_growth": 4, "connects_per_s": 20, "drain_share": 0.5,
+		"think_share": 0.5, "think_ms": 20, "think_growth": 5, "connects_per_s": 20, "drain_share": 0.5,
 		"rtt_ms": 50, "rtt_growth": 2, "retrans_min": 10, "retrans_share": 0.01, "lost_share": 0.1,
 		"errors_min": 5, "error_share": 0.01, "error_growth": 3, "deploy_s": 900, "repeat_share": 0.3,
 		"gone_min": 5, "gone_peak_share": 0.5, "gone_s": 8, "silence_s": 8, "silence_rate": 2}'::jsonb
