@@ -6,6 +6,11 @@
 #ifndef PGWEIR_COMPAT_H
 #define PGWEIR_COMPAT_H
 
+#include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 #include "executor/executor.h"
 #include "executor/instrument.h"
 #include "funcapi.h"

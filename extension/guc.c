@@ -23,6 +23,13 @@ int64		pgweir_deadline_us = 0;
 
 int			pgweir_max_callers = 1000;
 int			pgweir_history_memory_kb = 8192;
+int			pgweir_sample_memory_kb = 4096;
+int			pgweir_max_plans = 1000;
+int			pgweir_plan_size = 4096;
+int			pgweir_slow_threshold_ms = 1000;
+double		pgweir_slow_factor = 10;
+double		pgweir_sample_rate = 0.01;
+bool		pgweir_sample_parameters = true;
 const PgweirTags *pgweir_tags = NULL;
 
 static char *deadline_text = NULL;
@@ -246,6 +253,20 @@ define_session_settings(void)
 							   "Read in the spellings key='value' and key:value; '' is none.",
 							   &tags_text, "application,controller,action,route,job", PGC_SUSET, 0,
 							   check_tags, assign_tags, NULL);
+	DefineCustomIntVariable("pgweir.slow_threshold",
+							"An execution that takes this long is kept in slow_samples; -1 is never.",
+							NULL, &pgweir_slow_threshold_ms, 1000, -1, INT_MAX, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomRealVariable("pgweir.slow_factor",
+							 "An execution that takes this many times the 99th percentile of its class is kept in slow_samples; 0 is never.",
+							 "Only of classes with at least a hundred executions, and only what takes ten milliseconds.",
+							 &pgweir_slow_factor, 10, 0, 1e6, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("pgweir.sample_rate",
+							 "Fraction of executions that count the rows of each node of their plan.",
+							 "One that turns out to be slow shows them in slow_samples; so does the one that follows a slow one.",
+							 &pgweir_sample_rate, 0.01, 0, 1, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pgweir.sample_parameters",
+							 "Whether slow_samples keeps what may hold data: parameters, the text as it was sent, the plan.",
+							 NULL, &pgweir_sample_parameters, true, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.flush_interval",
 							"Longest time a busy backend keeps its counts to itself before it merges them.",
 							"The views add unmerged counts up; this matters to the history of the last hour only.",
@@ -275,6 +296,15 @@ define_memory_settings(void)
 							"Memory for what each statement class did, in steps of ten seconds.",
 							"The oldest steps go when it is full; pgweir.info() tells how far back it reaches.",
 							&pgweir_history_memory_kb, 8192, 256, 1048576, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.sample_memory",
+							"Memory for single executions that were slow or failed by a timeout; 0 keeps none.",
+							NULL, &pgweir_sample_memory_kb, 4096, 0, 1048576, PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.max_plans",
+							"Number of plans of statement classes kept; 0 keeps none.",
+							NULL, &pgweir_max_plans, 1000, 0, 100000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgweir.plan_size",
+							"Bytes kept of each plan's text.",
+							NULL, &pgweir_plan_size, 4096, 256, 1048576, PGC_POSTMASTER, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.max_reporters",
 							"Number of sidecars that may report.",
 							NULL, &pgweir_max_reporters, 8, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);

@@ -25,6 +25,13 @@ extern int	pgweir_sample_interval_ms;
 
 extern int	pgweir_max_callers;
 extern int	pgweir_history_memory_kb;
+extern int	pgweir_sample_memory_kb;
+extern int	pgweir_max_plans;
+extern int	pgweir_plan_size;
+extern int	pgweir_slow_threshold_ms;
+extern double pgweir_slow_factor;
+extern double pgweir_sample_rate;
+extern bool pgweir_sample_parameters;
 
 /* The keys of pgweir.tags. */
 #define PGWEIR_MAX_TAGS 16

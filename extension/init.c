@@ -25,6 +25,7 @@ pgweir_capture_init(void)
 	pgweir_parse_init();
 	pgweir_executor_init();
 	pgweir_utility_init();
+	pgweir_sample_init();
 }
 
 void

@@ -30,7 +30,26 @@ listeners_inherit(Listeners *listeners)
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
 	for (int i = 0; i < listeners->inherited; i++)
+	{
+		listeners->passed[i] = FIRST_INHERITED + i;
 		(void) fcntl(FIRST_INHERITED + i, F_SETFD, FD_CLOEXEC);
+	}
+	listeners->from_systemd = listeners->inherited > 0;
+}
+
+void
+listeners_take(Listeners *listeners, const int *fds, int count)
+{
+	memcpy(listeners->passed, fds, (size_t) count * sizeof(int));
+	listeners->inherited = count;
+}
+
+void
+listeners_let_go(Listeners *listeners)
+{
+	for (int i = 0; i < listeners->count; i++)
+		listeners->items[i].keep_file = true;
+	listeners_close(listeners, true);
 }
 
 bool
@@ -76,7 +95,7 @@ open_inherited(Listeners *listeners, const ListenersOptions *options, char *erro
 	for (int i = 0; i < listeners->inherited; i++)
 	{
 		NetListener *listener = next(listeners, options);
-		int fd = FIRST_INHERITED + i;
+		int fd = listeners->passed[i];
 		int flags = fcntl(fd, F_GETFL);
 
 		if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
@@ -85,7 +104,7 @@ open_inherited(Listeners *listeners, const ListenersOptions *options, char *erro
 			snprintf(error, size, "could not use the inherited socket %d: %s", fd, flags < 0 ? strerror(errno) : why);
 			return false;
 		}
-		listener->keep_file = true;
+		listener->keep_file = listeners->from_systemd;
 		opened(listeners, options);
 	}
 	return true;

@@ -4,8 +4,10 @@
  * It owns the configuration, the log, the loop, the worker, the listeners and the admin side, and joins them; it decides nothing about
  * clients or servers.
  */
+#include <ares.h>
 #include <errno.h>
 #include <getopt.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@
 #include "daemon.h"
 #include "listeners.h"
 #include "session/session.h"
+#include "takeover.h"
 
 #define PGWEIR_VERSION "1.0.0"
 /* worker_threads = 0 means no more than these. */
@@ -36,7 +39,7 @@ typedef struct Options
 {
 	const char *file;
 	const char *user;
-	bool daemon, quiet, check;
+	bool daemon, quiet, check, reboot;
 	int verbose;
 } Options;
 
@@ -55,6 +58,7 @@ typedef struct Process
 	Timer look;		/* with several workers: while shutting down */
 	usec_t look_at;
 	bool pidfile_written;
+	int predecessor; /* connection to the process whose place this one takes; -1 = none */
 } Process;
 
 /* --- command line --- */
@@ -66,7 +70,7 @@ static const char usage[] =
 	"  -q, --quiet          no log on stderr\n"
 	"  -v, --verbose        log more; repeat for more\n"
 	"  -u, --user=NAME      switch to this user when started as root\n"
-	"  -R, --reboot         accepted for compatibility, without effect\n"
+	"  -R, --reboot         take the sockets of the running process over; it ends when its clients have left\n"
 	"      --check          read the configuration, list every problem, exit (0 = usable)\n"
 	"      --list-settings  print all settings: section, key, type, default, reload, effect, help\n"
 	"  -V, --version        print the version\n"
@@ -77,6 +81,14 @@ enum
 	OPTION_CHECK = 256,
 	OPTION_LIST
 };
+
+/* The first line is that of SHOW VERSION. */
+static void
+print_version(void)
+{
+	printf("PgBouncer 1.25.2 (pgweir %s)\nevent loop: epoll\nadns: c-ares %s\ntls: %s\nsystemd: yes\n", PGWEIR_VERSION,
+		   ares_version(NULL), OpenSSL_version(OPENSSL_VERSION));
+}
 
 static void
 parse_options(int argc, char **argv, Options *options)
@@ -97,10 +109,10 @@ parse_options(int argc, char **argv, Options *options)
 			case 'q': options->quiet = true; break;
 			case 'v': options->verbose++; break;
 			case 'u': options->user = optarg; break;
-			case 'R': fprintf(stderr, "pgweir: --reboot is deprecated and has no effect\n"); break;
+			case 'R': options->reboot = true; break;
 			case OPTION_CHECK: options->check = true; break;
 			case OPTION_LIST: config_list(stdout); exit(0);
-			case 'V': printf("pgweir %s\nPgBouncer 1.25.2 compatible\n", PGWEIR_VERSION); exit(0);
+			case 'V': print_version(); exit(0);
 			case 'h': fputs(usage, stdout); exit(0);
 			default: fputs("Try \"pgweir --help\".\n", stderr); exit(1);
 		}
@@ -150,6 +162,7 @@ apply_log_settings(Process *process)
 	process->log.verbose = options->verbose;
 	if (!log_open_file(&process->log, options->logfile))
 		log_write(&process->log, LOG_LEVEL_ERROR, "could not open log file \"%s\": %s", options->logfile, strerror(errno));
+	process->log.to_syslog = false;
 	if (options->syslog && !log_open_syslog(&process->log, options->syslog_ident, options->syslog_facility))
 		log_write(&process->log, LOG_LEVEL_ERROR, "could not open syslog");
 }
@@ -260,6 +273,15 @@ set_key(void *arg, const char *key, const char *value, char *error, size_t size)
 	return true;
 }
 
+static const NetListener *
+listening_sockets(void *arg, int *count)
+{
+	Process *process = arg;
+
+	*count = process->listeners.count;
+	return process->listeners.items;
+}
+
 static const Config *
 current_config(void *arg)
 {
@@ -280,6 +302,20 @@ shutdown_to(void *arg, WorkerPhase phase)
 	hall_unpark(process->hall);
 	if (phase == WORKER_STOPPED)
 		net_loop_stop(process->loop);
+}
+
+/* Another process has taken the sockets over, and the pidfile with them. */
+static void
+hand_over(void *arg)
+{
+	Process *process = arg;
+
+	log_write(&process->log, LOG_LEVEL_LOG, "another process has taken over, waiting for all clients to disconnect");
+	process->pidfile_written = false;
+	listeners_let_go(&process->listeners);
+	hall_park(process->hall);
+	hall_shutdown(process->hall, WORKER_DRAIN_CLIENTS);
+	hall_unpark(process->hall);
 }
 
 static void
@@ -425,7 +461,8 @@ build(Process *process)
 	process->reporter = reporter_create(worker);
 	console_options = (ConsoleOptions){.worker = worker, .averages = process->averages,
 									   .version = PGWEIR_VERSION, .reload = reload, .set = set_key,
-									   .config = current_config, .shutdown = shutdown_to, .arg = process};
+									   .config = current_config, .shutdown = shutdown_to,
+									   .listeners = listening_sockets, .hand_over = hand_over, .arg = process};
 	process->console = console_create(&console_options);
 	if (process->averages == NULL || process->reporter == NULL || process->console == NULL)
 		die(process, "out of memory");
@@ -456,6 +493,39 @@ destroy(Process *process)
 	config_free(process->config);
 }
 
+/* -R */
+static void
+take_over(Process *process)
+{
+	char error[300];
+
+	if (process->listeners.from_systemd)
+		die(process, "-R cannot be used with sockets of systemd");
+	switch (takeover_begin(&process->listeners, process->config, &process->predecessor, error, sizeof(error)))
+	{
+		case TAKEOVER_DONE: break;
+		case TAKEOVER_NOBODY:
+			log_write(&process->log, LOG_LEVEL_LOG, "old process not found, starting as usual");
+			break;
+		case TAKEOVER_FAILED: die(process, "%s", error);
+	}
+}
+
+/* The sockets are served here: the process before is not needed any more. */
+static void
+relieve(Process *process)
+{
+	char error[300];
+
+	if (process->predecessor < 0)
+		return;
+	if (!takeover_finish(process->predecessor, error, sizeof(error)))
+		die(process, "%s", error);
+	process->predecessor = -1;
+	if (process->config->process.pidfile[0] != '\0')
+		unlink(process->config->process.pidfile);
+}
+
 static void
 become_daemon(Process *process, const Options *options, int *ready_fd)
 {
@@ -468,19 +538,31 @@ become_daemon(Process *process, const Options *options, int *ready_fd)
 		die(process, "pgweir should not run as root: give a user with -u or the setting user");
 	if (options->daemon && (po->pidfile[0] == '\0' || (po->logfile[0] == '\0' && !po->syslog)))
 		die(process, "daemon mode needs pidfile and logfile (or syslog)");
-	if (listeners_unix_in_use(&process->listeners, process->config))
+	if (options->reboot)
+		take_over(process);
+	if (process->predecessor < 0 && listeners_unix_in_use(&process->listeners, process->config))
 		die(process, "unix socket is in use, cannot continue");
-	if (po->pidfile[0] != '\0' && !daemon_check_pidfile(po->pidfile, error, sizeof(error)))
+	if (process->predecessor < 0 && po->pidfile[0] != '\0' && !daemon_check_pidfile(po->pidfile, error, sizeof(error)))
 		die(process, "%s", error);
 	apply_log_settings(process);
 	if (options->daemon && !daemon_background(ready_fd, error, sizeof(error)))
 		die(process, "%s", error);
 }
 
+/* After a takeover systemd must learn which process is the main one now. */
+static void
+notify_ready(void)
+{
+	char state[60];
+
+	snprintf(state, sizeof(state), "READY=1\nMAINPID=%ld", (long) getpid());
+	daemon_notify(state);
+}
+
 int
 main(int argc, char **argv)
 {
-	Process process = {0};
+	Process process = {.predecessor = -1};
 	Options options = {0};
 	int ready_fd = -1;
 	char error[300];
@@ -502,6 +584,7 @@ main(int argc, char **argv)
 	raise_descriptors(&process);
 	build(&process);
 	start_listening(&process);
+	relieve(&process);
 	if (process.config->process.pidfile[0] != '\0')
 	{
 		if (!daemon_write_pidfile(process.config->process.pidfile, error, sizeof(error)))
@@ -515,7 +598,7 @@ main(int argc, char **argv)
 		process.log.to_stderr = false;
 		daemon_ready(ready_fd);
 	}
-	daemon_notify("READY=1");
+	notify_ready();
 	if (!net_loop_run(process.loop))
 		log_write(&process.log, LOG_LEVEL_ERROR, "the event loop failed: %s", strerror(errno));
 	log_write(&process.log, LOG_LEVEL_LOG, "process going down");

@@ -20,5 +20,6 @@ extern void pgweir_parse_init(void);
 extern void pgweir_errors_init(void);
 extern void pgweir_executor_init(void);
 extern void pgweir_utility_init(void);
+extern void pgweir_sample_init(void);
 
 #endif

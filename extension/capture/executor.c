@@ -18,6 +18,8 @@
 #include "capture/capture.h"
 #include "capture/facts.h"
 #include "capture/meter.h"
+#include "capture/plan_id.h"
+#include "capture/sample.h"
 #include "guc.h"
 #include "lib/ilist.h"
 #include "utils/memutils.h"
@@ -97,6 +99,8 @@ executor_start(QueryDesc *desc, int flags)
 		return;
 	}
 	pgweir_meter_key(&key, (int64) desc->plannedstmt->queryId, desc->sourceText);
+	if (unlikely(pgweir_sample_instrument(&key)))
+		desc->instrument_options |= INSTRUMENT_ROWS;
 	PG_TRY();
 	{
 		start(desc, flags);
@@ -188,6 +192,16 @@ note_outcome(QueryDesc *desc, const PgweirMeter *meter, PgweirUsage *usage)
 		pgweir_jit_usage(desc->estate, usage);
 }
 
+/* The query has been counted; its executor has not ended. */
+static void
+show(QueryDesc *desc, const PgweirMeter *meter, uint64 ns)
+{
+	if (unlikely(meter->entry >= 0 && !pgweir_delta_plan_shown(meter->entry)))
+		pgweir_sample_plan(meter->entry, desc);
+	if (unlikely(pgweir_sample_due(meter->entry, ns)))
+		pgweir_sample_take(meter, desc, ns);
+}
+
 static bool
 needs_finish(const QueryDesc *desc)
 {
@@ -216,6 +230,7 @@ conclude_run(QueryDesc *desc, uint64 count, PgweirMeter *meter, PgweirUsage *usa
 	{
 		partial_take(desc, meter, usage);
 		pgweir_meter_count(meter, usage, ns + meter->earlier_ns);
+		show(desc, meter, ns + meter->earlier_ns);
 	}
 	pgweir_meter_end(meter, meter->start_ns + ns);
 }
@@ -247,6 +262,8 @@ run_measured(PGWEIR_RUN_ARGS)
 	pgweir_meter_start(&meter, &source, true);
 	if (unlikely(meter.entry >= 0 && !pgweir_delta_relations_known(meter.entry)))
 		pgweir_note_relations(meter.entry, &meter.key, planned);
+	if (unlikely(meter.entry >= 0 && pgweir_delta_plan(meter.entry) == 0))
+		pgweir_delta_set_plan(meter.entry, pgweir_plan_id(planned));
 	pgweir_level++;
 	PG_TRY();
 	{
@@ -256,7 +273,7 @@ run_measured(PGWEIR_RUN_ARGS)
 	{
 		pgweir_level--;
 		partial_take(desc, &meter, &usage);
-		pgweir_meter_fail(&meter, &usage);
+		pgweir_meter_fail(&meter, &usage, desc->params);
 		pgweir_meter_end(&meter, 0);
 		PG_RE_THROW();
 	}
@@ -307,7 +324,7 @@ finish_measured(QueryDesc *desc, PgweirMeter *meter, PgweirUsage *usage)
 	PG_CATCH();
 	{
 		pgweir_level--;
-		pgweir_meter_fail(meter, usage);
+		pgweir_meter_fail(meter, usage, desc->params);
 		pgweir_meter_end(meter, 0);
 		PG_RE_THROW();
 	}
@@ -315,6 +332,7 @@ finish_measured(QueryDesc *desc, PgweirMeter *meter, PgweirUsage *usage)
 	pgweir_level--;
 	ns = pgweir_meter_read(meter, usage);
 	pgweir_meter_count(meter, usage, ns);
+	show(desc, meter, ns);
 	pgweir_meter_end(meter, meter->start_ns + ns);
 }
 

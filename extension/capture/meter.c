@@ -7,6 +7,7 @@
 #include "capture/failure.h"
 #include "capture/meter.h"
 #include "capture/normalize.h"
+#include "capture/sample.h"
 #include "capture/tags.h"
 #include "guc.h"
 #include "stores/backends.h"
@@ -226,11 +227,13 @@ pgweir_meter_count_late(const PgweirKey *key, PgweirUsage *usage, uint64 ns)
 }
 
 void
-pgweir_meter_fail(const PgweirMeter *meter, PgweirUsage *usage)
+pgweir_meter_fail(const PgweirMeter *meter, PgweirUsage *usage, const ParamListInfo params)
 {
 	uint64		ns = pgweir_meter_read(meter, usage) + meter->earlier_ns;
+	PgweirCounter kind = pgweir_failure_kind(geterrcode(), meter->text);
 
-	note_failure(usage, ns, pgweir_failure_kind(geterrcode(), meter->text));
+	note_failure(usage, ns, kind);
+	pgweir_sample_note_failure(meter, kind, params, ns);
 	pgweir_meter_count(meter, usage, ns);
 }
 

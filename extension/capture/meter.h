@@ -11,6 +11,7 @@
 #define PGWEIR_CAPTURE_METER_H
 
 #include "compat.h"
+#include "nodes/params.h"
 #include "stores/deltas.h"
 
 /* The statement that is measured, as PlannedStmt, Query and the hooks know it. */
@@ -58,7 +59,7 @@ extern uint64 pgweir_meter_read(const PgweirMeter *meter, PgweirUsage *usage);
 extern void pgweir_meter_count(const PgweirMeter *meter, PgweirUsage *usage, uint64 ns);
 
 /* Counts the running one as failed, with the kind taken from the error being thrown. */
-extern void pgweir_meter_fail(const PgweirMeter *meter, PgweirUsage *usage);
+extern void pgweir_meter_fail(const PgweirMeter *meter, PgweirUsage *usage, const ParamListInfo params);
 
 /* Counts one that failed before a meter ran, with the time since its request arrived; dropped if it has no delta. */
 extern void pgweir_meter_fail_early(const PgweirKey *key, const char *text);

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "capture/capture.h"
 #include "capture/meter.h"
+#include "capture/plan_id.h"
 #include "guc.h"
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
@@ -87,7 +88,7 @@ plan_measured(Query *query, const char *text, int options, ParamListInfo params)
 
 		pgweir_level--;
 		pgweir_usage_clear(&usage);
-		pgweir_meter_fail(&meter, &usage);
+		pgweir_meter_fail(&meter, &usage, params);
 		pgweir_meter_end(&meter, 0);
 		PG_RE_THROW();
 	}
@@ -96,7 +97,10 @@ plan_measured(Query *query, const char *text, int options, ParamListInfo params)
 
 	ns = pgweir_clock_ns() - meter.start_ns;
 	if (meter.entry >= 0)
+	{
 		pgweir_delta_add_plan(meter.entry, ns, GetCurrentStatementStartTimestamp());
+		pgweir_delta_set_plan(meter.entry, pgweir_plan_id(result));
+	}
 	pgweir_meter_end(&meter, meter.start_ns + ns);
 	return result;
 }

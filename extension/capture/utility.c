@@ -7,6 +7,7 @@
 #include "access/xact.h"
 #include "capture/capture.h"
 #include "capture/meter.h"
+#include "capture/sample.h"
 #include "guc.h"
 #include "tcop/utility.h"
 #include "utils/backend_status.h"
@@ -100,7 +101,7 @@ process_measured(int64 queryid, UTILITY_ARGS)
 	PG_CATCH();
 	{
 		pgweir_level--;
-		pgweir_meter_fail(&meter, &usage);
+		pgweir_meter_fail(&meter, &usage, params);
 		pgweir_meter_end(&meter, 0);
 		PG_RE_THROW();
 	}
@@ -109,6 +110,8 @@ process_measured(int64 queryid, UTILITY_ARGS)
 	ns = pgweir_meter_read(&meter, &usage);
 	usage.counter[PGWEIR_ROWS] = rows_of(completion);
 	pgweir_meter_count(&meter, &usage, ns);
+	if (unlikely(pgweir_sample_due(meter.entry, ns)))
+		pgweir_sample_take(&meter, NULL, ns);
 	pgweir_meter_end(&meter, meter.start_ns + ns);
 }
 

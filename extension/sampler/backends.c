@@ -7,15 +7,22 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "compat.h"
 #include "sampler/sampler.h"
 #include "stores/backends.h"
 #include "stores/statements_table.h"
 #include "stores/waits.h"
 #include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/fmgrprotos.h"
 
 /* The bits of wait_event_info that tell the class of an event. */
 #define WAIT_CLASS(event) ((event) & 0xFF000000U)
+
+/* Of the looks at a statement that waits for a lock, those at which its blocker is asked for: the third, and each hundredth after it. */
+#define BLOCKER_FIRST 3
+#define BLOCKER_EVERY 100
 
 /*
  * Whether a process that executes no statement we know of is at work all the same: it commits, or is still parsing; and not idle, or
@@ -49,6 +56,41 @@ is_of_commit(uint32 event)
 	return false;
 }
 
+/*
+ * Who holds the lock that a process waits for.  That takes the locks of the lock manager for a moment, so it is asked when the statement has
+ * waited for some looks, and then now and again.
+ */
+static void
+note_blocker(int index, int pid, uint64 serial)
+{
+	PgweirWait	waits[PGWEIR_BACKEND_WAITS];
+	PgweirBlocker blocker = {0};
+	PgweirActivity activity;
+	Datum	   *pids;
+	int			n;
+	uint32		samples = 0;
+
+	pgweir_backend_read_waits(index, serial, waits);
+	for (int i = 0; i < PGWEIR_BACKEND_WAITS; i++)
+		samples += WAIT_CLASS(waits[i].event) == PG_WAIT_LOCK ? waits[i].samples : 0;
+	if (samples % BLOCKER_EVERY != BLOCKER_FIRST)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(DirectFunctionCall1(pg_blocking_pids, Int32GetDatum(pid))),
+					  INT4OID, sizeof(int32), true, TYPALIGN_INT, &pids, NULL, &n);
+	if (n == 0)
+		return;
+	blocker.pid = DatumGetInt32(pids[0]);
+	for (int i = 0; i < pgweir_max_backends(); i++)
+	{
+		if (!pgweir_backend_read(i, &activity) || activity.pid != blocker.pid)
+			continue;
+		blocker.idle = activity.key.queryid == 0;
+		blocker.key = blocker.idle ? activity.last : activity.key;
+		break;
+	}
+	pgweir_backend_set_blocker(index, serial, &blocker);
+}
+
 static void
 sample(PGPROC *proc, uint64 ns)
 {
@@ -66,6 +108,8 @@ sample(PGPROC *proc, uint64 ns)
 	if (activity.key.queryid != 0)
 	{
 		pgweir_backend_add_wait(index, activity.serial, event, ns);
+		if (WAIT_CLASS(event) == PG_WAIT_LOCK)
+			note_blocker(index, leader->pid, activity.serial);
 		if (pgweir_statements_add_wait(&activity.key, event, ns))
 			return;
 	}

@@ -132,6 +132,7 @@ pgweir_sampler_main(Datum arg)
 
 		nap(state);
 		now_ns = pgweir_clock_ns();
+		MemoryContextSwitchTo(context);
 		pgweir_sample_backends(Min(now_ns - sampled_ns, (uint64) state->interval_ms * 1000000 * MAX_LATE));
 		sampled_ns = now_ns;
 		state->samples++;

@@ -12,6 +12,7 @@ typedef struct Slot
 	PgweirActivity activity;
 	uint64		waits_serial;	/* the statement that the waits are of; the sampler's, as they are */
 	PgweirWait	waits[PGWEIR_BACKEND_WAITS];
+	PgweirBlocker blocker;
 } Slot;
 
 #define READ_TRIES 1000
@@ -121,6 +122,7 @@ pgweir_backend_add_wait(int index, uint64 serial, uint32 event, uint64 ns)
 		slot->waits_serial = 0;
 		pg_write_barrier();
 		memset(slot->waits, 0, sizeof(slot->waits));
+		memset(&slot->blocker, 0, sizeof(slot->blocker));
 		pg_write_barrier();
 		slot->waits_serial = serial;
 	}
@@ -136,4 +138,21 @@ pgweir_backend_read_waits(int index, uint64 serial, PgweirWait *waits)
 	pg_read_barrier();
 	if (slot->waits_serial != serial)
 		memset(waits, 0, sizeof(slot->waits));
+}
+
+void
+pgweir_backend_set_blocker(int index, uint64 serial, const PgweirBlocker *blocker)
+{
+	if (slots[index].waits_serial == serial)
+		slots[index].blocker = *blocker;
+}
+
+void
+pgweir_backend_own_waits(PgweirWait *waits, PgweirBlocker *blocker)
+{
+	Slot	   *slot = own_slot();
+
+	pgweir_backend_read_waits(PGWEIR_BACKEND_INDEX(), slot->activity.serial, waits);
+	if (slot->waits_serial == slot->activity.serial)
+		*blocker = slot->blocker;
 }

@@ -26,6 +26,14 @@ typedef struct PgweirActivity
 
 #define PGWEIR_BACKEND_WAITS 6
 
+/* Who was seen to hold the lock that a statement waited for. */
+typedef struct PgweirBlocker
+{
+	int32		pid;			/* 0: nobody was seen */
+	bool		idle;			/* between two statements of a transaction */
+	PgweirKey	key;			/* of its statement, or the last one; queryid 0: not known */
+} PgweirBlocker;
+
 extern Size pgweir_backends_size(void);
 extern void pgweir_backends_attach(void *memory, LWLockPadded *locks, bool fresh);
 
@@ -41,6 +49,12 @@ extern bool pgweir_backend_read(int index, PgweirActivity *activity);
 
 /* For the sampler: the statement with this serial was seen at an event. */
 extern void pgweir_backend_add_wait(int index, uint64 serial, uint32 event, uint64 ns);
+
+/* And blocked, by somebody. */
+extern void pgweir_backend_set_blocker(int index, uint64 serial, const PgweirBlocker *blocker);
+
+/* Of this backend's own statement.  No lock, no error. */
+extern void pgweir_backend_own_waits(PgweirWait *waits, PgweirBlocker *blocker);
 
 /* Copies what the statement with this serial was seen at, to waits[PGWEIR_BACKEND_WAITS]; all free if it never was. */
 extern void pgweir_backend_read_waits(int index, uint64 serial, PgweirWait *waits);

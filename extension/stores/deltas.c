@@ -11,6 +11,7 @@
 #include "guc.h"
 #include "stores/backends.h"
 #include "stores/deltas.h"
+#include "stores/plans.h"
 #include "stores/timeline.h"
 #include "utils/timestamp.h"
 
@@ -50,6 +51,12 @@ static struct
 	bool		text_known[ENTRIES];
 	bool		relations_known[ENTRIES];
 	bool		referenced[ENTRIES];
+	bool		instrument[ENTRIES];
+	bool		plan_shown[ENTRIES];
+	int64		plan_id[ENTRIES];
+	uint64		plan_calls[ENTRIES];	/* of the tally, when the plan was set */
+	uint64		plan_ns[ENTRIES];
+	uint64		usual_ns[ENTRIES];
 	int16		pins[ENTRIES];
 	int			latest;
 	int			hand;
@@ -140,6 +147,20 @@ pgweir_deltas_own(void)
 	return true;
 }
 
+/* Puts what was executed since the last time down to the entry's plan. */
+static void
+settle_plan(int i)
+{
+	const PgweirTally *tally = &own->entry[i].tally;
+	uint64		calls = tally->usage.counter[PGWEIR_CALLS];
+	uint64		ns = tally->usage.counter[PGWEIR_TOTAL_NS];
+
+	if (local.plan_id[i] != 0 && calls > local.plan_calls[i] && pgweir_plans_wanted())
+		pgweir_plan_add(&own->entry[i].key, local.plan_id[i], calls - local.plan_calls[i], ns - local.plan_ns[i], tally->last_seen);
+	local.plan_calls[i] = calls;
+	local.plan_ns[i] = ns;
+}
+
 /* Moves an entry's counts to the table. */
 static void
 merge_entry(int i)
@@ -148,12 +169,16 @@ merge_entry(int i)
 
 	if (tally_empty(&entry->tally))
 		return;
+	settle_plan(i);
 	if (entry->key.toplevel)
 		pgweir_timeline_add_tally(&entry->tally);
 	pgweir_statements_merge(&entry->key, &entry->tally);
 	begin_change();
 	tally_clear(&entry->tally);
 	end_change();
+	local.plan_calls[i] = 0;
+	local.plan_ns[i] = 0;
+	local.usual_ns[i] = pgweir_statements_p99_ns(&entry->key);
 }
 
 /* After a reset of the table, what was counted before is void. */
@@ -166,7 +191,13 @@ heed_reset(void)
 		return;
 	begin_change();
 	for (int i = 0; i < own->used; i++)
+	{
 		tally_clear(&own->entry[i].tally);
+		local.plan_calls[i] = 0;
+		local.plan_ns[i] = 0;
+		local.plan_shown[i] = false;
+		local.usual_ns[i] = 0;
+	}
 	pg_atomic_write_u64(&own->resets, resets);
 	end_change();
 }
@@ -224,6 +255,12 @@ claim_entry(const PgweirKey *key)
 	local.partition[i] = pgweir_statements_partition(key);
 	local.text_known[i] = false;
 	local.relations_known[i] = false;
+	local.instrument[i] = false;
+	local.plan_shown[i] = false;
+	local.plan_id[i] = 0;
+	local.plan_calls[i] = 0;
+	local.plan_ns[i] = 0;
+	local.usual_ns[i] = pgweir_statements_p99_ns(key);
 	local.pins[i] = 0;
 	begin_change();
 	own->entry[i].key = *key;
@@ -276,6 +313,61 @@ pgweir_delta_set_text_known(int entry)
 	local.relations_known[entry] = false;
 	local.text_known[entry] = true;
 	local.generation[entry] = pgweir_statements_generation(local.partition[entry]);
+}
+
+const PgweirKey *
+pgweir_delta_key(int entry)
+{
+	return &own->entry[entry].key;
+}
+
+int64
+pgweir_delta_plan(int entry)
+{
+	return local.plan_id[entry];
+}
+
+void
+pgweir_delta_set_plan(int entry, int64 plan_id)
+{
+	if (local.plan_id[entry] == plan_id)
+		return;
+	settle_plan(entry);
+	local.plan_id[entry] = plan_id;
+	local.plan_shown[entry] = false;
+}
+
+bool
+pgweir_delta_plan_shown(int entry)
+{
+	return local.plan_shown[entry];
+}
+
+void
+pgweir_delta_set_plan_shown(int entry)
+{
+	local.plan_shown[entry] = true;
+}
+
+uint64
+pgweir_delta_usual_ns(int entry)
+{
+	return local.usual_ns[entry];
+}
+
+void
+pgweir_delta_set_instrument(int entry)
+{
+	local.instrument[entry] = true;
+}
+
+bool
+pgweir_delta_take_instrument(int entry)
+{
+	bool		asked = local.instrument[entry];
+
+	local.instrument[entry] = false;
+	return asked;
 }
 
 void

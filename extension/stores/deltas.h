@@ -34,6 +34,23 @@ extern void pgweir_delta_set_text_known(int entry);
 extern bool pgweir_delta_relations_known(int entry);
 extern void pgweir_delta_set_relations_known(int entry);
 
+extern const PgweirKey *pgweir_delta_key(int entry);
+
+/* The plan that the class is executed by; 0: not known.  Executions are put down to it at the next change or merge. */
+extern int64 pgweir_delta_plan(int entry);
+extern void pgweir_delta_set_plan(int entry, int64 plan_id);
+
+/* Whether the plan store has seen that plan. */
+extern bool pgweir_delta_plan_shown(int entry);
+extern void pgweir_delta_set_plan_shown(int entry);
+
+/* The class's 99th percentile as it was at the last merge; 0 while it has too few executions. */
+extern uint64 pgweir_delta_usual_ns(int entry);
+
+/* The next execution is to count the rows of each node; take asks, and withdraws it. */
+extern void pgweir_delta_set_instrument(int entry);
+extern bool pgweir_delta_take_instrument(int entry);
+
 extern void pgweir_delta_pin(int entry);
 extern void pgweir_delta_unpin(int entry);
 

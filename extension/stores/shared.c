@@ -10,7 +10,9 @@
 #include "stores/history.h"
 #include "stores/moments.h"
 #include "stores/progress.h"
+#include "stores/plans.h"
 #include "stores/reports.h"
+#include "stores/samples.h"
 #include "stores/shared.h"
 #include "stores/statements_table.h"
 #include "stores/timeline.h"
@@ -36,6 +38,8 @@ static const struct
 	{pgweir_moments_size, pgweir_moments_locks, pgweir_moments_attach},
 	{pgweir_callers_size, pgweir_callers_locks, pgweir_callers_attach},
 	{pgweir_history_size, pgweir_history_locks, pgweir_history_attach},
+	{pgweir_samples_size, pgweir_samples_locks, pgweir_samples_attach},
+	{pgweir_plans_size, pgweir_plans_locks, pgweir_plans_attach},
 	{pgweir_backends_size, NULL, pgweir_backends_attach},
 	{pgweir_deltas_size, NULL, pgweir_deltas_attach},
 	{pgweir_timeline_size, NULL, pgweir_timeline_attach},

@@ -18,6 +18,7 @@
 #define MAX_PARTITIONS 32
 #define MIN_SLOTS_PER_PARTITION 64
 #define NONE (-1)
+#define FEW_EXECUTIONS 100		/* fewer do not tell what is usual */
 #define MAX_USE 15				/* the clock passes a slot at most four times, since it halves its use */
 #define EVICT_FRACTION 32		/* of a full partition, this part is freed at once */
 
@@ -417,6 +418,27 @@ pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally)
 	}
 	add_tally(slot, tally);
 	LWLockRelease(lock_of(p));
+}
+
+uint64
+pgweir_statements_p99_ns(const PgweirKey *key)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	uint64		hist[PGWEIR_BUCKETS];
+	bool		known = false;
+	PgweirSlot *slot;
+
+	LWLockAcquire(lock_of(p), LW_SHARED);
+	slot = find(p, hash, key);
+	if (slot != NULL && pg_atomic_read_u64(&slot->counter[PGWEIR_CALLS]) >= FEW_EXECUTIONS)
+	{
+		for (int i = 0; i < PGWEIR_BUCKETS; i++)
+			hist[i] = pg_atomic_read_u64(&slot->hist[i]);
+		known = true;
+	}
+	LWLockRelease(lock_of(p));
+	return known ? 1000 * (pgweir_histogram_quantile(hist, 0.99) + 1) : 0;
 }
 
 bool

@@ -89,6 +89,9 @@ extern void pgweir_statements_put_text(const PgweirKey *key, const char *text, i
 /* Notes which tables the class's plan uses; false when the class is not in the table. */
 extern bool pgweir_statements_put_relations(const PgweirKey *key, const Oid *relations, int n);
 
+/* The 99th percentile of the class; 0 while it has few executions, or none. */
+extern uint64 pgweir_statements_p99_ns(const PgweirKey *key);
+
 /* Adds a tally to its class, which is inserted (without text) when it was evicted meanwhile. */
 extern void pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally);
 

@@ -8,7 +8,9 @@
 #include "stores/deltas.h"
 #include "stores/history.h"
 #include "stores/moments.h"
+#include "stores/plans.h"
 #include "stores/reports.h"
+#include "stores/samples.h"
 #include "stores/timeline.h"
 #include "stores/waits.h"
 #include "views/rows.h"
@@ -30,6 +32,8 @@ pgweir_reset_1_0(PG_FUNCTION_ARGS)
 	pgweir_require_preload();
 	pgweir_statements_reset();
 	pgweir_server_waits_reset();
+	pgweir_samples_reset();
+	pgweir_plans_reset();
 	pgweir_timeline_reset();
 	pgweir_reports_reset();
 	pgweir_moments_reset();

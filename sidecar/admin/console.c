@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "admin/averages.h"
 #include "admin/command.h"
@@ -46,6 +47,7 @@ struct Console
 	Timer timer;			 /* for the earliest ConsoleWait.until, and look_at */
 	deadline_t look_at;		 /* with several workers: not at each turn, but then */
 	const Client *suspender; /* SUSPEND ends when it goes */
+	const Client *taker;	 /* has got the listening sockets; its SHUTDOWN lets go of them */
 	bool killed_all;		 /* KILL paused each database; a plain RESUME undoes it */
 	char help[2048];
 };
@@ -518,6 +520,13 @@ run_shutdown(Console *console, Client *client, const char *argument, Result *res
 	const ConsoleOptions *options = &console->options;
 
 	log_command(client, "SHUTDOWN", argument);
+	if (console->taker == client)
+	{
+		resume_suspended(console);
+		options->hand_over(options->arg);
+		result_done(result, "SHUTDOWN");
+		return;
+	}
 	if (argument[0] == '\0')
 	{
 		options->shutdown(options->arg, WORKER_STOPPED); /* the end of the connection is the answer */
@@ -561,8 +570,11 @@ static Show
 make_show(const Console *console, Result *result)
 {
 	const ConsoleOptions *options = &console->options;
+	int listener_count = 0;
+	const NetListener *listeners = options->listeners(options->arg, &listener_count);
 
-	return (Show){.worker = options->worker, .averages = options->averages, .config = options->config(options->arg),
+	return (Show){.listeners = listeners, .listener_count = listener_count,
+				  .worker = options->worker, .averages = options->averages, .config = options->config(options->arg),
 				  .version = options->version, .help = console->help, .now = worker_now(options->worker), .result = result};
 }
 
@@ -598,6 +610,26 @@ show_fixed(const char *name, const char *value, Result *result)
 	result_done(result, "SHOW");
 }
 
+/* The daemon's own system user on the Unix socket may take the listening sockets. */
+static bool
+may_take_sockets(const Client *client)
+{
+	return client->console_admin && client->peer.family == AF_UNIX && client->peer.uid == (uint32_t) geteuid();
+}
+
+static void
+hand_sockets_over(Console *console, Client *client, const Show *show)
+{
+	client_log(client, LOG_LEVEL_LOG, "handing the listening sockets over");
+	if (show_fds_hand_over(show, client))
+	{
+		console->taker = client;
+		result_done(show->result, "SHOW");
+	}
+	else
+		result_error(show->result, "could not hand the listening sockets over");
+}
+
 static void
 run_show(Console *console, Client *client, const char *argument, Result *result)
 {
@@ -613,6 +645,11 @@ run_show(Console *console, Client *client, const char *argument, Result *result)
 	{
 		Show show = make_show(console, result);
 
+		if (row->all == show_fds && may_take_sockets(client))
+		{
+			hand_sockets_over(console, client, &show);
+			return;
+		}
 		row->all(&show);
 		result_done(result, "SHOW");
 	}
@@ -820,6 +857,8 @@ on_closed(void *arg, Client *client)
 	}
 	if (console->suspender == client)
 		resume_suspended(console);
+	if (console->taker == client)
+		console->taker = NULL;
 }
 
 /* --- life --- */

@@ -31,6 +31,10 @@ typedef struct ConsoleOptions
 	const struct Config *(*config)(void *arg);
 	/* SHUTDOWN: WORKER_STOPPED is at once, the others when drained. */
 	void (*shutdown)(void *arg, WorkerPhase phase);
+	/* The listening sockets. */
+	const NetListener *(*listeners)(void *arg, int *count);
+	/* Another process serves the listening sockets from now on: let go of them, and end when the clients have left. */
+	void (*hand_over)(void *arg);
 	void *arg;
 } ConsoleOptions;
 

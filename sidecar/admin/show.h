@@ -20,6 +20,8 @@ typedef struct Show
 	const struct Config *config;
 	const char *version; /* of pgweir */
 	const char *help;	 /* a line a command */
+	const NetListener *listeners;
+	int listener_count;
 	usec_t now;
 	Result *result;
 } Show;
@@ -62,7 +64,11 @@ extern void show_dns_hosts(const Show *show);
 extern void show_dns_zones(const Show *show);
 extern void show_peers(const Show *show);
 extern void show_peer_pools(const Show *show);
+
+/* show_fds.c */
 extern void show_fds(const Show *show);
+/* The same for the process that takes this one's place: the listening sockets themselves; false when that failed. result_done is left to do. */
+extern bool show_fds_hand_over(const Show *show, Client *client) MUST_CHECK;
 
 /* show_pools.c */
 extern void show_databases(const Show *show);

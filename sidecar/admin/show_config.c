@@ -354,12 +354,3 @@ show_peer_pools(const Show *show)
 		result_row_end(show->result);
 	}
 }
-
-/* Descriptors are not handed to another process. */
-void
-show_fds(const Show *show)
-{
-	result_columns(show->result, "issssiqisssssbb",
-				   "fd task user database addr port cancel link client_encoding std_strings datestyle timezone password "
-				   "scram_client_key scram_server_key");
-}

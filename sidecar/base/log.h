@@ -27,7 +27,7 @@ typedef struct Log
 {
 	int fd;				/* log file, or -1 */
 	bool to_stderr;
-	bool to_syslog;
+	bool to_syslog; /* set by log_open_syslog; the owner may end it */
 	int verbose;
 	char *path;			/* owned; NULL when there is no file */
 	char *_syslog_ident; /* owned: syslog keeps the pointer */

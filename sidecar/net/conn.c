@@ -292,6 +292,32 @@ net_send(NetConn *conn, const struct iovec *iov, int iov_count)
 }
 
 bool
+net_send_descriptor(NetConn *conn, const void *bytes, size_t len, int fd)
+{
+	union
+	{
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *) bytes, len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+	ssize_t n;
+
+	if (!is_live(conn) || conn->_pending_error != 0 || conn->_tls != NULL || net_backlog(conn) > 0)
+		return false;
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &fd, sizeof(int));
+	n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n <= 0)
+		return false;
+	net_send_bytes(conn, (const uint8_t *) bytes + n, len - (size_t) n);
+	return true;
+}
+
+bool
 net_conn_write(NetConn *conn, const struct iovec *iov, int iov_count)
 {
 	size_t total = 0;

@@ -192,6 +192,8 @@ net_send_bytes(NetConn *conn, const void *bytes, size_t len)
 
 	net_send(conn, &iov, 1);
 }
+/* Write bytes on a Unix socket, and with them a descriptor; false, with nothing sent, when they cannot be written at once. */
+extern bool net_send_descriptor(NetConn *conn, const void *bytes, size_t len, int fd) MUST_CHECK;
 /* Bytes queued and not yet written. */
 static inline size_t
 net_backlog(const NetConn *conn)

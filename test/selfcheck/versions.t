@@ -13,7 +13,7 @@ sub slurp { my ($path) = @_; open my $file, '<', $path or die "$path: $!"; local
 my $meta = decode_json(slurp('META.json'));
 my ($control) = slurp('extension/pgweir.control') =~ /^default_version\s*=\s*'([^']+)'/m;
 my ($changelog) = slurp('CHANGELOG.md') =~ /^## \[?(\d+\.\d+\.\d+)/m;
-my ($daemon) = `sidecar/pgweir --version` =~ /^pgweir (\S+)/;
+my ($daemon) = `sidecar/pgweir --version` =~ /^PgBouncer \S+ \(pgweir (\S+)\)$/m;
 
 like($meta->{version}, qr/^\d+\.\d+\.\d+$/, 'META.json: a semantic version');
 is($meta->{provides}{pgweir}{version}, $meta->{version}, 'META.json: the extension has that version');

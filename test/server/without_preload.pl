@@ -7,7 +7,7 @@ $pg->sql('create extension pgweir');
 pass('CREATE EXTENSION works');
 for my $call ('pgweir.slow_queries', 'pgweir.running_queries', 'pgweir.connections', 'pgweir.pool_pressure', 'pgweir.diagnosis', 'pgweir.signals',
 	'pgweir.info()', 'pgweir.statements(true)', 'pgweir.activity()', 'pgweir.timeline()', 'pgweir.pools()', 'pgweir.reporters()', 'pgweir.linked()',
-	'pgweir.peers()', 'pgweir.wait_profile', 'pgweir.waits()', 'pgweir.sampler()', 'pgweir.pool_errors()', 'pgweir.applications()', 'pgweir.repeats()', 'pgweir.reset()', 'pgweir.flush()', 'pgweir.snapshot()', 'pgweir.slow_queries_by_caller', 'pgweir.slow_queries_last_hour', q{pgweir.report('one', 1, '{}')})
+	'pgweir.peers()', 'pgweir.wait_profile', 'pgweir.waits()', 'pgweir.sampler()', 'pgweir.pool_errors()', 'pgweir.applications()', 'pgweir.repeats()', 'pgweir.reset()', 'pgweir.flush()', 'pgweir.snapshot()', 'pgweir.slow_queries_by_caller', 'pgweir.slow_samples', 'pgweir.plan_history', 'pgweir.slow_queries_last_hour', q{pgweir.report('one', 1, '{}')})
 {
 	my $error = $pg->sql_error("select * from $call");
 

@@ -211,6 +211,7 @@ subtest 'state, lists, memory, config' => sub {
 	is($config{unix_socket_mode}{value}, 511, 'config: an octal number in decimal');
 	is($config{auth_user}{value}, undef, 'config: unset is NULL');
 	like(console($admin, 'show version')->{rows}[0][0], qr/^PgBouncer 1\.25\.\d+ \(pgweir \d+\.\d+\.\d+\)$/, 'version');
+	like((PgweirTest::run_program([PgweirTest::top() . '/sidecar/pgweir', '-V']))[1], qr/^\Q@{[console($admin, 'show version')->{rows}[0][0]]}\E\n.*^adns: c-ares \d.*^tls: OpenSSL .*^systemd: yes$/ms, '-V says the same');
 	my @listed = map { my @f = split /\t/; $f[0] eq 'pgbouncer' ? $f[1] : () } split /\n/, (PgweirTest::run_program([PgweirTest::top() . '/sidecar/pgweir', '--list-settings']))[1];
 	is_deeply([sort keys %config], [sort @listed], 'config: every key, no other');
 };

@@ -119,6 +119,24 @@ subtest 'servers' => sub {
 	change($w, server_tls_ca_file => "$dir/other.crt", server_tls_sslmode => 'verify-ca', server_login_retry => 1);
 	like($tls->(), qr/TLS failed: certificate verify failed/, 'another authority is refused');
 };
+subtest 'Diffie-Hellman' => sub {
+	openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', "$dir/rsa.key", '-out', "$dir/rsa.crt", '-days', 30, '-subj', '/CN=localhost');
+	chmod 0600, "$dir/rsa.key";
+	my $w = sidecar($pg, settings => {client_tls_sslmode => 'require', client_tls_cert_file => "$dir/rsa.crt", client_tls_key_file => "$dir/rsa.key", client_tls_protocols => 'tlsv1.2', client_tls_ciphers => 'DHE-RSA-AES128-GCM-SHA256'});
+
+	is(attempt($w, 'sslmode=require'), 1, 'client_tls_dheparams = auto has parameters');
+	change($w, client_tls_dheparams => 'none');
+	like(attempt($w, 'sslmode=require'), qr/handshake failure|alert/, '... none has not');
+};
+subtest 'what servers are offered' => sub {
+	my $w = sidecar($pg, settings => {server_tls_sslmode => 'require', server_tls_protocols => 'tlsv1.2', server_tls_ciphers => 'ECDHE-ECDSA-AES128-GCM-SHA256'});
+	my $agreed = sub { attempt($w, ''); return $w->console('show servers')->[0]{tls}; };
+
+	like($agreed->(), qr{^TLSv1\.2/ECDHE-ECDSA-AES128-GCM-SHA256/}, 'server_tls_protocols and server_tls_ciphers');
+	change($w, server_tls_protocols => 'tlsv1.3', server_tls13_ciphers => 'TLS_CHACHA20_POLY1305_SHA256');
+	$w->console('reconnect');
+	like($agreed->(), qr{^TLSv1\.3/TLS_CHACHA20_POLY1305_SHA256/}, 'server_tls13_ciphers');
+};
 subtest 'a server without TLS' => sub {
 	my $plain = server(preload => '');
 	my $w = sidecar($plain, settings => {server_tls_sslmode => 'prefer', server_login_retry => 1});

@@ -115,7 +115,7 @@ tcp_connection(void)
 	ok(port_of(&listener) > 0 && strncmp(listener.name, "127.0.0.1:", 10) == 0,
 	   "the name tells address and port");
 	listener.socket_options =
-		(NetSocketOptions){.keepalive = true, .keepidle_s = 77, .user_timeout_ms = 12345};
+		(NetSocketOptions){.keepalive = true, .keepidle_s = 77, .keepcnt = 4, .keepintvl_s = 55, .user_timeout_ms = 12345};
 	connect_probe(&client, "127.0.0.1", port_of(&listener));
 	is_int(client.connected, 0, "connecting calls nobody at once");
 	net_send_bytes(&client.conn, "early", 5);
@@ -134,6 +134,8 @@ tcp_connection(void)
 	is_int(int_option(client.conn.fd, IPPROTO_TCP, TCP_NODELAY), 1, "nor do connected ones");
 	is_int(int_option(server.conn.fd, IPPROTO_TCP, TCP_KEEPIDLE), 77, "the listener's options are applied");
 	is_int(int_option(server.conn.fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 12345, "all of them");
+	is_int(int_option(server.conn.fd, IPPROTO_TCP, TCP_KEEPCNT), 4, "the number of probes");
+	is_int(int_option(server.conn.fd, IPPROTO_TCP, TCP_KEEPINTVL), 55, "and the time between them");
 	ok((fcntl(server.conn.fd, F_GETFD) & FD_CLOEXEC) != 0 &&
 		   (fcntl(server.conn.fd, F_GETFL) & O_NONBLOCK) != 0,
 	   "accepted sockets are close-on-exec and do not block");
