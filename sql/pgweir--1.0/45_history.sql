@@ -94,7 +94,7 @@ CREATE FUNCTION pgweir.pressure_usual(
 	OUT rtt_p50_ms double precision,
 	OUT busy_p50 double precision,
 	OUT errors_p50 double precision,
-	OUT pool_statements_p10 double precision,
+	OUT pool_statements_p25 double precision,
 	OUT pool_statements_p50 double precision)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_pressure_usual_1_0'

@@ -9,9 +9,9 @@ my @missing = grep { !-x "$top/build/scenario/$_" } qw(product load relay delay)
 plan skip_all => "not built: build/scenario/@missing (test/scenario/build)" if @missing;
 
 # How long it takes is measured by `make scenarios`; here a loaded machine may take its time.
-local @ENV{qw(CAUSE RUNS JOBS LIMIT WARM HOLD)} = ('1leak 2 3 4 5 6 7 7down low', 1, $ENV{SCENARIO_JOBS} // 3, 60, 12, 1);
+local @ENV{qw(CAUSE RUNS JOBS LIMIT WARM HOLD)} = ('1leak 2starved 3loss 4index 5deploy 6timeout 7nginx low', 1, $ENV{SCENARIO_JOBS} // 3, 60, 12, 1);
 my @said = split /\n/, `$^X $top/test/scenario/scenarios 2>&1`;
-my %result = map { /scenario=(\S+)/ ? ($1 => {/(\w+)=(\S+)/g}) : () } grep { /^result/ } @said;
+my %result = map { my %pair = /(\w+)=(\S+)/g; ($pair{scenario} => \%pair) } grep { /^result/ } @said;
 
 for my $scenario (split ' ', $ENV{CAUSE})
 {
