@@ -1,6 +1,7 @@
 # pgweir: `make help` lists the targets.  PG_CONFIG chooses the PostgreSQL server.
 PG_CONFIG ?= pg_config
 JOBS ?= 2
+WORKERS ?= 4
 prefix ?= /usr/local
 export PG_CONFIG
 MAKEFLAGS += --no-print-directory
@@ -22,13 +23,25 @@ deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench scenario
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
-bench: tree deps-bench ## speed and memory beside PgBouncer (BENCH_SECONDS=)
+bench: tree deps-bench ## speed and memory beside PgBouncer and a raw relay (BENCH_SECONDS=)
 	@test/bench/bench
+bench-advisor: tree ## the index advisor: quality by budget, time, planner calls a second (SEARCH_SECONDS=)
+	@test/as-user test/bench/advisor
+bench-profile: tree deps-bench ## where the instructions of a transaction go (BENCH_PROTOCOL=)
+	@test/bench/bench profile
+bench-scaling: tree deps-bench ## cost per transaction beside many pools, clients, statements
+	@test/bench/bench scaling
+bench-storms: tree deps-bench ## thousands of logins at once, large copies, a long pipeline
+	@test/bench/bench storms
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
+bench-logins: tree deps-bench ## a storm of logins beside running traffic, beside PgBouncer (BENCH_LOGINS=)
+	@test/bench/logins
 scenario: tree chain ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
 	@test/scenario/scenario
 scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
+bench-extension: tree ## what counting statements costs beside pg_stat_statements (BENCH_ROUNDS=)
+	@test/bench/extension
 stress-cancel: tree ## racing cancels, none of which may hit the wrong statement (STRESS_SECONDS=)
 	@test/stress/cancel
 check: unit tree chain ## every test (JOBS= how many at once)
@@ -47,6 +60,9 @@ check-sidecar: tree ## the daemon before real servers
 	@$(PROVE) $(DAEMON)
 check-scenario: tree chain ## each cause once in the real chain
 	@$(PROVE) -v $(SCENARIO)
+check-tsan: tree ## the daemon's tests under the thread sanitizer (WORKERS= how many threads)
+	@$(MAKE) -C sidecar SANITIZE=thread
+	@PGWEIR_SIDECAR=$(CURDIR)/build/sidecar-thread/pgweir PGWEIR_TEST_WORKERS=$(WORKERS) $(PROVE) $(sort $(wildcard test/sidecar/*.t))
 installcheck: ## pg_regress against the running server, which has pgweir preloaded
 	@$(MAKE) -C extension installcheck
 docs: all ## write the lists of settings in doc/ and etc/ anew
@@ -76,5 +92,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-overload scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
-.PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario
+.PHONY: all install deps demo bench bench-logins bench-advisor bench-extension bench-overload bench-profile bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario

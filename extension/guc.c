@@ -23,6 +23,7 @@ int64		pgweir_deadline_us = 0;
 
 int			pgweir_max_callers = 1000;
 int			pgweir_history_memory_kb = 8192;
+bool		pgweir_save_statistics = true;
 int			pgweir_sample_memory_kb = 4096;
 int			pgweir_max_plans = 1000;
 int			pgweir_plan_size = 4096;
@@ -289,6 +290,9 @@ define_memory_settings(void)
 	DefineCustomIntVariable("pgweir.query_size",
 							"Bytes kept of each statement's text.",
 							NULL, &pgweir_query_size, 2048, 128, 1048576, PGC_POSTMASTER, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pgweir.save",
+							 "Whether statement statistics are saved at shutdown and loaded at start.",
+							 NULL, &pgweir_save_statistics, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.max_callers",
 							"Number of callers kept that comments of statements name; 0 keeps none.",
 							NULL, &pgweir_max_callers, 1000, 0, 100000, PGC_POSTMASTER, 0, NULL, NULL, NULL);

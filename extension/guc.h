@@ -25,6 +25,7 @@ extern int	pgweir_sample_interval_ms;
 
 extern int	pgweir_max_callers;
 extern int	pgweir_history_memory_kb;
+extern bool pgweir_save_statistics;
 extern int	pgweir_sample_memory_kb;
 extern int	pgweir_max_plans;
 extern int	pgweir_plan_size;

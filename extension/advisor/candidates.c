@@ -159,6 +159,7 @@ add_candidate(Generator *gen, const PgweirIndex *index)
 	set->item[set->count].index = copy;
 	set->item[set->count].table = gen->table;
 	set->item[set->count].bytes = -1;
+	set->item[set->count].replaced = -1;
 	set->count++;
 	MemoryContextSwitchTo(old);
 }
@@ -573,4 +574,24 @@ pgweir_candidate_bytes(PgweirCandidates *set, int id)
 	if (candidate->bytes < 0)
 		candidate->bytes = (double) pgweir_index_bytes(candidate->index);
 	return candidate->bytes;
+}
+
+double
+pgweir_candidate_net_bytes(PgweirCandidates *set, int id)
+{
+	PgweirCandidate *candidate = &set->item[id];
+	ListCell   *lc;
+
+	if (candidate->replaced < 0)
+	{
+		candidate->replaced = 0;
+		foreach (lc, candidate->table->indexes)
+		{
+			const PgweirIndex *existing = lfirst(lc);
+
+			if (!existing->unique && pgweir_index_serves(candidate->index, existing))
+				candidate->replaced += (double) pgweir_index_bytes(existing);
+		}
+	}
+	return pgweir_candidate_bytes(set, id) - candidate->replaced;
 }

@@ -19,6 +19,7 @@ typedef struct PgweirCandidate
 	PgweirIndex *index;
 	PgweirTable *table;
 	double		bytes;			/* -1: not computed yet */
+	double		replaced;		/* bytes of existing indexes that it makes superfluous; -1: not computed yet */
 } PgweirCandidate;
 
 typedef struct PgweirCandidates
@@ -40,5 +41,8 @@ extern Bitmapset *pgweir_candidates_relevant(const PgweirCandidates *set, const 
 
 /* Size in bytes, computed when first asked for. */
 extern double pgweir_candidate_bytes(PgweirCandidates *set, int id);
+
+/* What it takes beyond the existing indexes that can be dropped for it. */
+extern double pgweir_candidate_net_bytes(PgweirCandidates *set, int id);
 
 #endif

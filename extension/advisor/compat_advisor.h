@@ -6,6 +6,7 @@
 #ifndef PGWEIR_ADVISOR_COMPAT_H
 #define PGWEIR_ADVISOR_COMPAT_H
 
+#include "executor/executor.h"
 #include "nodes/pathnodes.h"
 #include "parser/parse_param.h"
 #include "utils/pg_locale.h"
@@ -13,6 +14,13 @@
 /* 14 calls it parse_variable_parameters(). */
 #if PG_VERSION_NUM < 150000
 #define setup_parse_variable_parameters(pstate, types, count) parse_variable_parameters(pstate, types, count)
+#endif
+
+/* Raises the error that the statement's execution would, when its user lacks a right on a table. */
+#if PG_VERSION_NUM >= 160000
+#define PGWEIR_CHECK_PERMISSIONS(query) ((void) ExecCheckPermissions((query)->rtable, (query)->rteperminfos, true))
+#else
+#define PGWEIR_CHECK_PERMISSIONS(query) ((void) ExecCheckRTPerms((query)->rtable, true))
 #endif
 
 /* The direction of a path key: a btree strategy number before 18, a CompareType since. */

@@ -290,7 +290,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 
 		calls += work->calls;
 		observed |= is_observed(work);
-		assumed |= list_length(work->variants) > 1;
+		assumed |= list_length(work->variants) > 1 && work->sampled == 0;
 	}
 	for (i = 0; i < index->nkeys; i++)
 	{
@@ -521,7 +521,9 @@ pgweir_suggestions_explain(PgweirWorkload *workload, PgweirWork *work, const Pgw
 						 work->cost, alone);
 	foreach (lc, work->scans)
 		explain_scan(&buf, workload, lfirst(lc));
-	if (work->has_params)
+	if (work->sampled > 0)
+		appendStringInfo(&buf, " It was planned with the values of %d executions that were kept, and without.", work->sampled);
+	else if (work->has_params)
 		appendStringInfoString(&buf, " Its parameters have no known values: ranges are guessed.");
 	return buf.data;
 }

@@ -17,6 +17,7 @@
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
 #include "advisor/settings.h"
 #include "stores/progress.h"
@@ -35,6 +36,9 @@
 /* BRIN serves what reads such a fraction of its table, and must leave such a fraction of the cost. */
 #define MIN_BRIN_ROWS 0.03
 #define MAX_BRIN_COST 0.9
+/* Exchanges in a round, and steps of annealing. */
+#define MAX_SWAPS 20
+#define ANNEALING_STEPS 3000
 /* Rounds of greedy search and tidying up. */
 #define MAX_ROUNDS 3
 
@@ -47,6 +51,7 @@ typedef struct Search
 	double		budget;
 	double		us_per_cost;	/* what a unit of planner cost takes here */
 	double		reading_us;		/* observed time of statements that read tables: what advice can be measured by */
+	bool		by_value;		/* greedy takes what saves most, not what saves most for its bytes */
 	bool		timed_out;
 } Search;
 
@@ -156,14 +161,14 @@ change_between(Search *search, const Bitmapset *from, const Bitmapset *to)
 	{
 		if (bms_is_member(id, from))
 			continue;
-		change.bytes += pgweir_candidate_bytes(search->candidates, id);
+		change.bytes += pgweir_candidate_net_bytes(search->candidates, id);
 		change.saved_us -= write_us(search, id);
 	}
 	for (id = -1; (id = bms_next_member(from, id)) >= 0;)
 	{
 		if (bms_is_member(id, to))
 			continue;
-		change.bytes -= pgweir_candidate_bytes(search->candidates, id);
+		change.bytes -= pgweir_candidate_net_bytes(search->candidates, id);
 		change.saved_us += write_us(search, id);
 	}
 	return change;
@@ -344,12 +349,12 @@ is_worth(const Search *search, const Change *change, const Bitmapset *set)
 		total_bytes(search, set) <= search->budget && bms_num_members(set) <= pgweir_advisor_max_indexes;
 }
 
-/* Better per byte; equal ones by size, so that the outcome does not depend on chance. */
+/* Better per byte or altogether; equal ones by size, so that the outcome does not depend on chance. */
 static bool
-is_better(const Change *a, const Change *b)
+is_better(const Search *search, const Change *a, const Change *b)
 {
-	double		x = a->saved_us / Max(a->bytes, BLCKSZ);
-	double		y = b->saved_us / Max(b->bytes, BLCKSZ);
+	double		x = a->saved_us / (search->by_value ? 1 : Max(a->bytes, BLCKSZ));
+	double		y = b->saved_us / (search->by_value ? 1 : Max(b->bytes, BLCKSZ));
 
 	if (fabs(x - y) > 1e-9 * Max(fabs(x), fabs(y)))
 		return x > y;
@@ -375,7 +380,7 @@ greedy_step(Search *search)
 			continue;
 		set = with_move(search, lfirst(lc));
 		change = change_between(search, search->chosen, set);
-		if (is_worth(search, &change, set) && (best == NULL || is_better(&change, &best_change)) &&
+		if (is_worth(search, &change, set) && (best == NULL || is_better(search, &change, &best_change)) &&
 			includes_pay(search, set))
 		{
 			bms_free(best);
@@ -752,17 +757,177 @@ compare_choices(const ListCell *a, const ListCell *b)
 	return x->candidate - y->candidate;
 }
 
+/* The microseconds a set saves. */
+static double
+value_of(Search *search, const Bitmapset *set)
+{
+	return change_between(search, NULL, set).saved_us;
+}
+
+static int
+random_below(uint64 *state, int n)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return n > 0 ? (int) (*state % (uint64) n) : 0;
+}
+
+static int
+random_member(uint64 *state, const Bitmapset *set)
+{
+	int			skip = random_below(state, bms_num_members(set));
+	int			id = bms_next_member(set, -1);
+
+	while (skip-- > 0)
+		id = bms_next_member(set, id);
+	return id;
+}
+
+/* The set with one to three indexes exchanged, cut back to what is allowed. */
+static Bitmapset *
+random_neighbour(Search *search, uint64 *state, const Bitmapset *from)
+{
+	Bitmapset  *saved = search->chosen;
+	Bitmapset  *set = bms_copy(from);
+	int			steps = 1 + random_below(state, 3);
+
+	while (steps-- > 0)
+	{
+		if (!bms_is_empty(set) && random_below(state, 2))
+			set = bms_del_member(set, random_member(state, set));
+		if (search->moves && random_below(state, 3))
+		{
+			search->chosen = set;
+			set = with_move(search, list_nth(search->moves, random_below(state, list_length(search->moves))));
+		}
+	}
+	while (!bms_is_empty(set) && (bms_num_members(set) > pgweir_advisor_max_indexes ||
+								  total_bytes(search, set) > search->budget))
+		set = bms_del_member(set, random_member(state, set));
+	search->chosen = saved;
+	return set;
+}
+
+/* When annealing is over, and how far it is. */
+typedef struct Cooling
+{
+	int			steps;			/* 0: by time */
+	TimestampTz start;
+	double		span_us;
+	int			done;
+} Cooling;
+
+static double
+cooled(Cooling *cooling)
+{
+	if (cooling->steps > 0)
+		return (double) cooling->done++ / cooling->steps;
+	return (double) (GetCurrentTimestamp() - cooling->start) / Max(cooling->span_us, 1);
+}
+
+/*
+ * Simulated annealing from what the rules have found.  So many steps give the same outcome each time; by time it is a
+ * check on the rules, and for those who have the time.
+ */
 static void
-search_set(Search *search)
+anneal(Search *search, Cooling cooling)
+{
+	uint64		state = UINT64CONST(88172645463325252);
+	Bitmapset  *current = bms_copy(search->chosen);
+	double		value = value_of(search, current);
+	double		best = value;
+	double		at;
+
+	while ((at = cooled(&cooling)) < 1 && !out_of_time(search))
+	{
+		double		heat = search->reading_us * 0.02 * (1 - at);
+		Bitmapset  *set = random_neighbour(search, &state, current);
+		double		found = value_of(search, set);
+
+		if (found < value && exp((found - value) / heat) * 1000000 < random_below(&state, 1000000))
+		{
+			bms_free(set);
+			continue;
+		}
+		bms_free(current);
+		current = set;
+		value = found;
+		if (value > best + MIN_SHARE * search->reading_us && includes_pay(search, current))
+		{
+			best = value;
+			search->chosen = bms_copy(current);
+		}
+	}
+}
+
+/* Whether the budget or the number keeps something from being chosen that would be worth it. */
+static bool
+is_tight(const Search *search)
+{
+	double		bytes = total_bytes(search, search->chosen);
+	int			count = bms_num_members(search->chosen);
+	ListCell   *lc;
+
+	foreach (lc, search->moves)
+	{
+		const Bitmapset *move = lfirst(lc);
+
+		if (!bms_is_subset(move, search->chosen) &&
+			(bytes + total_bytes(search, move) > search->budget || count + bms_num_members(move) > pgweir_advisor_max_indexes))
+			return true;
+	}
+	return false;
+}
+
+/* Exchanges a chosen index for a move where that saves more; false when it does nowhere. */
+static bool
+swap_pass(Search *search)
+{
+	Bitmapset  *before = search->chosen;
+	Bitmapset  *best = NULL;
+	double		best_us = MIN_SHARE * search->reading_us;
+	int			id = -1;
+	ListCell   *lc;
+
+	while ((id = bms_next_member(before, id)) >= 0)
+	{
+		Bitmapset  *without = bms_del_member(bms_copy(before), id);
+
+		foreach (lc, search->moves)
+		{
+			Bitmapset  *set;
+			Change		change;
+
+			if (out_of_time(search))
+				break;
+			search->chosen = without;
+			set = with_move(search, lfirst(lc));
+			search->chosen = before;
+			if (total_bytes(search, set) > search->budget || bms_num_members(set) > pgweir_advisor_max_indexes)
+				continue;
+			change = change_between(search, before, set);
+			if (change.saved_us <= best_us || !includes_pay(search, set))
+				continue;
+			best_us = change.saved_us;
+			best = set;
+		}
+	}
+	if (best)
+		search->chosen = best;
+	return best != NULL;
+}
+
+/* Greedy steps, then tidying up, for as long as that changes anything. */
+static void
+search_from_here(Search *search)
 {
 	int			round;
 
-	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_ASKING);
-	find_moves(search);
-	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_CHOOSING);
 	for (round = 0; round < MAX_ROUNDS; round++)
 	{
 		bool		changed = false;
+		int			swaps = 0;
 
 		while (!out_of_time(search) && greedy_step(search))
 			changed = true;
@@ -770,9 +935,39 @@ search_set(Search *search)
 		changed |= narrow_pass(search);
 		changed |= merge_pass(search);
 		changed |= drop_pass(search);
+		while (is_tight(search) && swaps++ < MAX_SWAPS && swap_pass(search))
+			changed = true;
 		if (!changed || out_of_time(search))
 			break;
 	}
+}
+
+static void
+search_set(Search *search)
+{
+	Bitmapset  *by_bytes;
+
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_ASKING);
+	find_moves(search);
+	pgweir_progress_set(PGWEIR_PROGRESS_PHASE, PGWEIR_PHASE_CHOOSING);
+	search_from_here(search);
+	if (is_tight(search))
+	{
+		/* What is best for its bytes can leave a budget unused that something larger would fill. */
+		by_bytes = search->chosen;
+		search->chosen = NULL;
+		search->by_value = true;
+		search_from_here(search);
+		if (value_of(search, search->chosen) < value_of(search, by_bytes) + MIN_SHARE * search->reading_us)
+			search->chosen = by_bytes;
+	}
+	if (is_tight(search))
+	{
+		anneal(search, (Cooling) {.steps = ANNEALING_STEPS});
+		search_from_here(search);
+	}
+	if (pgweir_advisor_extra_search_ms > 0)
+		anneal(search, (Cooling) {.start = GetCurrentTimestamp(), .span_us = pgweir_advisor_extra_search_ms * 1000.0});
 	brin_pass(search);
 	check_regressions(search);
 }
@@ -782,8 +977,8 @@ pgweir_select(PgweirWorkload *workload)
 {
 	MemoryContext old = MemoryContextSwitchTo(workload->context);
 	PgweirSelection *selection = palloc0(sizeof(PgweirSelection));
-	Search		search = {workload, &workload->candidates, NULL, NIL, budget_bytes(), calibrate(workload),
-						  reading_time(workload), false};
+	Search		search = {.workload = workload, .candidates = &workload->candidates, .budget = budget_bytes(),
+						  .us_per_cost = calibrate(workload), .reading_us = reading_time(workload)};
 	int			id = -1;
 
 	search_set(&search);
@@ -797,6 +992,8 @@ pgweir_select(PgweirWorkload *workload)
 	list_sort(selection->choices, compare_choices);
 	selection->chosen = search.chosen;
 	selection->timed_out = search.timed_out;
+	if (search.reading_us > 0)
+		selection->saved = value_of(&search, search.chosen) / search.reading_us;
 	MemoryContextSwitchTo(old);
 	return selection;
 }

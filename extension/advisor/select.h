@@ -43,6 +43,7 @@ typedef struct PgweirSelection
 	List	   *choices;		/* of PgweirChoice, most time saved first */
 	Bitmapset  *chosen;			/* their candidates */
 	bool		timed_out;		/* the search was cut short */
+	double		saved;			/* fraction of the time of statements that read tables, writes taken off */
 } PgweirSelection;
 
 extern PgweirSelection *pgweir_select(PgweirWorkload *workload);

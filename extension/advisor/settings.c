@@ -20,6 +20,7 @@ int			pgweir_advisor_max_statements = 200;
 int			pgweir_advisor_min_table_pages = 128;
 double		pgweir_advisor_min_gain = 10.0;
 int			pgweir_advisor_lock_timeout_ms = 100;
+int			pgweir_advisor_extra_search_ms = 0;
 int			pgweir_advisor_interval_s = 0;
 int			pgweir_advisor_max_memory_kb = 262144;
 int			pgweir_advisor_min_brin_pages = 131072;
@@ -53,6 +54,8 @@ static const IntSetting int_settings[] = {
 	 &pgweir_advisor_lock_timeout_ms, 100, 1, INT_MAX, GUC_UNIT_MS},
 	{"pgweir.advisor_min_brin_table", "Tables smaller than this are not given BRIN indexes.",
 	 &pgweir_advisor_min_brin_pages, 131072, 0, INT_MAX, GUC_UNIT_BLOCKS},
+	{"pgweir.advisor_extra_search", "Time for trying changes at random after the search by rules; 0 is none.",
+	 &pgweir_advisor_extra_search_ms, 0, 0, INT_MAX, GUC_UNIT_MS},
 	{"pgweir.advisor_max_memory", "Memory at which the advisor stops searching and suggests what it has found.",
 	 &pgweir_advisor_max_memory_kb, 262144, 1024, MAX_KILOBYTES, GUC_UNIT_KB},
 	{"pgweir.advisor_max_age", "Age up to which index_suggestions shows stored advice, if nothing has changed; 0 is none.",

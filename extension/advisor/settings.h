@@ -11,6 +11,7 @@ extern int	pgweir_advisor_max_statements;
 extern int	pgweir_advisor_min_table_pages;
 extern double pgweir_advisor_min_gain;		/* per cent */
 extern int	pgweir_advisor_lock_timeout_ms;
+extern int	pgweir_advisor_extra_search_ms;
 extern int	pgweir_advisor_interval_s;		/* 0: no runs in the background */
 extern int	pgweir_advisor_max_memory_kb;
 extern int	pgweir_advisor_min_brin_pages;

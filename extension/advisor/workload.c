@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "advisor/assume.h"
+#include "advisor/compat_advisor.h"
 #include "advisor/isolate.h"
 #include "advisor/schedule.h"
 #include "advisor/settings.h"
@@ -30,6 +31,8 @@
 #include "stores/progress.h"
 #include "stores/statements.h"
 
+/* A statement whose planning takes such a part of the time limit is not tried with many indexes. */
+#define MAX_PLANNING_SHARE 0.2
 /* Candidates shown to the planner for one statement at most. */
 #define MAX_RELEVANT 300
 
@@ -166,8 +169,12 @@ void
 pgweir_workload_add_observed(PgweirWorkload *workload)
 {
 	Loading		loading = {workload, DT_NOEND};
+	MemoryContext old;
 
 	pgweir_statements_visit(MyDatabaseId, load_statement, &loading);
+	old = MemoryContextSwitchTo(workload->context);
+	workload->sampled = pgweir_sampled_load();
+	MemoryContextSwitchTo(old);
 	if (loading.first_seen != DT_NOEND)
 		workload->hours = Max(1.0, (double) (GetCurrentTimestamp() - loading.first_seen) / USECS_PER_SEC) / 3600;
 	if (workload->count > 1)
@@ -266,10 +273,13 @@ prepare_action(void *arg)
 	MemoryContext old = MemoryContextSwitchTo(workload->scratch);
 	List	   *queries;
 	List	   *variants = NIL;
+	List	   *sampled = NIL;
 	ListCell   *lc;
 	ListCell   *query;
 	const char *reason;
 	double		cost = 0;
+	TimestampTz start;
+	double		planned_ms;
 
 	whatif.visit = pgweir_predicates_visit;
 	whatif.visit_arg = &preparation->scans;
@@ -279,6 +289,8 @@ prepare_action(void *arg)
 		queries = NIL;
 		reason = "it reads a foreign table";
 	}
+	foreach (lc, queries)
+		PGWEIR_CHECK_PERMISSIONS(lfirst_node(Query, lc));
 	if (queries)
 	{
 		double		rows = work->queryid != 0 && work->calls > 0 ? work->rows / work->calls : -1;
@@ -286,14 +298,25 @@ prepare_action(void *arg)
 		if (rows >= 0)
 			pgweir_statement_assume_limit(queries, rows);
 		variants = pgweir_assume_values(queries, work->text, rows);
+		if (workload->sampled && work->queryid != 0)
+			sampled = pgweir_sampled_queries(workload->sampled, work->queryid, list_length(queries));
+		variants = list_concat(variants, sampled);
 	}
+	start = GetCurrentTimestamp();
 	foreach (lc, variants)
 	{
 		foreach (query, (List *) lfirst(lc))
 			cost += pgweir_whatif_plan(lfirst_node(Query, query), work->text, &whatif).cost;
 		workload->plans += list_length(queries);
 	}
+	planned_ms = (double) (GetCurrentTimestamp() - start) / 1000;
 	MemoryContextSwitchTo(workload->context);
+	if (workload->count > 1 && pgweir_advisor_time_limit_ms > 0 && planned_ms > pgweir_advisor_time_limit_ms * MAX_PLANNING_SHARE)
+	{
+		queries = variants = NIL;
+		reason = psprintf("planning it takes %.0f ms, too long to try indexes within pgweir.advisor_time_limit", planned_ms);
+	}
+	work->sampled = list_length(sampled);
 	work->queries = copyObject(queries);
 	foreach (lc, variants)
 		work->variants = lappend(work->variants, copyObject((List *) lfirst(lc)));

@@ -13,6 +13,7 @@
 #include "nodes/bitmapset.h"
 
 #include "advisor/candidates.h"
+#include "advisor/sampled.h"
 #include "advisor/tables.h"
 
 typedef struct PgweirCostEntry
@@ -32,7 +33,8 @@ typedef struct PgweirWork
 	double		rows;			/* returned or changed, all calls together */
 	double		total_us;
 	List	   *queries;		/* analysed; NIL when skipped */
-	List	   *variants;		/* of lists of Query: them with values assumed for parameters; costs are their average */
+	List	   *variants;		/* of lists of Query: them with values for parameters, assumed and seen; costs are their average */
+	int			sampled;		/* of these, executions that were seen */
 	const char *skipped;		/* why it is left out */
 	ErrorData  *error;			/* if that was an error */
 	bool		has_params;
@@ -56,6 +58,7 @@ typedef struct PgweirWorkload
 	PgweirCandidates candidates;
 	TimestampTz deadline;		/* of the search; DT_NOEND: none */
 	uint64		plans;			/* planner calls made */
+	PgweirSampled *sampled;		/* executions whose values are known; NULL: none were looked for */
 } PgweirWorkload;
 
 /* Its memory is a child of the current context. */

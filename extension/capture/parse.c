@@ -20,6 +20,13 @@
 static post_parse_analyze_hook_type previous_analyze;
 static planner_hook_type previous_planner;
 
+/* Since 17 the jumble leaves the name of a prepared statement out of DEALLOCATE, and only here is that known. */
+static bool
+has_constants(const Query *query)
+{
+	return query->utilityStmt == NULL || (PGWEIR_DEALLOCATE_COUNTS && IsA(query->utilityStmt, DeallocateStmt));
+}
+
 /*
  * Our part comes first: others' hooks may clear queryId.  A utility command is left to its own hook, which sees the
  * command's text where it is executed.
@@ -29,7 +36,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	int64		queryid = (int64) query->queryId;
 
-	if (query->utilityStmt == NULL && jstate != NULL && !IsParallelWorker() && pgweir_meter_wanted(queryid))
+	if (has_constants(query) && jstate != NULL && !IsParallelWorker() && pgweir_meter_wanted(queryid))
 	{
 		PgweirSource source = {queryid, pstate->p_sourcetext, query->stmt_location, query->stmt_len, false};
 		PgweirKey	key;

@@ -192,6 +192,8 @@ heed_reset(void)
 	begin_change();
 	for (int i = 0; i < own->used; i++)
 	{
+		if (!pgweir_statements_voided(&own->entry[i].key, pg_atomic_read_u64(&own->resets)))
+			continue;
 		tally_clear(&own->entry[i].tally);
 		local.plan_calls[i] = 0;
 		local.plan_ns[i] = 0;
@@ -484,21 +486,19 @@ read_entry(Set *set, int i, Entry *copy)
 void
 pgweir_deltas_visit(PgweirDeltaVisitor visit, void *arg, uint32 *stamps)
 {
-	uint64		resets = pgweir_statements_resets();
 	Entry		copy;
 
 	for (int b = 0; b < pgweir_max_backends(); b++)
 	{
 		Set		   *set = &shared->set[b];
 		int			used = Min(set->used, ENTRIES);
+		uint64		resets = pg_atomic_read_u64(&set->resets);
 
 		stamps[b] = pg_atomic_read_u32(&set->flushes);
 		pg_read_barrier();
-		if (pg_atomic_read_u64(&set->resets) != resets)
-			continue;
 		for (int i = 0; i < used; i++)
 		{
-			if (read_entry(set, i, &copy))
+			if (read_entry(set, i, &copy) && !pgweir_statements_voided(&copy.key, resets))
 				visit(&copy.key, &copy.tally, arg);
 		}
 	}

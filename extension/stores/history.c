@@ -243,7 +243,7 @@ is_overgrown(void)
 static void
 take_step(TimestampTz now)
 {
-	uint64		resets = pgweir_statements_resets();
+	uint64		resets = pgweir_statements_full_resets();
 	Step		step = {.from = shared->until, .until = now};
 	PgweirSums *sums;
 
@@ -302,7 +302,7 @@ pgweir_history_visit(TimestampTz since, TimestampTz until, PgweirHistoryVisitor 
 	Size		len;
 
 	LWLockAcquire(lock, LW_SHARED);
-	while (shared->resets == pgweir_statements_resets() && (record = pgweir_ring_next(&shared->ring, &at, &len)) != NULL)
+	while (shared->resets == pgweir_statements_full_resets() && (record = pgweir_ring_next(&shared->ring, &at, &len)) != NULL)
 	{
 		TimestampTz middle = record->from + (record->until - record->from) / 2;
 		PgweirHistoryEntry entry;
@@ -330,7 +330,7 @@ pgweir_history_begin(void)
 
 	LWLockAcquire(lock, LW_SHARED);
 	record = pgweir_ring_next(&shared->ring, &at, &len);
-	begin = record == NULL || shared->resets != pgweir_statements_resets() ? 0 : record->from;
+	begin = record == NULL || shared->resets != pgweir_statements_full_resets() ? 0 : record->from;
 	LWLockRelease(lock);
 	return begin;
 }

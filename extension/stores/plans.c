@@ -181,9 +181,30 @@ pgweir_plans_visit(PgweirPlanVisitor visit, void *arg)
 }
 
 void
-pgweir_plans_reset(void)
+pgweir_plans_reset(Oid userid, Oid dbid, int64 queryid)
 {
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	clear();
+	for (int i = 0; i < groups() * GROUP; i++)
+	{
+		PgweirPlan *plan = &slot_at(i)->plan;
+
+		if (pgweir_key_matches(&plan->key, userid, dbid, queryid))
+			memset(plan, 0, sizeof(*plan));
+	}
 	LWLockRelease(lock);
+}
+
+void
+pgweir_plan_restore(const PgweirPlan *plan, const char *text)
+{
+	int			kept = Min(plan->len, pgweir_plan_size - 1);
+	Slot	   *slot = enter(&plan->key, plan->plan_id, plan->first_seen);
+
+	/* Cut to a smaller size: at a character of its encoding. */
+	if (kept < plan->len)
+		kept = pg_encoding_mbcliplen(plan->encoding, text, plan->len, kept);
+	slot->plan = *plan;
+	slot->plan.len = kept;
+	memcpy(slot->text, text, kept);
+	slot->text[kept] = '\0';
 }

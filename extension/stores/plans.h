@@ -41,6 +41,10 @@ extern void pgweir_plan_add(const PgweirKey *key, int64 plan_id, uint64 calls, u
 typedef void (*PgweirPlanVisitor) (const PgweirPlan *plan, const char *text, void *arg);
 extern void pgweir_plans_visit(PgweirPlanVisitor visit, void *arg);
 
-extern void pgweir_plans_reset(void);
+/* Forgets those of a user, database and queryid; 0 is any. */
+extern void pgweir_plans_reset(Oid userid, Oid dbid, int64 queryid);
+
+/* Takes a plan in as it was saved; in the postmaster, without a lock. */
+extern void pgweir_plan_restore(const PgweirPlan *plan, const char *text);
 
 #endif

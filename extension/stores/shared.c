@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "guc.h"
 #include "stores/backends.h"
 #include "stores/callers.h"
 #include "stores/deltas.h"
@@ -13,6 +14,7 @@
 #include "stores/plans.h"
 #include "stores/reports.h"
 #include "stores/samples.h"
+#include "stores/save.h"
 #include "stores/shared.h"
 #include "stores/statements_table.h"
 #include "stores/timeline.h"
@@ -84,6 +86,14 @@ request(void)
 	RequestNamedLWLockTranche("pgweir", total_locks());
 }
 
+/* The postmaster goes, after all backends have; with a status when that is because of a failure. */
+static void
+leave(int code, Datum arg)
+{
+	if (code == 0 && pgweir_save_statistics)
+		pgweir_save();
+}
+
 static void
 startup(void)
 {
@@ -106,6 +116,11 @@ startup(void)
 	}
 	LWLockRelease(AddinShmemInitLock);
 	attached = true;
+	if (IsUnderPostmaster)
+		return;
+	if (!found && pgweir_save_statistics)
+		pgweir_load();
+	on_shmem_exit(leave, (Datum) 0);
 }
 
 void

@@ -128,6 +128,7 @@ pgweir_statements_attach(void *memory, LWLockPadded *locks, bool fresh)
 	pgweir_table->heads_offset = MAXALIGN(offsetof(PgweirTable, partition) + partition_count() * sizeof(PgweirPartition));
 	pgweir_table->slots_offset = pgweir_table->heads_offset + heads_size();
 	pg_atomic_init_u64(&pgweir_table->resets, 0);
+	pg_atomic_init_u64(&pgweir_table->full_resets, 0);
 	pg_atomic_init_u64(&pgweir_table->since, (uint64) GetCurrentTimestamp());
 	for (int p = 0; p < pgweir_table->partitions; p++)
 	{
@@ -353,7 +354,7 @@ static void
 add_recent(PgweirSlot *slot, const PgweirTally *tally)
 {
 	uint64		step = pgweir_recent_step(tally->last_seen);
-	PgweirRecent *recent = &slot->recent[step % PGWEIR_RECENTS];
+	PgweirClassRecent *recent = &slot->recent[step % PGWEIR_RECENTS];
 	uint64		seen = pg_atomic_read_u64(&recent->step);
 
 	if (seen < step && pg_atomic_compare_exchange_u64(&recent->step, &seen, step))
@@ -456,20 +457,69 @@ pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns)
 	return slot != NULL;
 }
 
-void
-pgweir_statements_reset(void)
+/* Frees the slots of a partition that a reset is for. */
+static void
+partition_reset(int p, Oid userid, Oid dbid, int64 queryid)
 {
-	pg_atomic_fetch_add_u64(&pgweir_table->resets, 1);
+	PgweirPartition *part = &pgweir_table->partition[p];
+
+	for (int i = 0; i < pgweir_table->slots; i++)
+	{
+		PgweirSlot *slot = pgweir_slot(p, i);
+
+		if (!slot->used || !pgweir_key_matches(&slot->key, userid, dbid, queryid))
+			continue;
+		unlink_slot(p, i);
+		slot->used = false;
+		slot->next = part->free;
+		part->free = i;
+		part->entries--;
+	}
+}
+
+/* Makes the reset known before anything is cleared, so that what is counted before it cannot be merged after it. */
+static void
+announce_reset(Oid userid, Oid dbid, int64 queryid)
+{
+	uint64		number;
+	PgweirReset *reset;
+
+	/* Any one lock serves: resets are rare. */
+	LWLockAcquire(lock_of(0), LW_EXCLUSIVE);
+	number = pg_atomic_read_u64(&pgweir_table->resets) + 1;
+	reset = &pgweir_table->reset[number % PGWEIR_RESETS];
+	reset->userid = userid;
+	reset->dbid = dbid;
+	reset->queryid = queryid;
+	pg_write_barrier();
+	pg_atomic_write_u64(&pgweir_table->resets, number);
+	LWLockRelease(lock_of(0));
+}
+
+void
+pgweir_statements_reset(Oid userid, Oid dbid, int64 queryid)
+{
+	bool		all = userid == 0 && dbid == 0 && queryid == 0;
+
+	announce_reset(userid, dbid, queryid);
 	for (int p = 0; p < pgweir_table->partitions; p++)
 	{
 		PgweirPartition *part = &pgweir_table->partition[p];
 
 		LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
-		partition_clear(p);
-		pg_atomic_write_u64(&part->evicted, 0);
+		if (all)
+		{
+			partition_clear(p);
+			pg_atomic_write_u64(&part->evicted, 0);
+		}
+		else
+			partition_reset(p, userid, dbid, queryid);
 		pg_atomic_fetch_add_u64(&part->generation, 1);
 		LWLockRelease(lock_of(p));
 	}
+	if (!all)
+		return;
+	pg_atomic_fetch_add_u64(&pgweir_table->full_resets, 1);
 	pg_atomic_write_u64(&pgweir_table->since, (uint64) GetCurrentTimestamp());
 }
 
@@ -477,6 +527,51 @@ uint64
 pgweir_statements_resets(void)
 {
 	return pg_atomic_read_u64(&pgweir_table->resets);
+}
+
+uint64
+pgweir_statements_full_resets(void)
+{
+	return pg_atomic_read_u64(&pgweir_table->full_resets);
+}
+
+bool
+pgweir_statements_voided(const PgweirKey *key, uint64 since)
+{
+	uint64		now = pgweir_statements_resets();
+
+	if (now - since >= PGWEIR_RESETS)
+		return true;
+	pg_read_barrier();
+	for (uint64 number = since + 1; number <= now; number++)
+	{
+		const PgweirReset *reset = &pgweir_table->reset[number % PGWEIR_RESETS];
+
+		if (pgweir_key_matches(key, reset->userid, reset->dbid, reset->queryid))
+			return true;
+	}
+	return false;
+}
+
+PgweirSlot *
+pgweir_statements_restore(const PgweirKey *key, const char *text, int len, int encoding, bool truncated)
+{
+	uint32		hash = key_hash(key);
+	int			p = partition_of(hash);
+	int			kept = len;
+	PgweirSlot *slot;
+
+	if (find(p, hash, key) != NULL)
+		return NULL;
+	if (kept >= pgweir_table->text_size)
+		kept = pg_encoding_mbcliplen(encoding, text, len, pgweir_table->text_size - 1);
+	slot = insert(p, hash, key);
+	memcpy(slot->text, text, kept);
+	slot->text[kept] = '\0';
+	slot->text_len = kept;
+	slot->text_truncated = truncated || kept < len;
+	slot->encoding = encoding;
+	return slot;
 }
 
 TimestampTz

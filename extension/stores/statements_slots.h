@@ -9,12 +9,12 @@
 #define PGWEIR_RECENT_STEP_S 10	/* a class's last minute is kept in steps, the present one included */
 #define PGWEIR_RECENTS 6
 
-typedef struct PgweirRecent
+typedef struct PgweirClassRecent
 {
 	pg_atomic_uint64 step;		/* seconds since the PostgreSQL epoch / PGWEIR_RECENT_STEP_S */
 	pg_atomic_uint64 calls;
 	pg_atomic_uint64 ns;
-} PgweirRecent;
+} PgweirClassRecent;
 
 typedef struct PgweirSlot
 {
@@ -34,7 +34,7 @@ typedef struct PgweirSlot
 	pg_atomic_uint64 sum_squares;	/* the bits of a double */
 	pg_atomic_uint64 counter[PGWEIR_NCOUNTERS];
 	pg_atomic_uint64 hist[PGWEIR_BUCKETS];
-	PgweirRecent recent[PGWEIR_RECENTS];
+	PgweirClassRecent recent[PGWEIR_RECENTS];
 	PgweirWait	waits[PGWEIR_CLASS_WAITS];
 	char		text[FLEXIBLE_ARRAY_MEMBER];	/* text_size bytes, ends in NUL */
 } PgweirSlot;
@@ -49,6 +49,15 @@ typedef struct PgweirPartition
 	char		pad[PG_CACHE_LINE_SIZE - 32];
 } PgweirPartition;
 
+#define PGWEIR_RESETS 64		/* remembered; a backend that missed more takes all its deltas for void */
+
+typedef struct PgweirReset
+{
+	Oid			userid;
+	Oid			dbid;
+	int64		queryid;
+} PgweirReset;
+
 typedef struct PgweirTable
 {
 	int			partitions;		/* a power of two */
@@ -58,12 +67,17 @@ typedef struct PgweirTable
 	Size		heads_offset;	/* from the beginning of this struct */
 	Size		slots_offset;
 	pg_atomic_uint64 resets;
+	pg_atomic_uint64 full_resets;
+	PgweirReset reset[PGWEIR_RESETS];	/* reset n stands at n modulo their number */
 	pg_atomic_uint64 since;
 	PgweirPartition partition[FLEXIBLE_ARRAY_MEMBER];
 } PgweirTable;
 
 extern PgweirTable *pgweir_table;
 extern LWLockPadded *pgweir_table_locks;
+
+/* In the postmaster, without a lock: a place with this text for a saved class; NULL when it has one. */
+extern PgweirSlot *pgweir_statements_restore(const PgweirKey *key, const char *text, int len, int encoding, bool truncated);
 
 static inline uint64
 pgweir_recent_step(TimestampTz t)

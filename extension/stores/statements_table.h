@@ -76,6 +76,14 @@ pgweir_key_equal(const PgweirKey *a, const PgweirKey *b)
 		a->caller == b->caller;
 }
 
+/* Whether a class is of a user, a database and a queryid; 0 is any. */
+static inline bool
+pgweir_key_matches(const PgweirKey *key, Oid userid, Oid dbid, int64 queryid)
+{
+	return (userid == 0 || key->userid == userid) && (dbid == 0 || key->dbid == dbid) &&
+		(queryid == 0 || key->queryid == queryid);
+}
+
 /* The partition of a class, and the number of evictions and resets it has seen.  No lock. */
 extern int	pgweir_statements_partition(const PgweirKey *key);
 extern uint64 pgweir_statements_generation(int partition);
@@ -107,9 +115,14 @@ extern void pgweir_sums_visit(PgweirSums *sums, PgweirSumsVisitor visit, void *a
 /* When the table was last reset. */
 extern TimestampTz pgweir_statements_since(void);
 
-/* Forgets all classes and increments the reset count, which voids the deltas that backends hold. */
-extern void pgweir_statements_reset(void);
+/*
+ * Forgets the classes of a user, database and queryid (0 is any), and increments the count of resets, by which backends see that deltas
+ * they hold may be void: those are that a reset since the count then has voided.  The second count is of resets of everything.
+ */
+extern void pgweir_statements_reset(Oid userid, Oid dbid, int64 queryid);
 extern uint64 pgweir_statements_resets(void);
+extern bool pgweir_statements_voided(const PgweirKey *key, uint64 since);
+extern uint64 pgweir_statements_full_resets(void);
 
 extern void pgweir_statements_info(PgweirTableInfo *info);
 

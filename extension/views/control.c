@@ -19,6 +19,7 @@
 #define SNAPSHOT_TRIES 500		/* ten seconds: the sampler is stopped, or the machine stands still */
 
 PG_FUNCTION_INFO_V1(pgweir_reset_1_0);
+PG_FUNCTION_INFO_V1(pgweir_reset_classes_1_0);
 PG_FUNCTION_INFO_V1(pgweir_flush_1_0);
 PG_FUNCTION_INFO_V1(pgweir_snapshot_1_0);
 PG_FUNCTION_INFO_V1(pgweir_info_1_0);
@@ -30,13 +31,29 @@ Datum
 pgweir_reset_1_0(PG_FUNCTION_ARGS)
 {
 	pgweir_require_preload();
-	pgweir_statements_reset();
+	pgweir_statements_reset(0, 0, 0);
 	pgweir_server_waits_reset();
 	pgweir_samples_reset();
-	pgweir_plans_reset();
+	pgweir_plans_reset(0, 0, 0);
 	pgweir_timeline_reset();
 	pgweir_reports_reset();
 	pgweir_moments_reset();
+	PG_RETURN_VOID();
+}
+
+/* pgweir.reset(userid, dbid, queryid): forgets the classes and plans of these; null and 0 are any. */
+Datum
+pgweir_reset_classes_1_0(PG_FUNCTION_ARGS)
+{
+	Oid			userid = PG_ARGISNULL(0) ? 0 : PG_GETARG_OID(0);
+	Oid			dbid = PG_ARGISNULL(1) ? 0 : PG_GETARG_OID(1);
+	int64		queryid = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+
+	pgweir_require_preload();
+	if (userid == 0 && dbid == 0 && queryid == 0)
+		return pgweir_reset_1_0(fcinfo);
+	pgweir_statements_reset(userid, dbid, queryid);
+	pgweir_plans_reset(userid, dbid, queryid);
 	PG_RETURN_VOID();
 }
 

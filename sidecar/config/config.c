@@ -129,6 +129,8 @@ shown_value(const ConfigRow *row, const Config *config, char *buf, size_t size)
 
 	if (value == NULL)
 		return "unset";
+	if (row->secret)
+		return "what is not shown";
 	return value[0] != '\0' ? value : "empty";
 }
 
@@ -420,6 +422,8 @@ config_show(const Config *config, int i, ConfigShown *out)
 		return false;
 	out->key = row->name;
 	out->value = value_format(row, config_home(config, row), out->_text, sizeof(out->_text));
+	if (row->secret && out->value != NULL && out->value[0] != '\0')
+		out->value = "****"; /* it may hold a password */
 	out->initial = row->initial;
 	out->changeable = row->reloadable;
 	return true;

@@ -45,9 +45,11 @@ typedef struct ProcessOptions
 	int verbose;
 	/* the process; fixed at the start */
 	const char *pidfile; /* "" = none */
+	bool core_dump_memory; /* core dumps are whole */
 	const char *user;    /* to switch to when started as root, or NULL */
 	int worker_threads;  /* 0 = one a core, 8 at most */
 	/* files */
+	const char *server_passfile; /* or NULL; already read into Settings.passwords */
 	const char *auth_file; /* or NULL; already read into Settings.users */
 	const char *auth_hba_file, *auth_ident_file; /* "" or NULL = none; already read into Settings.hba */
 	const char *conffile;  /* what config_reload reads; never NULL */

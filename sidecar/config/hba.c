@@ -14,6 +14,8 @@
 #include <unistd.h>
 #include "config/arena.h"
 #include "config/file.h"
+#include "config/ldap.h"
+#include "session/external.h"
 
 #define MAX_DEPTH 10
 #define MAX_FIELDS 32
@@ -422,11 +424,37 @@ read_connection(const Item *item, HbaConnection *out)
 }
 
 static bool
+begin_ldap(Reader *reader, HbaRule *rule)
+{
+	LdapOptions *ldap = arena_alloc(&reader->file->arena, sizeof(*ldap));
+
+	if (ldap == NULL)
+		out_of_memory(reader);
+	else
+		ldap_options_begin(ldap);
+	rule->ldap = ldap;
+	return ldap != NULL;
+}
+
+/* The rule is still being made, so its options are ours to change. */
+static bool
+ldap_option(Reader *reader, const Line *line, const char *text, HbaRule *rule)
+{
+	LdapOptions *ldap = (LdapOptions *) rule->ldap;
+	char why[300];
+	bool ok = text != NULL ? ldap_options_add(ldap, text, &reader->file->arena, why, sizeof(why)) : ldap_options_end(ldap, why, sizeof(why));
+
+	if (!ok)
+		problems_add(reader->problems, PROBLEM_ERROR, &line->place, "%s", why);
+	return ok;
+}
+
+static bool
 read_method(Reader *reader, const Line *line, const Item *item, HbaRule *rule)
 {
 	static const char *const names[] = {
 		[HBA_REJECT] = "reject", [HBA_TRUST] = "trust",			[HBA_PASSWORD] = "password", [HBA_MD5] = "md5",
-		[HBA_SCRAM] = "scram-sha-256", [HBA_PEER] = "peer", [HBA_CERT] = "cert"};
+		[HBA_SCRAM] = "scram-sha-256", [HBA_PEER] = "peer", [HBA_CERT] = "cert", [HBA_PAM] = "pam", [HBA_LDAP] = "ldap"};
 	const char *why = NULL;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -437,6 +465,10 @@ read_method(Reader *reader, const Line *line, const Item *item, HbaRule *rule)
 				why = "is for local lines only";
 			if (rule->method == HBA_CERT && rule->connection != HBA_HOSTSSL)
 				why = "is for hostssl lines only";
+			if ((rule->method == HBA_PAM && !external_has_pam()) || (rule->method == HBA_LDAP && !external_has_ldap()))
+				why = "is not part of this build";
+			if (rule->method == HBA_LDAP && !begin_ldap(reader, rule))
+				return false;
 			if (why != NULL)
 				problems_add(reader->problems, PROBLEM_ERROR, &line->place, "method %s %s", names[i], why);
 			return why == NULL;
@@ -454,6 +486,13 @@ read_option(Reader *reader, const Line *line, const Item *item, HbaRule *rule)
 	{
 		rule->map = arena_strdup(&reader->file->arena, text + 4);
 		return rule->map != NULL;
+	}
+	if (rule->method == HBA_LDAP && strncmp(text, "ldap", 4) == 0)
+		return ldap_option(reader, line, text, rule);
+	if (rule->method == HBA_PAM && strncmp(text, "pamservice=", 11) == 0 && text[11] != '\0')
+	{
+		rule->pam_service = arena_strdup(&reader->file->arena, text + 11);
+		return rule->pam_service != NULL;
 	}
 	if (rule->connection == HBA_HOSTSSL && strcmp(text, "clientcert=verify-ca") == 0)
 		rule->client_cert = HBA_CLIENTCERT_VERIFY_CA;
@@ -541,6 +580,7 @@ hba_line(Reader *reader, const Line *line)
 	ok = ok && at < line->count && read_method(reader, line, line->fields[at++], rule);
 	for (; ok && at < line->count; at++)
 		ok = read_option(reader, line, line->fields[at], rule);
+	ok = ok && (rule->method != HBA_LDAP || ldap_option(reader, line, NULL, rule));
 	if (!ok)
 		return;
 	*reader->next_rule = rule;

@@ -54,8 +54,8 @@ static const ConfigChoice auth_types[] = {
 	{"scram-sha-256", AUTH_TYPE_SCRAM_SHA_256, false},
 	{"cert", AUTH_TYPE_CERT, false},
 	{"hba", AUTH_TYPE_HBA, false},
-	{"ldap", -1, true},
-	{"pam", -1, true},
+	{"ldap", AUTH_TYPE_LDAP, false},
+	{"pam", AUTH_TYPE_PAM, false},
 	{NULL, 0, false},
 };
 
@@ -83,6 +83,12 @@ static const ConfigChoice syslog_facilities[] = {
 	{NULL, 0, false},
 };
 
+static const ConfigChoice negotiations[] = {
+	{"postgres", false, false},
+	{"direct", true, false},
+	{NULL, 0, false},
+};
+
 static const ConfigChoice load_balance_choices[] = {
 	{"round-robin", false, false},
 	{"disable", true, false},
@@ -105,11 +111,14 @@ static const ConfigRow main_rows[] = {
 			"Rules of who may log in how, with auth_type = hba; read again on RELOAD."),
 	PROCESS(auth_ident_file, FILE, auth_ident_file, NULL, YES,
 			"Maps of user names, for map= in auth_hba_file; read again on RELOAD."),
-	UNSUPPORTED(auth_ldap_options, STRING, NULL, YES, "Options of LDAP authentication."),
+	SETTING(auth_ldap_options, STRING, auth_ldap_options, NULL, YES,
+			"Where and how auth_type = ldap asks, as behind the method ldap in pg_hba.conf: ldapurl=, or ldapserver= with ldapprefix= and "
+			"ldapsuffix=, or with ldapbasedn=.",
+			.secret = true),
 	SETTING(auth_query, STRING, auth_query, default_auth_query, YES,
 			"Query for the secret of a user who is not in auth_file: $1 is the name; columns name and secret."),
 	SETTING(auth_type, ENUM, auth_type, "md5", YES,
-			"How clients prove who they are: any, trust, plain, md5, scram-sha-256, cert or hba.",
+			"How clients prove who they are: any, trust, plain, md5, scram-sha-256, cert, hba, ldap or pam.",
 			.choices = auth_types),
 	SETTING(auth_user, STRING, auth_user, NULL, YES,
 			"Role that runs auth_query, with its secret in auth_file; default: there is no auth_query."),
@@ -295,10 +304,18 @@ static const ConfigRow main_rows[] = {
 			OURS),
 	SETTING(admission, BOOL, admission, "1", YES, "Refuse at once a query that cannot meet its deadline.",
 			OURS),
+	SETTING(auth_pam_service, STRING, auth_pam_service, "pgbouncer", YES,
+			"Service name for PAM: which file of /etc/pam.d counts.", OURS),
 	SETTING(cancel_on_disconnect, BOOL, cancel_on_disconnect, "1", YES,
 			"Cancel the running statement of a client that has gone.", OURS),
+	PROCESS(core_dump_memory, BOOL, core_dump_memory, "0", NO,
+			"Core dumps hold the memory of the process, and so passwords and keys; 0 = registers and the list of mappings only.", OURS),
 	SETTING(deadline_grace, DURATION, deadline_grace_us, "1", YES,
 			"A server that has not answered a cancel after this time is disconnected.", OURS),
+	SETTING(max_login_clients, INT, max_login_clients, "4000", YES,
+			"Clients that have not proved yet who they are; for one more the one that has been silent for longest is disconnected; "
+			"0 = no limit.",
+			COUNT, OURS),
 	SETTING(max_query_deadline, DURATION, max_query_deadline_us, "0", YES,
 			"The longest deadline a client can have; 0 = no limit.", OURS),
 	SETTING(max_waiting_clients, INT, max_waiting_clients, "0", YES,
@@ -316,6 +333,13 @@ static const ConfigRow main_rows[] = {
 			"Role that reports to the extension; empty = do not report.", OURS),
 	SETTING(reporter_name, STRING, reporter_name, "", YES,
 			"Name in the extension's views; empty = host and port of the first listener.", OURS),
+	PROCESS(server_passfile, FILE, server_passfile, NULL, YES,
+			"Password file as of libpq (host:port:database:user:password) for the user= of a database that has no password= and is not in "
+			"auth_file; it must be its owner's alone; read again on RELOAD.",
+			OURS),
+	SETTING(server_tls_sslnegotiation, BOOL, server_tls.direct, "postgres", YES,
+			"How TLS to servers begins: postgres (by a request) or direct (at once, with ALPN; PostgreSQL 17 and later; saves a round trip).",
+			.choices = negotiations, OURS),
 	SETTING(slow_lane_ratio, INT, slow_lane_ratio, "10", YES,
 			"A class of statements is slow when it takes so many times the pool's median.", OURS, .min = 1,
 			.max = INT_MAX),

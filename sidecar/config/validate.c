@@ -2,12 +2,16 @@
  * validate.c: what follows from several keys together, and what cannot work although each key by itself is
  * fine.
  */
+#include "config/ldap.h"
 #include "config/loader.h"
+#include "config/passfile.h"
 
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "session/external.h"
+#include "wire/auth_scram.h"
 
 static bool
 is_set(const char *string)
@@ -80,6 +84,35 @@ derive_tls(NetTlsContext **context, NetTlsOptions *options, bool accepting, Conf
 					 strncmp(error, "tls13", 5) == 0 ? "" : "tls_", error);
 }
 
+/* Read at load, reload, and when another key is SET: the lines belong to this configuration. */
+static void
+derive_passwords(Config *config, ConfigProblems *problems)
+{
+	config->settings->passwords = NULL;
+	if (is_set(config->process.server_passfile))
+		passfile_read(config->process.server_passfile, config->settings, &config->_arena, problems);
+}
+
+static void
+derive_ldap(Config *config, ConfigProblems *problems)
+{
+	Settings *settings = config->settings;
+	const char *text = settings->auth_ldap_options;
+	LdapOptions *ldap;
+	char why[300];
+
+	settings->ldap = NULL;
+	if (!is_set(text))
+		return;
+	ldap = arena_alloc(&config->_arena, sizeof(*ldap));
+	if (ldap == NULL)
+		problems_add(problems, PROBLEM_ERROR, NULL, "out of memory");
+	else if (ldap_options_parse(ldap, text, &config->_arena, why, sizeof(why)))
+		settings->ldap = ldap;
+	else
+		problems_add(problems, PROBLEM_ERROR, NULL, "auth_ldap_options: %s", why);
+}
+
 static void
 derive_hba(Config *config, ConfigProblems *problems)
 {
@@ -88,6 +121,39 @@ derive_hba(Config *config, ConfigProblems *problems)
 	if (config->hba == NULL && config->settings->auth_type == AUTH_TYPE_HBA)
 		config->hba = hba_file_read(process->auth_hba_file, process->auth_ident_file, problems);
 	config->settings->hba = hba_file_rules(config->hba);
+}
+
+/* Users that do not exist should look like most of those that do. */
+static void
+derive_mock(Settings *settings)
+{
+	int scram = 0;
+	int others = 0;
+	int votes = 0; /* for mock_iterations: one vote against cancels one for */
+
+	settings->mock_iterations = 0;
+	for (MapNode *node = map_next(&settings->users, NULL); node != NULL; node = map_next(&settings->users, node))
+	{
+		const char *secret = CONTAINER_OF(node, UserSpec, node)->secret;
+		ScramVerifier verifier;
+
+		if (secret == NULL || secret[0] == '\0')
+			continue;
+		if (!scram_verifier_parse(slice_str(secret), &verifier))
+		{
+			others++;
+			continue;
+		}
+		scram++;
+		if (votes == 0)
+			settings->mock_iterations = verifier.iterations;
+		votes += verifier.iterations == settings->mock_iterations ? 1 : -1;
+		scram_verifier_wipe(&verifier);
+	}
+	/* as PostgreSQL's password_encryption is by default */
+	settings->mock_scram = scram >= others;
+	if (!settings->mock_scram)
+		settings->mock_iterations = 0;
 }
 
 void
@@ -115,6 +181,9 @@ config_derive(Config *config, ConfigProblems *problems)
 	Settings *settings = config->settings;
 	char name[300];
 
+	derive_mock(settings);
+	derive_passwords(config, problems);
+	derive_ldap(config, problems);
 	derive_hba(config, problems);
 	derive_tls(&settings->client_tls_context, &settings->client_tls, true, problems);
 	derive_tls(&settings->server_tls_context, &settings->server_tls, false, problems);
@@ -151,10 +220,19 @@ check_users(const Config *config, const FilePlace *place, ConfigProblems *proble
 {
 	const Settings *settings = config->settings;
 
+	if (settings->server_tls.direct && settings->server_tls.mode < NET_TLS_REQUIRE)
+		problems_add(problems, PROBLEM_ERROR, place,
+					 "server_tls_sslnegotiation = direct needs server_tls_sslmode = require, verify-ca or verify-full: there is no way back to plain text");
 	if (settings->auth_type == AUTH_TYPE_HBA && !is_set(config->process.auth_hba_file))
 		problems_add(problems, PROBLEM_ERROR, place, "auth_type = hba needs auth_hba_file");
+	if (settings->auth_type == AUTH_TYPE_LDAP && settings->ldap == NULL)
+		problems_add(problems, PROBLEM_ERROR, place, "auth_type = ldap needs auth_ldap_options");
+	if ((settings->auth_type == AUTH_TYPE_LDAP && !external_has_ldap()) || (settings->auth_type == AUTH_TYPE_PAM && !external_has_pam()))
+		problems_add(problems, PROBLEM_ERROR, place, "auth_type: this program was built without %s", settings->auth_type == AUTH_TYPE_PAM ? "PAM" : "LDAP");
 	if (settings->auth_type == AUTH_TYPE_CERT && settings->client_tls.mode < NET_TLS_VERIFY_CA)
 		problems_add(problems, PROBLEM_ERROR, place, "auth_type = cert needs client_tls_sslmode = verify-full or verify-ca");
+	if (settings->auth_type == AUTH_TYPE_PAM || settings->auth_type == AUTH_TYPE_LDAP)
+		return;
 	if (settings->auth_type != AUTH_TYPE_ANY)
 	{
 		if (!is_set(config->process.auth_file))

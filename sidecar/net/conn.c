@@ -3,13 +3,14 @@
  *
  * Reading.  With nothing held, input goes into the loop's scratch and is presented from there; what on_input
  * leaves is copied into _in.  A little held input is put before the new bytes in the scratch; only much of it
- * (a message that is buffered whole) is read behind itself in _in.  One read per event: a busy peer cannot
- * starve the others, and epoll reports the rest again.
+ * (a message that is buffered whole) is read behind itself in _in.  One read at a time: a busy peer cannot
+ * starve the others.
  *
- * Interest.  EPOLLIN | EPOLLRDHUP always, EPOLLOUT while there is a backlog.  Pausing changes nothing until
- * an event proves that the peer really sends: then the interest in it is dropped and restored by the next
- * turn after net_resume().  A hang-up cannot be masked: a paused conn that must not end yet (early_hangup ==
- * false) leaves epoll altogether.
+ * Interest.  EPOLLIN | EPOLLRDHUP always, EPOLLOUT while there is a backlog, edge-triggered: epoll tells once
+ * that something came, and looks at no socket a second time to find that it has been read.  So what an event
+ * has told is kept in the conn: `_unread` until a read got less than it could take, `_hangup` for ever.  Pausing
+ * costs no system call.  While a conn is neither paused nor in a callback, `_unread` implies that it is on the
+ * ready list, or that epoll has been asked to tell again.
  *
  * Ending.  A failed write only sets _pending_error: what the peer said before it went is still presented,
  * then on_end() follows.
@@ -26,8 +27,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define EVENTS_INPUT (EPOLLIN | EPOLLRDHUP)
+#define EVENTS_INPUT (EPOLLIN | EPOLLRDHUP | EPOLLET)
 #define EVENTS_LOST (EPOLLHUP | EPOLLERR)
+#define EVENTS_END (EPOLLRDHUP | EVENTS_LOST)
 
 /* Up to this much held input is cheaper to copy before the new bytes than to grow a buffer for. */
 #define HELD_COPY_MAX 4096
@@ -87,6 +89,14 @@ arm(NetConn *conn, uint32_t events)
 	if (net_loop_interest(conn->loop, conn->fd, LOOP_CONN, conn, &conn->_registered, events))
 		conn->_armed = events;
 	else
+		fail(conn, errno);
+}
+
+/* Have epoll tell once more what it told already. */
+static void
+ask_again(NetConn *conn)
+{
+	if (!net_loop_interest(conn->loop, conn->fd, LOOP_CONN, conn, &conn->_registered, conn->_armed))
 		fail(conn, errno);
 }
 
@@ -158,7 +168,7 @@ net_connect(NetLoop *loop, NetConn *conn, const NetAddress *to, const NetSocketO
 	if (connect(conn->fd, (const struct sockaddr *) &to->addr, to->len) == 0)
 		make_ready(conn);
 	else if (errno == EINPROGRESS)
-		arm(conn, EPOLLOUT);
+		arm(conn, EPOLLOUT | EPOLLET);
 	else
 		fail(conn, errno);
 	return true;
@@ -203,7 +213,7 @@ net_attach(NetLoop *loop, NetConn *conn)
 	if (!is_live(conn))
 		return;
 	arm(conn, EVENTS_INPUT | output_interest(conn));
-	if (net_held(conn) > 0 || conn->_pending_error != 0 || conn->_tls != NULL)
+	if (net_held(conn) > 0 || conn->_pending_error != 0 || conn->_unread || conn->_tls != NULL)
 		make_ready(conn);
 }
 
@@ -449,10 +459,21 @@ read_bytes(int fd, uint8_t *to, size_t size)
 	return n;
 }
 
-static inline ssize_t
-read_plain(NetConn *conn, uint8_t *to, size_t size)
+/* One read of at most `size` bytes; whatever it does not show to be over is still to be read. */
+static ssize_t
+read_some(NetConn *conn, uint8_t *to, size_t size)
 {
-	return conn->_tls == NULL ? read_bytes(conn->fd, to, size) : net_tls_read(conn, to, size);
+	ssize_t n;
+
+	if (conn->_tls != NULL)
+	{
+		n = net_tls_read(conn, to, size);
+		conn->_unread = net_tls_has_more(conn) || conn->_hangup;
+		return n;
+	}
+	n = read_bytes(conn->fd, to, size);
+	conn->_unread = n == (ssize_t) size || conn->_hangup;
+	return n;
 }
 
 /* One read and what follows from it. */
@@ -465,7 +486,7 @@ read_once(NetConn *conn)
 
 	if (held <= HELD_COPY_MAX)
 	{
-		if ((n = read_plain(conn, scratch + held, NET_READ_SIZE - held)) <= 0)
+		if ((n = read_some(conn, scratch + held, NET_READ_SIZE - held)) <= 0)
 			return read_result(n);
 		if (held > 0)
 			memcpy(scratch, buf_ptr(&conn->_in), held);
@@ -477,7 +498,7 @@ read_once(NetConn *conn)
 		errno = ENOMEM;
 		return READ_FAILED;
 	}
-	n = read_plain(conn, conn->_in.data + conn->_in.end, conn->_in.cap - conn->_in.end);
+	n = read_some(conn, conn->_in.data + conn->_in.end, conn->_in.cap - conn->_in.end);
 	if (n > 0)
 	{
 		conn->_in.end += (size_t) n;
@@ -486,21 +507,43 @@ read_once(NetConn *conn)
 	return read_result(n);
 }
 
-/* Input, a hang-up or an error was reported, and the conn is not paused. */
+/* The socket says that nothing is there.  After a hang-up that must have a reason, or is none. */
 static void
-on_readable(NetConn *conn, uint32_t events)
+on_nothing(NetConn *conn)
+{
+	int error = conn->_hangup && conn->_pending_error == 0 ? socket_error(conn->fd) : 0;
+
+	conn->_unread = conn->_hangup = false;
+	if (error != 0)
+		fail(conn, error);
+}
+
+/* See to it that the rest is read.  Of a peer that goes on sending in the next iteration: the others have their turn. */
+static void
+read_on(NetConn *conn)
+{
+	if (!conn->_unread)
+		return;
+	if (conn->_hangup || conn->_tls != NULL)
+		make_ready(conn);
+	else if (!conn->_paused)
+		ask_again(conn);
+}
+
+/* Something is to be read, and the conn is not paused. */
+static void
+on_readable(NetConn *conn)
 {
 	/* what was held is presented together with the new bytes */
-	if (conn->_pending_error == 0 && (conn->_armed & EVENTS_INPUT) == EVENTS_INPUT)
+	if (conn->_pending_error == 0)
 		not_ready(conn);
 	switch (read_once(conn))
 	{
-		case READ_SOME: break;
-		case READ_NOTHING:
-			/* an error without end of input: must not be reported again and again */
-			if (conn->_pending_error == 0 && (events & EPOLLERR) != 0)
-				fail(conn, socket_error(conn->fd));
+		case READ_SOME:
+			if (is_live(conn))
+				read_on(conn);
 			break;
+		case READ_NOTHING: on_nothing(conn); break;
 		case READ_EOF: end(conn, NET_END_EOF, 0); break;
 		case READ_FAILED: end(conn, NET_END_ERROR, errno); break;
 	}
@@ -508,34 +551,36 @@ on_readable(NetConn *conn, uint32_t events)
 
 /* The same while paused: nothing may be read. */
 static void
-on_readable_paused(NetConn *conn, uint32_t events)
+on_readable_paused(NetConn *conn)
 {
-	uint32_t wanted = conn->_armed & ~(uint32_t) EPOLLIN;
+	int error;
 
-	if (conn->early_hangup && (events & (EPOLLRDHUP | EVENTS_LOST)) != 0)
-	{
-		int error = (events & EPOLLERR) != 0 ? socket_error(conn->fd) : 0;
-
-		end(conn, error != 0 ? NET_END_ERROR : NET_END_EOF, error);
+	if (!conn->early_hangup || !conn->_hangup)
 		return;
-	}
-	if (!conn->early_hangup)
-		wanted &= ~(uint32_t) EPOLLRDHUP;
-	if ((events & EVENTS_LOST) != 0)
-		wanted = 0;
-	arm(conn, wanted);
+	error = socket_error(conn->fd);
+	end(conn, error != 0 ? NET_END_ERROR : NET_END_EOF, error);
 }
 
 /* --- events --- */
+
+/* How many reads of what is thrown away in one go. */
+#define DISCARD_READS 16
 
 /* While closing: throw away what comes, until the peer has closed too. */
 static void
 discard_input(NetConn *conn)
 {
-	ssize_t n = read_bytes(conn->fd, conn->loop->scratch, NET_READ_SIZE);
+	for (int i = 0; i < DISCARD_READS; i++)
+	{
+		ssize_t n = read_bytes(conn->fd, conn->loop->scratch, NET_READ_SIZE);
 
-	if (n == 0 || (n < 0 && !would_block(errno)))
-		net_close(conn);
+		if (n > 0)
+			continue;
+		if (n == 0 || !would_block(errno))
+			net_close(conn);
+		return;
+	}
+	ask_again(conn);
 }
 
 void
@@ -548,16 +593,18 @@ net_conn_event(NetConn *conn, uint32_t events)
 		finish_connect(conn);
 		return;
 	}
-	if ((events & EPOLLOUT) != 0)
+	if ((events & EPOLLOUT) != 0 && net_backlog(conn) > 0)
 		write_backlog(conn);
 	if ((events & (EVENTS_INPUT | EVENTS_LOST)) == 0 || !conn->_open || conn->_ended)
 		return;
+	conn->_unread = true;
+	conn->_hangup |= (events & EVENTS_END) != 0;
 	if (conn->_closing)
 		discard_input(conn);
 	else if (conn->_paused)
-		on_readable_paused(conn, events);
+		on_readable_paused(conn);
 	else
-		on_readable(conn, events);
+		on_readable(conn);
 }
 
 /* The rest of a broken connection, a piece at a time; then on_end. */
@@ -594,12 +641,10 @@ net_conn_ready(NetConn *conn)
 			return;
 		if (conn->_pending_error != 0)
 			finish_failed(conn);
-		else if (!conn->_paused)
-		{
-			arm(conn, EVENTS_INPUT | output_interest(conn));
-			if (conn->_tls != NULL && net_tls_has_more(conn))
-				on_readable(conn, 0);
-		}
+		else if (conn->_paused)
+			on_readable_paused(conn);
+		else if (conn->_unread || (conn->_tls != NULL && net_tls_has_more(conn)))
+			on_readable(conn);
 	}
 }
 
@@ -621,7 +666,7 @@ net_resume(NetConn *conn)
 		return;
 	/* inside on_input nobody knows yet what will be held */
 	if (net_held(conn) > 0 || conn->loop->presenting == conn || conn->_pending_error != 0 || conn->_tls != NULL ||
-		(conn->_armed & EVENTS_INPUT) != EVENTS_INPUT)
+		conn->_unread)
 		make_ready(conn);
 }
 
@@ -706,6 +751,8 @@ net_close_flushed(NetConn *conn, usec_t linger_us)
 	conn->_closing = true;
 	timer_arm(&conn->loop->timers, &linger->timer, deadline_after(conn->loop->now, linger_us));
 	arm(conn, EVENTS_INPUT | output_interest(conn));
+	if (conn->_unread)
+		ask_again(conn);
 	if (net_backlog(conn) == 0)
 		make_ready(conn);
 }

@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ACCEPTS_PER_TURN 64
+#define ACCEPTS_PER_TURN 16
 #define REST_US (100 * USEC_PER_MSEC)
 
 /* Addresses of one name that are tried. */

@@ -13,6 +13,9 @@
 
 #define KIND_MASK ((uint64_t) 3)
 
+/* What connections in the background, and accepting, get of one iteration. */
+#define BACKGROUND_US 500
+
 /* The ready list is worked off a few times per iteration, not for ever: other events must have their turn. */
 #define READY_ROUNDS 4
 
@@ -136,7 +139,7 @@ net_loop_interest(NetLoop *loop, int fd, LoopKind kind, void *object, bool *regi
 void
 net_loop_forget(NetLoop *loop, const void *object)
 {
-	for (int i = loop->event_next; i < loop->event_count; i++)
+	for (int i = 0; i < loop->event_count; i++)
 		if ((loop->events[i].data.u64 & ~KIND_MASK) == (uint64_t) (uintptr_t) object)
 			loop->events[i].data.u64 = 0;
 }
@@ -210,6 +213,47 @@ dispatch(uint64_t data, uint32_t events)
 	}
 }
 
+/* The background gets at least one turn in each iteration. */
+static bool
+background_may_run(NetLoop *loop)
+{
+	if (loop->background_until != 0)
+		return clock_now() < loop->background_until;
+	loop->background_until = clock_now() + BACKGROUND_US;
+	return true;
+}
+
+static bool
+is_background(uint64_t data)
+{
+	void *object = (void *) (uintptr_t) (data & ~KIND_MASK);
+
+	switch ((LoopKind) (data & KIND_MASK))
+	{
+		case LOOP_CONN: return object != NULL && ((const NetConn *) object)->background;
+		case LOOP_LISTENER: return true;
+		case LOOP_WATCH: return false;
+	}
+	return false;
+}
+
+/* Events of the background that find no time are left: epoll tells of them again. */
+static void
+run_events(NetLoop *loop, bool background)
+{
+	for (int i = 0; i < loop->event_count; i++)
+	{
+		const struct epoll_event event = loop->events[i];
+
+		if (event.data.u64 == 0 || is_background(event.data.u64) != background)
+			continue;
+		if (background && !background_may_run(loop))
+			return;
+		loop->events[i].data.u64 = 0;
+		dispatch(event.data.u64, event.events);
+	}
+}
+
 static void
 run_ready(NetLoop *loop)
 {
@@ -217,7 +261,14 @@ run_ready(NetLoop *loop)
 	{
 		/* those that are added meanwhile wait for the next round; those that are closed leave the list */
 		for (int left = loop->ready.count; left > 0 && !list_empty(&loop->ready); left--)
-			net_conn_ready(CONTAINER_OF(list_pop(&loop->ready), NetConn, _ready_node));
+		{
+			NetConn *conn = CONTAINER_OF(list_pop(&loop->ready), NetConn, _ready_node);
+
+			if (conn->background && !background_may_run(loop))
+				list_append(&loop->ready, &conn->_ready_node);
+			else
+				net_conn_ready(conn);
+		}
 	}
 }
 
@@ -242,13 +293,9 @@ net_loop_once(NetLoop *loop, usec_t max_wait_us)
 		return false;
 	loop->now = clock_now();
 	loop->event_count = n < 0 ? 0 : n;
-	loop->event_next = 0;
-	while (loop->event_next < loop->event_count)
-	{
-		const struct epoll_event *event = &loop->events[loop->event_next++];
-
-		dispatch(event->data.u64, event->events);
-	}
+	loop->background_until = 0;
+	run_events(loop, false);
+	run_events(loop, true);
 	if (timer_next(&loop->timers) <= loop->now)
 		timer_run(&loop->timers, loop->now);
 	run_ready(loop);

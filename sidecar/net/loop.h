@@ -26,6 +26,7 @@ struct NetLoop
 	bool stop;
 	bool no_nanoseconds; /* the kernel has no epoll_pwait2 */
 	usec_t now;
+	usec_t background_until; /* in this iteration; 0: nothing of the background has had its turn */
 	Log *log; /* borrowed; may be NULL */
 	TimerQueue timers;
 	List ready;	 /* conns to look at without waiting for an event */
@@ -35,8 +36,7 @@ struct NetLoop
 	void (*on_turn)(void *arg, usec_t now);
 	void *on_turn_arg;
 	const NetConn *presenting; /* the conn whose on_input runs */
-	int event_next;			   /* events[event_next .. event_count) are still to be handled */
-	int event_count;
+	int event_count;		   /* events that are handled have no object any more */
 	struct epoll_event events[LOOP_MAX_EVENTS];
 	uint8_t scratch[NET_READ_SIZE]; /* what was just read; valid inside one on_input */
 };

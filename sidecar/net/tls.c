@@ -29,6 +29,7 @@ struct NetTls
 	Buf early; /* ciphertext that was read before TLS began */
 	Buf plain; /* sent before the end of the handshake */
 	bool up;   /* the handshake is over */
+	bool need_alpn; /* ... and fails unless our protocol was agreed on */
 	bool more; /* a read may give something although the socket has no event */
 	bool broken;
 	bool socket_empty; /* in this read the socket has given less than was asked for */
@@ -179,6 +180,7 @@ net_start_tls(NetConn *conn, NetTlsContext *context, const char *host, Slice ear
 		return false;
 	}
 	tls->more = true;
+	tls->need_alpn = context->direct;
 	conn->_tls = tls;
 	net_conn_wake(conn);
 	return true;
@@ -246,9 +248,19 @@ static int
 handshake(NetTls *tls)
 {
 	int result = SSL_do_handshake(tls->ssl);
+	const unsigned char *protocol;
+	unsigned protocol_len;
 
 	if (result != 1)
 		return no_bytes(tls, result);
+	SSL_get0_alpn_selected(tls->ssl, &protocol, &protocol_len);
+	if (tls->need_alpn && protocol_len == 0)
+	{
+		tls->broken = true;
+		snprintf(tls->error, sizeof(tls->error), "the server did not agree on the protocol (ALPN)");
+		errno = EPROTO;
+		return -1;
+	}
 	tls->up = true;
 	write_plain(tls, buf_ptr(&tls->plain), buf_len(&tls->plain));
 	if (buf_len(&tls->plain) > 0)

@@ -31,6 +31,7 @@ typedef struct NetTlsOptions
 {
 	bool accepting; /* for connections from clients, rather than to servers */
 	NetTlsMode mode;
+	bool direct; /* not accepting: TLS begins without a request, so the server must say that it speaks our protocol (ALPN) */
 	const char *ca_file;
 	const char *cert_file;
 	const char *key_file;

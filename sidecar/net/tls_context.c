@@ -2,8 +2,11 @@
  * tls_context.c: from settings to an SSL_CTX.
  *
  * Everything that can be wrong about files and lists is found here, once, so that a connection can fail only for what its peer
- * does.  No session tickets and no session cache: PostgreSQL's clients never resume, and a ticket key is one more secret to
- * keep.
+ * does.
+ *
+ * Clients may resume a session with a ticket, which saves both sides the signature in a storm of logins.  The keys of tickets live
+ * in the context: they are never written anywhere, and a reload begins with new ones, so a certificate or an authority that was
+ * replaced counts at once.  To servers nothing is resumed: PostgreSQL gives no tickets.
  */
 #include "net/tls_context.h"
 
@@ -14,6 +17,9 @@
 #include <strings.h>
 #include <unistd.h>
 
+/* A ticket is good for so many seconds; a client certificate is not looked at again meanwhile. */
+#define TICKET_SECONDS 300
+
 static const unsigned char alpn_list[] = "\012postgresql";
 
 const char *
@@ -21,6 +27,19 @@ net_tls_library_error(char *buf, size_t size)
 {
 	unsigned long code = ERR_peek_last_error();
 	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+	unsigned long next;
+
+	/* what "PEM lib" and its sisters say is only which library failed; the reason stands before */
+	while ((next = ERR_get_error()) != 0)
+	{
+		const char *text = ERR_reason_error_string(next);
+		size_t len = text != NULL ? strlen(text) : 0;
+
+		if (len == 0 || (len > 4 && strcmp(text + len - 4, " lib") == 0))
+			continue;
+		code = next;
+		reason = text;
+	}
 
 	if (ERR_SYSTEM_ERROR(code))
 		snprintf(buf, size, "%s", strerror(ERR_GET_REASON(code)));
@@ -269,14 +288,24 @@ select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, con
 static bool
 set_up(SSL_CTX *ctx, const NetTlsOptions *options, char *error, size_t size)
 {
+	char why[128];
+
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | (options->accepting ? 0 : SSL_OP_NO_TICKET) |
 								 SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	if (options->accepting)
+	{
 		SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
+		SSL_CTX_set_num_tickets(ctx, 1);
+		SSL_CTX_set_timeout(ctx, TICKET_SECONDS);
+		if (SSL_CTX_set_session_id_context(ctx, alpn_list, sizeof(alpn_list) - 1) != 1)
+		{
+			snprintf(error, size, "sslmode: %s", net_tls_library_error(why, sizeof(why)));
+			return false;
+		}
+	}
 	else
 		SSL_CTX_set_alpn_protos(ctx, alpn_list, sizeof(alpn_list) - 1);
 	return set_protocols(ctx, options->protocols, error, size) && set_ciphers(ctx, options, error, size) &&
@@ -300,6 +329,7 @@ net_tls_context_create(const NetTlsOptions *options, char *error, size_t error_s
 	}
 	context->mode = options->mode;
 	context->accepting = options->accepting;
+	context->direct = options->direct;
 	context->references = 1;
 	context->ssl_ctx = SSL_CTX_new(options->accepting ? TLS_server_method() : TLS_client_method());
 	if (context->ssl_ctx == NULL)

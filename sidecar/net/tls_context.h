@@ -12,6 +12,7 @@ struct NetTlsContext
 	SSL_CTX *ssl_ctx; /* owned */
 	NetTlsMode mode;
 	bool accepting;
+	bool direct;
 	int references;
 };
 

@@ -102,14 +102,17 @@ static void
 on_connected(NetConn *conn)
 {
 	CancelJob *job = CONTAINER_OF(conn, CancelJob, conn);
+	const Settings *settings = job->worker->settings;
 	Buf out = {0};
+	bool tls = job->server != NULL && net_is_tls(&job->server->conn) && server_wants_tls(settings, &job->server->address);
 
-	job->asked_tls = job->server != NULL && net_is_tls(&job->server->conn) &&
-					 server_wants_tls(job->worker->settings, &job->server->address) && wire_write_ssl_request(&out);
+	job->asked_tls = tls && !settings->server_tls.direct && wire_write_ssl_request(&out);
 	if (job->asked_tls)
 		net_send_bytes(conn, buf_ptr(&out), buf_len(&out));
-	else
+	else if (!tls || (settings->server_tls.direct && net_start_tls(conn, settings->server_tls_context, job->server->host, (Slice){NULL, 0})))
 		send_request(job);
+	else
+		job_end(job, true);
 	buf_free(&out);
 	worker_run_actions(job->worker);
 }

@@ -67,6 +67,25 @@ in_logins(ClientState state)
 }
 
 void
+client_leave_half_open(Client *client)
+{
+	if (!client->half_open)
+		return;
+	list_remove(&client->worker->half_open, &client->half_node);
+	client->half_open = false;
+	client->conn.background = false;
+	client->cancel_node = (MapNode){0};
+}
+
+void
+client_enter_half_open(Client *client)
+{
+	client->conn.background = true; /* clients that have work to do come first */
+	client->half_open = true;
+	list_append(&client->worker->half_open, &client->half_node);
+}
+
+void
 client_set_state(Client *client, ClientState state)
 {
 	Worker *worker = client->worker;
@@ -85,6 +104,8 @@ client_set_state(Client *client, ClientState state)
 		worker_walk_skip(worker, &client->node);
 		list_remove(&worker->clients, &client->node);
 	}
+	if (state == CLIENT_CLOSED)
+		client_leave_half_open(client);
 	client->state = state;
 }
 
@@ -221,6 +242,17 @@ notify_wait(Client *client)
 	client_rearm_timer(client);
 }
 
+/* The request's deadline has passed in the queue, and the pool has not looked yet. */
+static void
+expire_waiting(Client *client, usec_t now)
+{
+	Worker *worker = client->worker;
+
+	policy_enter(worker);
+	pool_tick(&client->pool->policy, now, &worker->hall->actions);
+	policy_leave(worker, client->pool);
+}
+
 static void
 on_timer(Timer *timer, usec_t now)
 {
@@ -244,7 +276,9 @@ on_timer(Timer *timer, usec_t now)
 		case DUE_DEADLINE: deadline_expired(client, now); break;
 		case DUE_GRACE: deadline_grace_passed(client, now); break;
 		case DUE_QUERY:
-			if (client->state == CLIENT_WAITING)
+			if (client->state == CLIENT_WAITING && client->waiter.deadline <= now)
+				expire_waiting(client, now); /* the milder end goes first */
+			else if (client->state == CLIENT_WAITING)
 				client_close(client, "query_timeout", "query_timeout");
 			else
 				client_close(client, "query timeout", "query timeout");
@@ -450,6 +484,7 @@ client_create(Worker *worker, int fd, const NetPeer *peer)
 	}
 	client->conn.early_hangup = true;
 	list_append(&worker->logins, &client->node);
+	client_enter_half_open(client);
 	atomic_fetch_add(&worker->hall->client_count, 1);
 	client->suspended = worker->hall->suspended;
 	client_update_flow(client);
@@ -497,7 +532,7 @@ leave_counts(Client *client)
 		shown = session_pool_shown(client->pool);
 		policy_enter(worker);
 		shown->policy.clients--;
-		policy_leave(worker, NULL);
+		policy_leave(worker, shown);
 		client_stats(client)->disconnects++;
 	}
 	atomic_fetch_sub(&worker->load, 1);

@@ -24,10 +24,21 @@ login_create(Client *client)
 		client_close(client, "out of memory", "bouncer resources exhaustion");
 		return false;
 	}
+	login->client = client;
 	login->registry = client->worker->params;
 	login->wanted = paramset_ref(client->worker->params->empty);
 	login->deadline_us = -1;
 	return true;
+}
+
+void
+login_drop_kept(ClientLogin *login)
+{
+	if (login->kept != NULL)
+		OPENSSL_cleanse(login->kept, login->kept_len);
+	free(login->kept);
+	login->kept = NULL;
+	login->kept_len = 0;
 }
 
 void
@@ -41,6 +52,8 @@ client_login_free(ClientLogin *login)
 		OPENSSL_cleanse(login->looked_up, strlen(login->looked_up));
 	free(login->looked_up);
 	free(login->options);
+	login_drop_kept(login);
+	derive_cancel(&login->derive);
 	scram_server_wipe(&login->scram);
 	scram_verifier_wipe(&login->verifier);
 	free(login);
@@ -311,6 +324,7 @@ login_authenticated(Client *client)
 	const char *refused;
 	char message[200];
 
+	client_leave_half_open(client);
 	if (login_is_console(login->database))
 	{
 		console_enter(client);

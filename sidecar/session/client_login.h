@@ -8,12 +8,14 @@
 #ifndef PGWEIR_SESSION_CLIENT_LOGIN_H
 #define PGWEIR_SESSION_CLIENT_LOGIN_H
 
+#include "session/external.h"
 #include "session/session.h"
 
 #define LOGIN_NAME_SIZE 128
 
 struct ClientLogin
 {
+	Client *client; /* borrowed */
 	char database[LOGIN_NAME_SIZE];
 	char user[LOGIN_NAME_SIZE];
 	AuthType method;
@@ -24,6 +26,14 @@ struct ClientLogin
 	AuthLookup *lookup; /* auth_query is under way */
 	bool lookup_done;
 	char *looked_up;	/* owned, wiped: the secret it gave */
+	/* something slow is under way: see client_auth.c */
+	DeriveWaiter derive;
+	External *external; /* PAM or LDAP is being asked */
+	void (*derived)(Client *client, ScramStatus status, const ScramKeys *keys);
+	uint8_t *kept; /* owned, wiped: the message that goes on when it is over */
+	size_t kept_len;
+	bool cold; /* the keys of `verifier` are still to be derived from the password in the auth file */
+	bool paid; /* a derivation was made: a refusal need not wait for another one */
 	uint8_t salt[4];
 	int step; /* SCRAM: 0 = client-first is next, 1 = client-final is next */
 	ScramVerifier verifier;
@@ -39,6 +49,8 @@ struct ClientLogin
 extern bool login_create(Client *client) MUST_CHECK;
 /* Send (and free) what was written, or close the client if writing failed. */
 extern void login_send(Client *client, Buf *out, bool ok);
+/* Wipe and free the message that was kept. */
+extern void login_drop_kept(ClientLogin *login);
 /* Is this the name of the console? */
 extern bool login_is_console(const char *database);
 /* Somebody on a Unix socket who is the daemon's own user may enter the console as `pgbouncer` without a password. */

@@ -45,9 +45,8 @@ client_cert_fits(const Client *client, const char *user, HbaClientCert wanted)
 	return false;
 }
 
-/* The method of the rule that fits; the map goes to *map. */
 AuthType
-client_rule_method(const Client *client, const HbaQuery *asked, const char **map)
+client_rule_method(const Client *client, const HbaQuery *asked, const HbaRule **out)
 {
 	HbaQuery query = {.peer = &client->peer, .tls = net_is_tls(&client->conn), .replication = asked->replication,
 					  .database = asked->database, .user = asked->user};
@@ -62,7 +61,7 @@ client_rule_method(const Client *client, const HbaQuery *asked, const char **map
 	client_log(client, LOG_LEVEL_DEBUG, "rule %s:%d", rule->file, rule->line);
 	if (!client_cert_fits(client, query.user, rule->client_cert))
 		return AUTH_TYPE_REJECT;
-	*map = rule->map;
+	*out = rule;
 	switch (rule->method)
 	{
 		case HBA_REJECT: return AUTH_TYPE_REJECT;
@@ -72,6 +71,8 @@ client_rule_method(const Client *client, const HbaQuery *asked, const char **map
 		case HBA_SCRAM: return AUTH_TYPE_SCRAM_SHA_256;
 		case HBA_PEER: return AUTH_TYPE_PEER;
 		case HBA_CERT: return AUTH_TYPE_CERT;
+		case HBA_PAM: return AUTH_TYPE_PAM;
+		case HBA_LDAP: return AUTH_TYPE_LDAP;
 	}
 	return AUTH_TYPE_REJECT;
 }
@@ -79,13 +80,8 @@ client_rule_method(const Client *client, const HbaQuery *asked, const char **map
 bool
 client_password_matches(Slice given, const char *stored, const char *user)
 {
-	ScramVerifier have;
-	ScramVerifier made;
 	char md5[WIRE_MD5_SIZE];
 
-	if (scram_verifier_parse(slice_str(stored), &have))
-		return scram_verifier_build(given, have.iterations, have.salt, have.salt_len, &made) == SCRAM_OK &&
-			   CRYPTO_memcmp(made.stored_key, have.stored_key, sizeof(made.stored_key)) == 0;
 	if (wire_md5_is_stored(slice_str(stored)))
 		return wire_md5_password(slice_str(user), given, md5) && CRYPTO_memcmp(md5, stored, 35) == 0;
 	return strlen(stored) == given.len && given.len > 0 && CRYPTO_memcmp(stored, given.ptr, given.len) == 0;

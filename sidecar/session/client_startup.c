@@ -228,7 +228,7 @@ take_startup(Client *client, const WireStartup *startup)
 		return;
 	if (worker->settings->client_tls.mode >= NET_TLS_REQUIRE && !net_is_tls(&client->conn) && client->peer.family != AF_UNIX)
 	{
-		client_close(client, "SSL required", "SSL required");
+		client_close_error(client, "28000", "SSL required");
 		return;
 	}
 	if (login->user[0] == '\0')
@@ -243,7 +243,9 @@ take_startup(Client *client, const WireStartup *startup)
 		client_close_error(client, "57P01", "pooler is shutting down");
 		return;
 	}
-	if (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn && !login_is_console(login->database))
+	/* who has said nothing yet must not keep out those who have */
+	if (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn && !login_is_console(login->database) &&
+		!worker_make_room(worker, client, "no more connections allowed (max_client_conn)"))
 	{
 		client_close(client, "no more connections allowed (max_client_conn)",
 					 "no more connections allowed (max_client_conn)");

@@ -94,30 +94,6 @@ worker_role(Worker *worker, const char *name)
 	return role;
 }
 
-/* The hard work is done without the lock; two that do it at once do it twice. */
-bool
-role_plain_verifier(Worker *worker, Role *role, const char *password, uint32_t iterations, ScramVerifier *out)
-{
-	Hall *hall = worker->hall;
-	uint64_t hash = name_hash(hall, password);
-	bool known;
-
-	hall_lock_tables(hall);
-	known = role->verifier.iterations == iterations && role->verifier_of == hash;
-	if (known)
-		*out = role->verifier;
-	hall_unlock_tables(hall);
-	if (known)
-		return true;
-	if (scram_verifier_build(slice_str(password), iterations, NULL, 0, out) != SCRAM_OK)
-		return false;
-	hall_lock_tables(hall);
-	role->verifier = *out;
-	role->verifier_of = hash;
-	hall_unlock_tables(hall);
-	return true;
-}
-
 /* The spec of an automatic database: the template under the client's name for it. */
 void
 database_from_template(Database *database, const DatabaseSpec *template)
@@ -599,7 +575,7 @@ hall_create(const HallOptions *options)
 	list_init(&hall->changed_pools);
 	list_init(&hall->changed_databases);
 	if (RAND_bytes((uint8_t *) &hall->hash_seed, sizeof(hall->hash_seed)) == 1 &&
-		RAND_bytes(hall->mock_secret, sizeof(hall->mock_secret)) == 1 &&
+		RAND_bytes(hall->mock_secret, sizeof(hall->mock_secret)) == 1 && (hall->jobs = net_jobs_create()) != NULL &&
 		params_init(&hall->params, hall->settings->track_extra_parameters, hall->hash_seed))
 	{
 		statements_init(&hall->statements, hall->hash_seed);
@@ -610,6 +586,7 @@ hall_create(const HallOptions *options)
 		limits_apply(hall);
 		return hall;
 	}
+	net_jobs_free(hall->jobs);
 	params_free(&hall->params);
 	free_locks(hall);
 	free(hall);
@@ -626,7 +603,7 @@ role_destroy(Hall *hall, Role *role)
 	if (role->looked_up != NULL)
 		OPENSSL_cleanse(role->looked_up, strlen(role->looked_up));
 	free(role->looked_up);
-	scram_verifier_wipe(&role->verifier);
+	scram_keys_wipe(&role->own_keys);
 	scram_keys_wipe(&role->scram_keys);
 	free(role->name);
 	free(role);
@@ -649,6 +626,7 @@ hall_free(Hall *hall)
 		role_destroy(hall, CONTAINER_OF(node, Role, node));
 	for (int i = 0; i < hall->worker_count; i++)
 		worker_free(hall->workers[i]);
+	net_jobs_free(hall->jobs);
 	map_free(&hall->databases);
 	map_free(&hall->roles);
 	map_free(&hall->pools);

@@ -21,6 +21,8 @@ typedef enum HbaMethod
 	HBA_SCRAM,
 	HBA_PEER,	  /* the system's user of the other end of a Unix socket */
 	HBA_CERT,	  /* the common name of a verified certificate */
+	HBA_PAM,	  /* in clear, and PAM says whether it is right */
+	HBA_LDAP,	  /* likewise a directory */
 } HbaMethod;
 
 typedef enum HbaConnection
@@ -64,6 +66,18 @@ typedef enum HbaClientCert
 	HBA_CLIENTCERT_VERIFY_FULL, /* ... and its name is the user's */
 } HbaClientCert;
 
+/* Where and how to ask a directory. */
+typedef struct LdapOptions
+{
+	const char *server; /* one or more, separated by blanks */
+	const char *scheme; /* "ldap" or "ldaps" */
+	const char *prefix, *suffix; /* of the name to bind to; or, with base_dn, a search: */
+	const char *base_dn, *bind_dn, *bind_password, *search_attribute, *search_filter;
+	int port;
+	int scope; /* of the search, as in the protocol: 0 = base, 1 = one, 2 = sub */
+	bool tls;  /* StartTLS */
+} LdapOptions;
+
 typedef struct HbaRule
 {
 	HbaConnection connection;
@@ -72,6 +86,8 @@ typedef struct HbaRule
 	HbaMethod method;
 	HbaClientCert client_cert;
 	const char *map; /* or NULL */
+	const LdapOptions *ldap;	/* of HBA_LDAP */
+	const char *pam_service; /* of HBA_PAM; NULL = the setting's */
 	const char *file;
 	int line;
 	struct HbaRule *next;

@@ -3,6 +3,7 @@
  */
 #include "session/options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/list.h"
@@ -43,6 +44,27 @@ settings_find_user(const Settings *settings, const char *name)
 	MapNode *node = map_find(&settings->users, user_hash(name), name);
 
 	return node != NULL ? CONTAINER_OF(node, UserSpec, node) : NULL;
+}
+
+static bool
+line_fits(const char *wanted, const char *is)
+{
+	return strcmp(wanted, "*") == 0 || strcmp(wanted, is) == 0;
+}
+
+/* A Unix socket is "localhost" there, as for libpq. */
+const char *
+settings_find_password(const Settings *settings, const char *host, int port, const char *database, const char *user)
+{
+	char port_text[12];
+
+	snprintf(port_text, sizeof(port_text), "%d", port);
+	if (host[0] == '/' || host[0] == '@' || host[0] == '\0')
+		host = "localhost";
+	for (const ServerPassword *p = settings->passwords; p != NULL; p = p->next)
+		if (line_fits(p->host, host) && line_fits(p->port, port_text) && line_fits(p->database, database) && line_fits(p->user, user))
+			return p->password;
+	return NULL;
 }
 
 bool

@@ -28,6 +28,8 @@ typedef enum AuthType
 	AUTH_TYPE_MD5,
 	AUTH_TYPE_SCRAM_SHA_256,
 	AUTH_TYPE_CERT,
+	AUTH_TYPE_PAM,
+	AUTH_TYPE_LDAP,
 	AUTH_TYPE_HBA,	 /* as the rule that fits says */
 	AUTH_TYPE_PEER,	 /* only by a rule */
 	AUTH_TYPE_REJECT /* likewise */
@@ -96,6 +98,13 @@ typedef struct LimitSpec
 	usec_t query_deadline_us;  /* OPTION_INHERIT = not set here, 0 = none */
 } LimitSpec;
 
+/* A line of the password file; "*" fits everything. */
+typedef struct ServerPassword
+{
+	const char *host, *port, *database, *user, *password;
+	const struct ServerPassword *next;
+} ServerPassword;
+
 typedef struct Settings Settings;
 struct Settings
 {
@@ -104,6 +113,12 @@ struct Settings
 	const char *auth_user;				   /* NULL and "" = no auth_query */
 	const char *auth_dbname;			   /* NULL = the database that the client wants */
 	const char *auth_query;
+	const char *auth_ldap_options; /* or NULL */
+	const LdapOptions *ldap;	   /* what that says; NULL without it */
+	const char *auth_pam_service;
+	/* what users that do not exist are made to look like: most of those in the auth file */
+	bool mock_scram;		  /* they have SCRAM secrets */
+	uint32_t mock_iterations; /* ... of so many iterations; 0 = scram_iterations */
 	const HbaRules *hba;				   /* with auth_type hba; borrowed: lives as long as the Settings */
 	const char *admin_users, *stats_users; /* comma-separated */
 	const char *ignore_startup_parameters; /* comma-separated */
@@ -115,6 +130,7 @@ struct Settings
 	int max_client_conn, default_pool_size, min_pool_size, reserve_pool_size;
 	int max_db_connections, max_user_connections, max_db_client_connections, max_user_client_connections;
 	int max_waiting_clients;
+	int max_login_clients;
 	int max_prepared_statements;
 	uint32_t max_packet_size;
 	/* durations, 0 = off unless said */
@@ -153,6 +169,7 @@ struct Settings
 	int database_count;
 	const DatabaseSpec *database_template; /* `*` or NULL; not among databases */
 	Map users;
+	const ServerPassword *passwords; /* in the order of the file; NULL = none */
 	int peer_id;		   /* our own; 0 = no peering */
 	const PeerSpec *peers; /* sorted by id, the own one among them if listed; NULL = none */
 	const LimitSpec *limits; /* NULL = none */
@@ -162,6 +179,8 @@ struct Settings
 
 extern const DatabaseSpec *settings_find_database(const Settings *settings, const char *name);
 extern const UserSpec *settings_find_user(const Settings *settings, const char *name);
+/* The password in the password file for this user of a server; NULL when no line fits. */
+extern const char *settings_find_password(const Settings *settings, const char *host, int port, const char *database, const char *user);
 /* Is name one of a comma-separated list (blanks around the items ignored, case kept)?  NULL and "" hold nothing. */
 extern bool settings_list_has(const char *list, const char *name);
 

@@ -342,7 +342,9 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 			if (server->pool->mode == POOL_MODE_STATEMENT && server->tx_status != 'I')
 				return refuse_transaction(server, plan);
 			plan_add(plan, data, total);
-			plan_flush(plan);
+			/* in a pipeline the client stays: what comes next goes with it, in one write */
+			if (server->outstanding == 0)
+				plan_flush(plan);
 			return group_done(server) ? RELAY_STOP : RELAY_ON;
 		case BE_ERROR_RESPONSE:
 			show = !relay_error(server, plan, payload);

@@ -21,11 +21,14 @@
 
 struct ServerLogin
 {
+	Server *server; /* borrowed */
 	bool ssl_asked; /* an SSLRequest is to be answered */
 	ScramClient scram;
 	bool scram_started;
 	bool scram_verified; /* the server has proved that it knows the secret too */
 	bool authenticated;
+	DeriveWaiter derive; /* keys are derived from the password, and the server waits for our proof */
+	Buf kept;			 /* ... of this server-first */
 	char *secret; /* owned, wiped: what we have, in clear or hashed; NULL = nothing */
 	Buf fixed; /* ParameterStatus messages of the untracked parameters, as they came */
 };
@@ -35,7 +38,9 @@ server_login_free(ServerLogin *login)
 {
 	if (login == NULL)
 		return;
+	derive_cancel(&login->derive);
 	scram_client_wipe(&login->scram);
+	buf_free(&login->kept);
 	if (login->secret != NULL)
 		OPENSSL_cleanse(login->secret, strlen(login->secret));
 	free(login->secret);
@@ -65,6 +70,8 @@ server_login_teach(Server *server)
 static void
 send_and_free(Server *server, Buf *out)
 {
+	if (buf_len(out) == 0)
+		return;
 	net_send_bytes(&server->conn, buf_ptr(out), buf_len(out));
 	OPENSSL_cleanse(buf_ptr(out), buf_len(out));
 	buf_free(out);
@@ -145,6 +152,8 @@ find_secret(const Server *server)
 		return role->spec->secret;
 	if (role->looked_up != NULL && role->looked_up[0] != '\0')
 		return role->looked_up;
+	if (spec != NULL && spec->user != NULL)
+		return settings_find_password(server->worker->settings, server->host, server->port, spec->dbname, role->name);
 	return NULL;
 }
 
@@ -180,9 +189,18 @@ server_login_start(Server *server)
 		server_open_failed(server, "53200", "out of memory", false);
 		return;
 	}
+	server->login->server = server;
 	if (!server_wants_tls(server->worker->settings, &server->address))
 	{
 		send_startup(server);
+		return;
+	}
+	if (server->worker->settings->server_tls.direct)
+	{
+		if (net_start_tls(&server->conn, server->worker->settings->server_tls_context, server->host, (Slice){NULL, 0}))
+			send_startup(server);
+		else
+			server_open_failed(server, "53200", "out of memory", false);
 		return;
 	}
 	server->login->ssl_asked = true;
@@ -319,23 +337,71 @@ start_scram(Server *server, Buf *out, const WireAuth *auth)
 		   wire_write_sasl_initial(out, plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, scram_message_slice(&first));
 }
 
+/* Our proof, with these keys. */
 static bool
-continue_scram(Server *server, Buf *out, Slice data)
+prove(Server *server, Buf *out, Slice data, ScramKeys *keys)
 {
 	ScramMessage final;
-	ScramStatus status;
-	ScramKeys keys;
+	ScramStatus status = scram_client_final(&server->login->scram, data, clear_password(server), keys, &final);
 
-	if (!server->login->scram_started)
-		return false;
-	keys = role_scram_keys(server);
-	status = scram_client_final(&server->login->scram, data, clear_password(server), &keys, &final);
-	if (status == SCRAM_OK)
-		keep_scram_keys(server, &keys);
-	scram_keys_wipe(&keys);
 	if (status != SCRAM_OK)
 		server_log(server, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
 	return status == SCRAM_OK && wire_write_sasl_response(out, scram_message_slice(&final));
+}
+
+static void
+refused(Server *server)
+{
+	server_open_failed(server, "28P01", "server authentication failed", true);
+}
+
+static void
+on_derived(DeriveWaiter *waiter, ScramStatus status, const ScramKeys *derived)
+{
+	ServerLogin *login = CONTAINER_OF(waiter, ServerLogin, derive);
+	Server *server = login->server;
+	Worker *worker = server->worker;
+	ScramKeys keys = *derived;
+	Buf out = {0};
+
+	if (status == SCRAM_OK)
+		keep_scram_keys(server, &keys);
+	else
+		server_log(server, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
+	if (status == SCRAM_OK && prove(server, &out, buf_slice(&login->kept), &keys))
+		send_and_free(server, &out);
+	else
+		refused(server);
+	scram_keys_wipe(&keys);
+	buf_free(&out);
+	if (server->state != SERVER_CLOSED && !worker->hall->suspended)
+		net_resume(&server->conn);
+	worker_run_actions(worker);
+}
+
+/* False when it cannot go on.  Where keys are to be derived first, `out` stays empty and the proof follows later. */
+static bool
+continue_scram(Server *server, Buf *out, Slice data)
+{
+	ServerLogin *login = server->login;
+	ScramKeys keys = role_scram_keys(server);
+	ScramKeys wanted;
+	bool ok;
+
+	if (!login->scram_started || derive_waits(&login->derive))
+		return false;
+	if (scram_client_wants(&login->scram, data, clear_password(server), &keys, &wanted) != SCRAM_KEYS_MISSING)
+		ok = prove(server, out, data, &keys);
+	else
+	{
+		login->derive.ready = on_derived;
+		ok = buf_append(&login->kept, data.ptr, data.len) &&
+			 derive_start(server->worker->jobs, &server->worker->derivations, clear_password(server), &wanted, &login->derive);
+		if (ok)
+			net_pause(&server->conn);
+	}
+	scram_keys_wipe(&keys);
+	return ok;
 }
 
 /* False when the dialogue cannot go on; the server is closed then or will be. */
@@ -433,7 +499,7 @@ login_message(Server *server, uint8_t *data, size_t total)
 		case BE_AUTHENTICATION:
 			if (authentication(server, payload))
 				return true;
-			server_open_failed(server, "28P01", "server authentication failed", true);
+			refused(server);
 			return false;
 		case BE_ERROR_RESPONSE:
 			login_error(server, payload);

@@ -47,11 +47,13 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "net/jobs.h"
 #include "net/net.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "pool/pool.h"
 #include "session/class_text.h"
+#include "session/derive.h"
 #include "session/options.h"
 #include "session/params.h"
 #include "session/prepared.h"
@@ -103,7 +105,11 @@ struct Client
 	Worker *worker; /* borrowed; the first one for the console, see leaving */
 	ClientState state;
 	uint8_t cancel_key[8];
-	MapNode cancel_node; /* Hall.cancel_keys, from login on */
+	union
+	{
+		ListNode half_node;	 /* Worker.half_open, until it has proved who it is */
+		MapNode cancel_node; /* Hall.cancel_keys, from login on */
+	};
 	ListNode node;
 	uint64_t id;
 	NetPeer peer;
@@ -140,6 +146,7 @@ struct Client
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
+	bool half_open;		 /* in Worker.half_open */
 	bool has_key;		 /* in Hall.cancel_keys */
 	bool counted;		 /* in the clients of its database, role and pool */
 	bool quiet;			 /* a cancel request: not worth a log line */
@@ -251,8 +258,7 @@ struct Role
 	int clients;
 	char *looked_up;		  /* owned, wiped: secret that auth_query gave last */
 	char *plain;			  /* owned, wiped: password captured by auth_type plain */
-	ScramVerifier verifier;	  /* made from a clear password of the auth file; iterations == 0: not yet */
-	uint64_t verifier_of;	  /* hash of the password it was made from */
+	ScramKeys own_keys;		  /* made from a clear password of the auth file, for clients; iterations == 0: not yet */
 	ScramKeys scram_keys;	  /* captured at a SCRAM login, or derived once: reach the server without a stored password */
 };
 
@@ -270,7 +276,7 @@ struct SessionPool
 {
 	Pool policy;
 	uint64_t id;		/* no other pool ever has it, unlike the address */
-	bool used;			/* it has a client or a server, as far as the first worker has noticed; counted in its database */
+	bool used;			/* it has a client or a server, as far as the first worker has noticed, which alone changes it, in the policy */
 	usec_t unused_since;
 	Timer idle_timer;	/* the first worker's: to be forgotten then (idle.c) */
 	ListNode changed;	/* Hall.changed_pools */
@@ -356,12 +362,13 @@ struct Hall
 	Log *log;
 	const Settings *settings; /* borrowed until the next hall_apply_settings */
 	const char *version;
+	NetJobs *jobs; /* owned: slow work of all workers */
 	ConsoleOps console;
 	WorkerPhase phase;
 	bool paused;   /* PAUSE without a database */
 	bool suspended;
 	uint64_t hash_seed;
-	uint8_t mock_secret[32]; /* makes up verifiers for unknown users */
+	uint8_t mock_secret[32]; /* makes up verifiers for unknown users, and salts */
 	Worker *workers[POOL_HOMES]; /* owned; the first belongs to the main thread */
 	int worker_count, wanted_workers;
 
@@ -400,6 +407,8 @@ struct Worker
 	pthread_t thread;
 	NetLoop *loop; /* owned but for the first worker's */
 	Resolver *resolver;
+	NetJobPort *jobs;  /* owned: slow work, off this loop */
+	List derivations; /* those under way: derive.h */
 
 	/* the hall's, to have them at hand */
 	Log *log;
@@ -410,6 +419,7 @@ struct Worker
 	StatementRegistry *statements;
 
 	List clients, logins, servers;
+	List half_open; /* the logins that have not proved who they are, in order of arrival */
 	int cancel_jobs;
 	List cancels;
 	List peer_cancels; /* requests for other processes; the first worker has them all */
@@ -463,9 +473,11 @@ hall_unlock_tables(Hall *hall)
 /* Database by name, made from the template if there is one; NULL when unknown. */
 extern Database *worker_database(Worker *worker, const char *name);
 extern Role *worker_role(Worker *worker, const char *name);
-/* A verifier for a password stored in clear, made once per role (it takes milliseconds) and kept. */
-extern bool role_plain_verifier(Worker *worker, Role *role, const char *password, uint32_t iterations,
-								ScramVerifier *out) MUST_CHECK;
+/*
+ * There are too many clients: send the one of this worker away that has been half open for longest and for which nothing is being
+ * done; never `asker`.  false: there is none.
+ */
+extern bool worker_make_room(Worker *worker, const Client *asker, const char *why);
 /* The pool, and the worker's part of it; NULL when out of memory. */
 extern SessionPool *worker_pool(Worker *worker, Database *database, Role *role);
 /* A pool for one replication client of this worker; takes `dedicated` over, also when it fails (NULL). */
@@ -588,6 +600,9 @@ extern void client_set_state(Client *client, ClientState state);
 extern void client_close(Client *client, const char *reason, const char *fatal_message);
 extern void client_close_error(Client *client, const char *sqlstate, const char *message);
 extern void client_rearm_timer(Client *client);
+/* It has proved who it is, is being closed, or goes to another worker. */
+extern void client_leave_half_open(Client *client);
+extern void client_enter_half_open(Client *client);
 /* Decide whether input may flow now, and pause or resume accordingly. */
 extern void client_update_flow(Client *client);
 extern void client_send_buf(Client *client, Buf *buf); /* sends and frees the content */
@@ -605,19 +620,19 @@ extern void client_login_names(const Client *client, const char **database, cons
 extern void client_login_as(Client *client, const char *database, const char *user);
 /* The client is being closed: nothing comes back to it any more. */
 extern void client_login_stop(Client *client);
-/* Does the login wait for auth_query? */
+/* Does the login wait for auth_query, or for something slow? */
 extern bool client_login_waits(const Client *client);
 /* auth_query has answered: the user exists or not; takes the secret over (NULL = has none). */
 extern void client_login_looked_up(Client *client, bool found, char *secret);
 extern void client_login_lookup_failed(Client *client);
 
 /* --- client_rules.c: with auth_type hba, and for certificates --- */
-/* The method of the rule that fits; of `asked` only replication, database and user count. The rule's map goes to *map. */
-extern AuthType client_rule_method(const Client *client, const HbaQuery *asked, const char **map);
+/* The method of the rule that fits, which goes to *rule; of `asked` only replication, database and user count. */
+extern AuthType client_rule_method(const Client *client, const HbaQuery *asked, const HbaRule **rule);
 /* The client's verified certificate (or, on a Unix socket, its system user) may log in as user; map may be NULL. */
 extern bool client_certificate_fits(const Client *client, const char *user, const char *map);
 extern bool client_peer_fits(const Client *client, const char *user, const char *map);
-/* A password in clear is the one of this stored secret. */
+/* A password in clear is the one of this stored secret, which is no SCRAM verifier. */
 extern bool client_password_matches(Slice given, const char *stored, const char *user);
 
 /* --- auth_query.c --- */

@@ -79,15 +79,52 @@ next_post(Worker *worker)
 
 /* --- new connections --- */
 
+bool
+worker_make_room(Worker *worker, const Client *asker, const char *why)
+{
+	/* those for which something is being done will be over soon; that they are many in front is unlikely */
+	int looks = 100;
+
+	list_each(node, &worker->half_open)
+	{
+		Client *client = CONTAINER_OF(node, Client, half_node);
+
+		if (client != asker && !client->leaving && !client_login_waits(client))
+		{
+			client_close_error(client, "53300", why);
+			return true;
+		}
+		if (--looks == 0)
+			return false;
+	}
+	return false;
+}
+
+/* Each worker has its share. */
+static bool
+has_too_many_half_open(const Worker *worker)
+{
+	int limit = worker->settings->max_login_clients;
+	int share = (limit + worker->hall->worker_count - 1) / worker->hall->worker_count;
+
+	return limit > 0 && worker->half_open.count > share;
+}
+
 static void
 accepted(Worker *worker, int fd, const NetPeer *peer)
 {
-	if (client_create(worker, fd, peer) == NULL)
+	static const char too_many[] = "too many clients are logging in (max_login_clients)";
+	Client *client = client_create(worker, fd, peer);
+
+	if (client == NULL)
 	{
 		log_write(worker->log, LOG_LEVEL_WARNING, "out of memory: a client was turned away");
 		atomic_fetch_sub(&worker->load, 1);
 		close(fd);
 	}
+	else if (has_too_many_half_open(worker) && !worker_make_room(worker, client, too_many))
+		client_close_error(client, "53300", too_many);
+	worker_run_actions(worker);
 }
 
 /* The one with the fewest clients; among equals everybody has his turn. */
@@ -151,6 +188,7 @@ send_client(Client *client)
 	}
 	worker_walk_skip(from, &client->node);
 	list_remove(&from->logins, &client->node);
+	client_leave_half_open(client);
 	timer_disarm(net_timers(from->loop), &client->timer);
 	net_detach(&client->conn);
 	atomic_fetch_sub(&from->load, 1);
@@ -177,6 +215,7 @@ take_client(Worker *worker, Client *client)
 	client->worker = worker;
 	client->leaving = false;
 	list_append(&worker->logins, &client->node);
+	client_enter_half_open(client);
 	atomic_fetch_add(&worker->load, 1);
 	client->suspended = worker->hall->suspended;
 	net_attach(worker->loop, &client->conn);
@@ -455,6 +494,8 @@ worker_create(Hall *hall, int index, NetLoop *loop)
 	worker->statements = &hall->statements;
 	list_init(&worker->clients);
 	list_init(&worker->logins);
+	list_init(&worker->half_open);
+	list_init(&worker->derivations);
 	list_init(&worker->servers);
 	list_init(&worker->cancels);
 	list_init(&worker->peer_cancels);
@@ -465,6 +506,7 @@ worker_create(Hall *hall, int index, NetLoop *loop)
 	worker->bell.on_ready = on_bell;
 	worker->bell.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->bell.fd >= 0 && (worker->resolver = resolver_create(loop, &resolver)) != NULL &&
+		(worker->jobs = net_job_port_create(hall->jobs, loop)) != NULL &&
 		net_watch(loop, &worker->bell, worker->bell.fd, true, false))
 		return worker;
 	worker_free(worker);
@@ -481,6 +523,7 @@ worker_free(Worker *worker)
 	if (worker->bell.fd >= 0)
 		close(worker->bell.fd);
 	class_texts_free(&worker->class_texts);
+	net_job_port_free(worker->jobs);
 	resolver_free(worker->resolver);
 	pthread_mutex_destroy(&worker->post_lock);
 	if (worker->index > 0)

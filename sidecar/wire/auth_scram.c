@@ -45,6 +45,7 @@ scram_status_text(ScramStatus status)
 		case SCRAM_NONCE_MISMATCH: return "SCRAM nonce does not match";
 		case SCRAM_WRONG_PASSWORD: return "wrong password or unknown user";
 		case SCRAM_KEYS_DO_NOT_FIT: return "no password, and the SCRAM keys belong to another verifier";
+		case SCRAM_KEYS_MISSING: return "keys are still to be derived";
 		case SCRAM_TOO_MANY_ITERATIONS: return "SCRAM iteration count out of range";
 		case SCRAM_REFUSED: return "server reports a SCRAM error";
 		case SCRAM_SERVER_NOT_GENUINE: return "server does not know the password's verifier";
@@ -306,12 +307,24 @@ scram_verifier_format(const ScramVerifier *verifier, char out[SCRAM_SECRET_MAX],
 	return true;
 }
 
+bool
+scram_verifier_from_keys(const ScramKeys *keys, ScramVerifier *out)
+{
+	ScramVerifier v = {.iterations = keys->iterations, .salt_len = keys->salt_len};
+
+	memcpy(v.salt, keys->salt, sizeof(v.salt));
+	memcpy(v.server_key, keys->server_key, SCRAM_KEY_SIZE);
+	if (!sha256(keys->client_key, v.stored_key))
+		return false;
+	*out = v;
+	return true;
+}
+
 ScramStatus
 scram_verifier_build(Slice password, uint32_t iterations, const uint8_t *salt, size_t salt_len,
 					 ScramVerifier *out)
 {
 	ScramKeys keys = {.iterations = iterations};
-	ScramVerifier v = {.iterations = iterations};
 	ScramStatus status;
 
 	if (salt_len > SCRAM_SALT_MAX)
@@ -323,16 +336,23 @@ scram_verifier_build(Slice password, uint32_t iterations, const uint8_t *salt, s
 		return SCRAM_CRYPTO_FAILED;
 
 	status = derive_keys(password, &keys);
-	v.salt_len = keys.salt_len;
-	memcpy(v.salt, keys.salt, sizeof(v.salt));
-	memcpy(v.server_key, keys.server_key, SCRAM_KEY_SIZE);
-	if (status == SCRAM_OK && !sha256(keys.client_key, v.stored_key))
+	if (status == SCRAM_OK && !scram_verifier_from_keys(&keys, out))
 		status = SCRAM_CRYPTO_FAILED;
-	if (status == SCRAM_OK)
-		*out = v;
 	scram_keys_wipe(&keys);
-	scram_verifier_wipe(&v);
 	return status;
+}
+
+bool
+scram_salt_for(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint8_t salt[SCRAM_SALT_DEFAULT])
+{
+	uint8_t seed[SCRAM_KEY_SIZE];
+	uint8_t made[SCRAM_KEY_SIZE];
+	bool ok = hmac(secret, user, seed) && hmac(seed, SLICE_LITERAL("salt"), made);
+
+	OPENSSL_cleanse(seed, sizeof(seed));
+	if (ok)
+		memcpy(salt, made, SCRAM_SALT_DEFAULT);
+	return ok;
 }
 
 bool
@@ -340,24 +360,40 @@ scram_verifier_mock(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint32_t i
 {
 	ScramVerifier v = {.iterations = iterations, .salt_len = SCRAM_SALT_DEFAULT, .mock = true};
 	uint8_t seed[SCRAM_KEY_SIZE];
-	uint8_t salt[SCRAM_KEY_SIZE];
 	bool ok;
 
-	ok = hmac(secret, user, seed) && hmac(seed, SLICE_LITERAL("salt"), salt) &&
+	ok = scram_salt_for(user, secret, v.salt) && hmac(secret, user, seed) &&
 		 hmac(seed, SLICE_LITERAL("stored key"), v.stored_key) &&
 		 hmac(seed, SLICE_LITERAL("server key"), v.server_key);
 	OPENSSL_cleanse(seed, sizeof(seed));
-	if (!ok)
-		return false;
-	memcpy(v.salt, salt, SCRAM_SALT_DEFAULT);
-	*out = v;
-	return true;
+	if (ok)
+		*out = v;
+	return ok;
 }
 
 void
 scram_verifier_wipe(ScramVerifier *verifier)
 {
 	OPENSSL_cleanse(verifier, sizeof(*verifier));
+}
+
+ScramStatus
+scram_keys_derive(Slice password, ScramKeys *keys)
+{
+	ScramStatus status = derive_keys(password, keys);
+
+	if (status == SCRAM_OK && !hmac(keys->client_key, password, keys->_password_tag))
+		status = SCRAM_CRYPTO_FAILED;
+	return status;
+}
+
+/* Without the question, keys of a mistaken password would outlive its correction. */
+bool
+scram_keys_came_from(const ScramKeys *keys, Slice password)
+{
+	uint8_t tag[SCRAM_KEY_SIZE];
+
+	return hmac(keys->client_key, password, tag) && CRYPTO_memcmp(tag, keys->_password_tag, SCRAM_KEY_SIZE) == 0;
 }
 
 void
@@ -576,6 +612,13 @@ scram_server_final(ScramServer *server, Slice client_final, ScramMessage *out,
 }
 
 void
+scram_server_set_keys(ScramServer *server, const ScramVerifier *verifier)
+{
+	memcpy(server->_verifier.stored_key, verifier->stored_key, SCRAM_KEY_SIZE);
+	memcpy(server->_verifier.server_key, verifier->server_key, SCRAM_KEY_SIZE);
+}
+
+void
 scram_server_wipe(ScramServer *server)
 {
 	OPENSSL_cleanse(server, sizeof(*server));
@@ -657,36 +700,51 @@ keys_fit(const ScramKeys *keys, const ServerFirst *first)
 		   memcmp(keys->salt, first->salt, first->salt_len) == 0;
 }
 
-/* Were these keys derived from this password?  Without the question, keys of a mistaken one would outlive its
- * correction. */
-static bool
-keys_came_from(const ScramKeys *keys, Slice password)
-{
-	uint8_t tag[SCRAM_KEY_SIZE];
-
-	return hmac(keys->client_key, password, tag) &&
-		   CRYPTO_memcmp(tag, keys->_password_tag, SCRAM_KEY_SIZE) == 0;
-}
-
-/* Make keys fit what the server asked for, from the password when they do not. */
+/* Do the keys fit what the server asked for?  If not, *wanted is what is to be derived. */
 static ScramStatus
-find_keys(const ServerFirst *first, Slice password, ScramKeys *keys)
+look_at_keys(const ServerFirst *first, Slice password, const ScramKeys *keys, ScramKeys *wanted)
 {
-	ScramKeys fresh = {.iterations = first->iterations, .salt_len = (uint32_t) first->salt_len};
-	ScramStatus status;
-
-	if (keys_fit(keys, first) && (password.ptr == NULL || keys_came_from(keys, password)))
+	if (keys_fit(keys, first) && (password.ptr == NULL || scram_keys_came_from(keys, password)))
 		return SCRAM_OK;
 	if (password.ptr == NULL)
 		return SCRAM_KEYS_DO_NOT_FIT;
-	memcpy(fresh.salt, first->salt, first->salt_len);
-	status = derive_keys(password, &fresh);
-	if (status == SCRAM_OK && !hmac(fresh.client_key, password, fresh._password_tag))
-		status = SCRAM_CRYPTO_FAILED;
+	*wanted = (ScramKeys){.iterations = first->iterations, .salt_len = (uint32_t) first->salt_len};
+	memcpy(wanted->salt, first->salt, first->salt_len);
+	return SCRAM_KEYS_MISSING;
+}
+
+/* Make keys fit, from the password when they do not. */
+static ScramStatus
+find_keys(const ServerFirst *first, Slice password, ScramKeys *keys)
+{
+	ScramKeys fresh;
+	ScramStatus status = look_at_keys(first, password, keys, &fresh);
+
+	if (status != SCRAM_KEYS_MISSING)
+		return status;
+	status = scram_keys_derive(password, &fresh);
 	if (status == SCRAM_OK)
 		*keys = fresh;
 	scram_keys_wipe(&fresh);
 	return status;
+}
+
+ScramStatus
+scram_client_wants(const ScramClient *client, Slice server_first, Slice password, const ScramKeys *keys, ScramKeys *wanted)
+{
+	ServerFirst first;
+	ScramStatus status;
+
+	if (client->_step != STEP_STARTED || server_first.len > SCRAM_MESSAGE_MAX)
+		return SCRAM_MALFORMED;
+	status = read_server_first(server_first, &first);
+	if (status != SCRAM_OK)
+		return status;
+	if (!nonce_extends_ours(client, first.nonce))
+		return SCRAM_NONCE_MISMATCH;
+	if (first.iterations > SCRAM_ITERATIONS_MAX)
+		return SCRAM_TOO_MANY_ITERATIONS;
+	return look_at_keys(&first, password, keys, wanted);
 }
 
 /* Compute the proof and, for later, the signature to expect from the server. */

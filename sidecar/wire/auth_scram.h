@@ -6,8 +6,8 @@
  * ScramServer or ScramClient is about 2 KiB and wanted during one login only; end it with its _wipe(), which
  * clears the secrets.
  *
- * Deriving keys from a plain password costs `iterations` rounds of HMAC (about 2 ms for 4096).  Whoever logs
- * in often keeps the ScramKeys.
+ * Deriving keys from a plain password costs `iterations` rounds of HMAC (about 2 ms for 4096): scram_keys_derive(), which may run
+ * on another thread.  Nothing else here is slow, if it is given ScramKeys that fit.  Whoever logs in often keeps them.
  */
 #ifndef PGWEIR_WIRE_AUTH_SCRAM_H
 #define PGWEIR_WIRE_AUTH_SCRAM_H
@@ -40,6 +40,7 @@ typedef enum ScramStatus
 	SCRAM_WRONG_PASSWORD,  /* server side: the proof is wrong (or the user unknown) */
 	SCRAM_KEYS_DO_NOT_FIT, /* client side: no password, and the keys belong to another salt or iteration count
 							*/
+	SCRAM_KEYS_MISSING,    /* client side: they can be derived from the password first */
 	SCRAM_TOO_MANY_ITERATIONS,
 	SCRAM_REFUSED,            /* client side: the server's last message is an error (e=) */
 	SCRAM_SERVER_NOT_GENUINE, /* client side: the server did not prove that it knows the verifier */
@@ -75,6 +76,8 @@ extern ScramStatus scram_verifier_build(Slice password, uint32_t iterations, con
  */
 extern bool scram_verifier_mock(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint32_t iterations,
 								ScramVerifier *out) MUST_CHECK;
+/* The salt of such a user (SCRAM_SALT_DEFAULT bytes); also good for one whose password is stored in clear. */
+extern bool scram_salt_for(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint8_t salt[SCRAM_SALT_DEFAULT]) MUST_CHECK;
 extern void scram_verifier_wipe(ScramVerifier *verifier);
 
 /*
@@ -93,6 +96,11 @@ typedef struct ScramKeys
 											  login */
 } ScramKeys;
 
+/* Salt and iterations are set: fill in the rest from the password.  The slow step. */
+extern ScramStatus scram_keys_derive(Slice password, ScramKeys *keys) MUST_CHECK;
+/* Were these keys derived from this password? */
+extern bool scram_keys_came_from(const ScramKeys *keys, Slice password);
+extern bool scram_verifier_from_keys(const ScramKeys *keys, ScramVerifier *out) MUST_CHECK;
 extern void scram_keys_from_login(ScramKeys *keys, const ScramVerifier *verifier,
 								  const uint8_t client_key[SCRAM_KEY_SIZE]);
 extern void scram_keys_wipe(ScramKeys *keys);
@@ -137,6 +145,8 @@ extern ScramStatus scram_server_first(ScramServer *server, Slice client_first, c
  */
 extern ScramStatus scram_server_final(ScramServer *server, Slice client_final, ScramMessage *out,
 									  uint8_t client_key[SCRAM_KEY_SIZE]) MUST_CHECK;
+/* Between the two: the keys of a verifier of which scram_server_first() knew salt and iterations only. */
+extern void scram_server_set_keys(ScramServer *server, const ScramVerifier *verifier);
 extern void scram_server_wipe(ScramServer *server);
 
 /* ---- client side ---- */
@@ -158,6 +168,12 @@ typedef struct ScramClient
  */
 extern ScramStatus scram_client_first(ScramClient *client, Slice binding, bool could_bind,
 									  ScramMessage *out) MUST_CHECK;
+/*
+ * Before scram_client_final(): SCRAM_OK if the keys fit what server-first asks for, SCRAM_KEYS_MISSING if they must be derived from
+ * the password first, with salt and iterations in *wanted.
+ */
+extern ScramStatus scram_client_wants(const ScramClient *client, Slice server_first, Slice password, const ScramKeys *keys,
+									  ScramKeys *wanted) MUST_CHECK;
 /*
  * Read server-first, make client-final.  keys (never NULL) are used when they fit the server's salt and
  * iterations and, if a password is given, came from that password; else they are derived from the password

@@ -15,6 +15,13 @@ REVOKE ALL ON FUNCTION pgweir.reset() FROM PUBLIC;
 COMMENT ON FUNCTION pgweir.reset() IS
 'forgets all that was counted and reported';
 
+CREATE FUNCTION pgweir.reset(userid oid, dbid oid DEFAULT NULL, queryid bigint DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'pgweir_reset_classes_1_0'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION pgweir.reset(oid, oid, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pgweir.reset(oid, oid, bigint) IS
+'forgets the statement classes and plans of a user, a database, a queryid, or what is all three; null is any';
+
 CREATE FUNCTION pgweir.flush() RETURNS integer
 AS 'MODULE_PATHNAME', 'pgweir_flush_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;

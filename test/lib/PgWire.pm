@@ -10,6 +10,8 @@ package PgWire;
 use strict;
 use warnings;
 use Digest::MD5 qw(md5_hex);
+use Digest::SHA qw(hmac_sha256 sha256);
+use MIME::Base64 qw(decode_base64 encode_base64);
 use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
@@ -66,28 +68,56 @@ sub connect
 	my $self = $class->open_socket(%o);
 
 	$self->send(startup(user => $o{user}, database => $o{database} // $o{user}, %{$o{params} // {}}));
+	$self->log_in(%o);
+	return $self if $o{may_fail} || !$self->{failed};
+	die "PgWire: login failed: $self->{failed}{M}\n";
+}
+
+# Behind the startup packet: prove who we are, as asked, up to ReadyForQuery.  What went wrong is in {failed}; {asked} has the
+# codes of the authentication requests.
+sub log_in
+{
+	my ($self, %o) = @_;
+	my %scram;
+
 	while (my $m = $self->next_message)
 	{
-		if ($m->{type} eq 'R')
-		{
-			my $code = unpack('N', $m->{payload});
-
-			$self->send(message('p', "$o{password}\0")) if $code == 3;
-			$self->send(message('p', 'md5' . md5_hex(md5_hex($o{password} . $o{user}) . substr($m->{payload}, 4, 4)) . "\0")) if $code == 5;
-			die "PgWire: authentication method $code is not known here\n" unless $code == 0 || $code == 3 || $code == 5;
-		}
+		if ($m->{type} eq 'R') { $self->answer_authentication($m->{payload}, \%scram, %o); }
 		elsif ($m->{type} eq 'K') { $self->{key} = $m->{payload}; }
-		elsif ($m->{type} eq 'E')
-		{
-			$self->{failed} = error_fields($m->{payload});
-			return $self if $o{may_fail};
-			die "PgWire: login failed: $self->{failed}{M}\n";
-		}
+		elsif ($m->{type} eq 'E') { $self->{failed} = error_fields($m->{payload}); return $self; }
 		return $self if $m->{type} eq 'Z';
 	}
 	$self->{failed} //= {M => 'connection closed'};
-	return $self if $o{may_fail};
-	die "PgWire: connection closed during login\n";
+	return $self;
+}
+
+sub answer_authentication
+{
+	my ($self, $payload, $scram, %o) = @_;
+	my ($code, $data) = unpack 'N a*', $payload;
+
+	push @{$self->{asked}}, $code;
+	if ($code == 3) { $self->send(message('p', "$o{password}\0")); }
+	elsif ($code == 5) { $self->send(message('p', 'md5' . md5_hex(md5_hex($o{password} . $o{user}) . $data) . "\0")); }
+	elsif ($code == 10)
+	{
+		$scram->{nonce} = join '', map { chr 97 + int rand 26 } 1 .. 18;
+		my $first = "n,,n=,r=$scram->{nonce}";
+		$self->send(message('p', "SCRAM-SHA-256\0" . pack('N', length $first) . $first));
+	}
+	elsif ($code == 11)
+	{
+		my ($nonce, $salt, $iterations) = $data =~ /^r=([^,]+),s=([^,]+),i=(\d+)/ or die "PgWire: bad server-first\n";
+		my $without_proof = "c=biws,r=$nonce";
+		my $salted = my $u = hmac_sha256(decode_base64($salt) . pack('N', 1), $o{password});
+
+		for (2 .. $iterations) { $u = hmac_sha256($u, $o{password}); $salted ^= $u; }
+		my $client_key = hmac_sha256('Client Key', $salted);
+		my $signature = hmac_sha256("n=,r=$scram->{nonce},$data,$without_proof", sha256($client_key));
+		$self->send(message('p', "$without_proof,p=" . encode_base64($client_key ^ $signature, '')));
+	}
+	elsif ($code != 0 && $code != 12) { die "PgWire: authentication method $code is not known here\n"; }
+	return;
 }
 
 sub send

@@ -139,6 +139,13 @@ for my $case (@drop_cases)
 
 	is($pg->sql("begin; $sql; select coalesce(string_agg(substring(ddl from 'DROP INDEX (?:CONCURRENTLY )?(.*);'), ',' order by ddl), '') from pgweir.index_suggestions where action = 'drop'; rollback"), $expected, "drop: $name");
 }
+# --- wider instead of another ---
+
+$pg->sql('create index narrow on orders(region)');
+observe('select count(*) from orders where region = 5 and priority = 7', 'select count(*) from orders where region = 9 and priority between 3 and 30');
+is($pg->sql("select substring(ddl from ' ON (.*);'), replaces from pgweir.index_suggestions where action = 'create'"), 'public.orders (region, priority)|{public.narrow}', 'an index is widened rather than another put beside it');
+$pg->sql('drop index narrow; select pgweir.reset()');
+
 # --- one for two ---
 
 $pg->sql('create index two_a on orders(region, priority); create index two_b on orders(region, customer_id)');

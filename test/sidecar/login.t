@@ -104,4 +104,37 @@ subtest 'garbage' => sub {
 	is($good->value('select 1'), 1, 'others are unharmed');
 	ok($w->alive, 'the sidecar lives');
 };
+subtest 'a password file for the forced user' => sub {
+	my $dir = PgweirTest::new_dir('f');
+	my $file = "$dir/pass";
+	my %forced = (databases => {postgres => 'user=scramly', other => 'dbname=postgres user=plainly', third => 'dbname=postgres user=md5ly password=pw2'});
+
+	write_file($file, "# servers\nelsewhere:*:*:*:no\n*:*:postgres:plainly:p\\w1\n127.0.0.1:$pg->{port}:postgres:scramly:pw3\n*:*:*:*:no\n", 0600);
+	my $w = sidecar($pg, auth => {x => '', admin => ''}, settings => {server_passfile => $file, server_login_retry => 0}, %forced);
+	my $in = sub { my ($db) = @_; my $c = PgWire->connect(port => $w->{port}, user => 'x', database => $db, may_fail => 1); return $c->{failed}{C} if $c->{failed}; my $a = $c->ask('select current_user'); return $a->{error} ? $a->{error}{C} : $a->{rows}[0][0]; };
+
+	is($in->('postgres'), 'scramly', 'the line of host, port, database and user');
+	is($in->('other'), 'plainly', 'a line with stars, and a backslash that means nothing');
+	is($in->('third'), 'md5ly', 'a password in the entry comes first');
+	write_file($file, "*:*:*:scramly:wrong\n", 0600);
+	$w->reload;
+	$w->console('kill postgres');
+	$w->console('resume postgres');
+	is($in->('postgres'), '28P01', 'the file is read again on RELOAD');
+	my $mark = $w->log_mark;
+	write_file($file, "*:*:*:scramly\n", 0600);
+	$w->signal('HUP');
+	$w->wait_log(qr{\Q$file\E:1: expected host:port:database:user:password}, $mark);
+	unlike($w->log, qr/pw[0-3]/, 'no password in the log');
+	chmod 0644, $file;
+	my ($code, $said) = sidecar($pg, start => 0, settings => {auth_type => 'any', server_passfile => $file}, %forced)->start_fails;
+	like($said, qr{\Q$file\E: others can read the password file \(mode 0644\); chmod 0600 would do}, 'one that others can read is refused, as libpq does');
+};
+subtest 'core dumps' => sub {
+	my $filter = sub { my ($w) = @_; return oct('0x' . slurp('/proc/' . $w->pid . '/coredump_filter')); };
+	my $w = sidecar($pg);
+
+	is($filter->($w) & 0xf, 0, 'no memory goes into a core dump');
+	is($filter->(sidecar($pg, settings => {core_dump_memory => 1})) & 1, 1, 'unless it is wanted');
+};
 done_testing;

@@ -283,4 +283,46 @@ subtest 'direct TLS' => sub {
 	like($direct->('-alpn', 'http/1.1'), qr/no application protocol/, 'another protocol is refused');
 	like($direct->(), qr/Verify return code: 0/, 'none is fine');
 };
+subtest 'direct TLS to servers' => sub {
+	my $far = sidecar($pg, settings => {client_tls_sslmode => 'require', %cert, log_connections => 1});
+	my %direct = (server_tls_sslnegotiation => 'direct', server_login_retry => 1);
+	my $w = sidecar($pg, databases => {postgres => "host=localhost port=$far->{port}"}, settings => {%direct, server_tls_sslmode => 'verify-full', server_tls_ca_file => "$dir/ca.crt", query_deadline => '500ms'});
+
+	is(attempt($w, ''), 1, 'a server that knows it');
+	like($w->console('show servers')->[0]{tls}, qr/^TLSv1\.3\//, '... over TLS');
+	like(attempt($w, '', 'select pg_sleep(10)'), qr/canceling statement due to query deadline/, '... and a cancel request goes that way too');
+	is(attempt($w, ''), 1, '... and is heard');
+	$w = sidecar($pg, settings => {%direct, server_tls_sslmode => 'require'});
+	attempt($w, 'connect_timeout=2');
+	like($w->log, qr/TLS failed|server closed the connection during login/, 'one that does not (PostgreSQL before 17) is not taken for one') if $pg->major < 17;
+	my $port = free_port();
+	my $other = PgweirTest::spawn(['openssl', 's_server', '-accept', $port, '-cert', "$dir/server.crt", '-key', "$dir/server.key", '-quiet'], "$dir/s_server");
+	PgweirTest::wait_for_port($port, sub { kill 0, $other });
+	$w = sidecar($pg, databases => {postgres => "host=127.0.0.1 port=$port"}, settings => {%direct, server_tls_sslmode => 'require'});
+	like(attempt($w, ''), qr/TLS failed: the server did not agree on the protocol \(ALPN\)/, 'nor one that speaks TLS, but not our protocol');
+	kill 'KILL', $other;
+	PgweirTest::reap($other, 10);
+	my ($code, $said) = sidecar($pg, start => 0, settings => {%direct, server_tls_sslmode => 'prefer'})->start_fails;
+	like($said, qr/server_tls_sslnegotiation = direct needs server_tls_sslmode = require/, 'it cannot be a mere preference');
+};
+subtest 'resumption' => sub {
+	my $w = sidecar($pg, settings => {client_tls_sslmode => 'verify-full', %cert, client_tls_ca_file => "$dir/ca.crt", client_login_timeout => 1});
+	my $session = sub {
+		my (@options) = @_;
+		# it stays until the login takes too long, and has read the ticket by then
+		my ($status, $out, $err) = PgweirTest::run_program(['openssl', 's_client', '-starttls', 'postgres', '-connect', "127.0.0.1:$w->{port}", '-cert', "$dir/client.crt", '-key', "$dir/client.key", '-ign_eof', @options], timeout => 20);
+
+		return ($out . $err) =~ /^(New|Reused), (?:TLSv|\(NONE\))/m ? $1 : $out . $err;
+	};
+
+	for my $version (qw(tls1_2 tls1_3))
+	{
+		is($session->("-$version", '-sess_out', "$dir/$version.session"), 'New', "$version: a first session");
+		is($session->("-$version", '-sess_in', "$dir/$version.session"), 'Reused', '... is resumed');
+		is($session->("-$version"), 'New', '... by who has the ticket');
+	}
+	change($w, client_tls_cert_file => "$dir/second.crt", client_tls_key_file => "$dir/second.key");
+	is($session->('-tls1_3', '-sess_in', "$dir/tls1_3.session"), 'New', 'after a reload tickets are of no use any more');
+	is(attempt($w, "sslmode=require sslcert=$dir/client.crt sslkey=$dir/client.key"), 1, 'and clients log in');
+};
 done_testing;

@@ -24,6 +24,7 @@ sub new
 {
 	my ($class, $pg, %settings) = @_;
 	my $program = program() // croak 'pgbouncer is not installed: make deps';
+	my $entry = delete $settings{ini_databases} // '';	# behind host and port
 	my $dir = PgweirTest::new_dir('p');
 	my $under = delete $settings{under} // [];
 	my $self = bless {dir => $dir, host => '127.0.0.1', port => PgweirTest::free_port(), user => 'postgres', dbname => 'postgres'}, $class;
@@ -32,7 +33,7 @@ sub new
 		admin_users => 'admin', logfile => "$dir/log", pidfile => "$dir/pid", pool_mode => 'transaction', %settings);
 
 	PgweirTest::write_file("$dir/users.txt", qq{"postgres" ""\n"admin" ""\n});
-	PgweirTest::write_file("$dir/ini", "[databases]\n* = host=127.0.0.1 port=$pg->{port}\n[pgbouncer]\n" . join '', map { "$_ = $all{$_}\n" } sort keys %all);
+	PgweirTest::write_file("$dir/ini", "[databases]\n* = host=127.0.0.1 port=$pg->{port} $entry\n[pgbouncer]\n" . join '', map { "$_ = $all{$_}\n" } sort keys %all);
 	$self->{pid} = PgweirTest::spawn([@$under, $program, '-q', "$dir/ini"], "$dir/out");
 	PgweirTest::register($self);
 	PgweirTest::wait_for_port($self->{port}, sub { kill 0, $self->{pid} }) or croak 'pgbouncer did not start: ' . PgweirTest::slurp("$dir/out");

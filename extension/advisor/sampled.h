@@ -1,0 +1,23 @@
+/*
+ * sampled.h: real values for the parameters of statements, from executions that were kept.
+ *
+ * A statement's text in the store has $n where constants stood.  Executions that were slow are kept with the request as it was
+ * sent and its parameters: planned with those, a statement costs what it costs with a custom plan.
+ */
+#ifndef PGWEIR_ADVISOR_SAMPLED_H
+#define PGWEIR_ADVISOR_SAMPLED_H
+
+#include "nodes/pg_list.h"
+
+typedef struct PgweirSampled PgweirSampled;
+
+/* The latest few executions of each statement of this database, in the current memory context; empty without preloading. */
+extern PgweirSampled *pgweir_sampled_load(void);
+
+/*
+ * The statement with the values of each execution kept: a list of lists of Query, as many queries in each as given.
+ * What does not parse any more, or was cut off, is left out.  Must be called as the statement's user.
+ */
+extern List *pgweir_sampled_queries(const PgweirSampled *sampled, int64 queryid, int nqueries);
+
+#endif

@@ -1,0 +1,361 @@
+/*
+ * loginstorm.c: many logins at once, and what becomes of the traffic meanwhile.
+ *
+ *   loginstorm --port P --traffic-conninfo C --logins N --at-once M --users PATTERN --count K --password W [--tls] [--seconds S]
+ *
+ * Traffic: 8 connections that ask `select 1` at a fixed rate, latency counted from the time a request was due.  First for S seconds
+ * alone, then while the N logins run, M at a time.  A login is TCP, perhaps TLS, SCRAM-SHA-256, ReadyForQuery, close; its user
+ * is PATTERN with %d replaced by a number below K.  The logins use the sidecar's own SCRAM and keep derived keys, and run at low
+ * priority: real clients spend their own processors, not the pooler's.
+ *
+ * Prints one line of key=value pairs.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <libpq-fe.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "wire/auth_scram.h"
+#include "wire/backend.h"
+#include "wire/frontend.h"
+#include "wire/msg.h"
+#include "wire/startup.h"
+
+#define TRAFFIC 8
+#define TRAFFIC_GAP_S 0.01
+#define SAMPLES_MAX 200000
+
+typedef struct Samples
+{
+	pthread_mutex_t lock;
+	double *ms;
+	int n;
+} Samples;
+
+static struct
+{
+	const char *conninfo, *users, *password;
+	int port, logins, at_once, count;
+	double seconds;
+	SSL_CTX *tls;
+} options = {.logins = 2000, .at_once = 200, .count = 1, .seconds = 3, .users = "u%d", .password = "secret"};
+
+static Samples traffic = {.lock = PTHREAD_MUTEX_INITIALIZER}, logins = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static atomic_bool stop;
+static atomic_int next_login, failed;
+static ScramKeys *keys; /* one for each user */
+static pthread_mutex_t keys_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static double
+now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+static void
+sample(Samples *samples, double seconds)
+{
+	pthread_mutex_lock(&samples->lock);
+	if (samples->n < SAMPLES_MAX)
+		samples->ms[samples->n++] = seconds * 1000;
+	pthread_mutex_unlock(&samples->lock);
+}
+
+static void
+die(const char *what, const char *why)
+{
+	fprintf(stderr, "loginstorm: %s: %s\n", what, why);
+	exit(1);
+}
+
+/* --- traffic --- */
+
+static void *
+traffic_main(void *arg)
+{
+	PGconn *pg = arg;
+	double due = now_s();
+
+	while (!atomic_load(&stop))
+	{
+		double left = due - now_s();
+		PGresult *result;
+
+		if (left > 0)
+			usleep((useconds_t) (left * 1e6));
+		result = PQexec(pg, "select 1");
+		if (PQresultStatus(result) != PGRES_TUPLES_OK)
+			die("traffic", PQerrorMessage(pg));
+		PQclear(result);
+		sample(&traffic, now_s() - due);
+		due += TRAFFIC_GAP_S;
+	}
+	return NULL;
+}
+
+/* --- a login --- */
+
+typedef struct Peer
+{
+	int fd;
+	SSL *ssl;
+	uint8_t in[16384];
+	size_t len;
+} Peer;
+
+static bool
+peer_write(Peer *peer, Buf *buf)
+{
+	size_t len = buf_len(buf);
+	bool ok = peer->ssl != NULL ? SSL_write(peer->ssl, buf_ptr(buf), (int) len) == (int) len
+								: send(peer->fd, buf_ptr(buf), len, MSG_NOSIGNAL) == (ssize_t) len;
+
+	buf_clear(buf);
+	return ok;
+}
+
+static ssize_t
+peer_read(Peer *peer, void *to, size_t size)
+{
+	return peer->ssl != NULL ? SSL_read(peer->ssl, to, (int) size) : recv(peer->fd, to, size, 0);
+}
+
+static bool
+peer_connect(Peer *peer)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t) options.port)};
+	Buf out = {0};
+	char answer;
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (peer->fd < 0 || connect(peer->fd, (struct sockaddr *) &to, sizeof(to)) != 0)
+		return false;
+	if (options.tls == NULL)
+		return true;
+	if (!wire_write_ssl_request(&out) || !peer_write(peer, &out) || recv(peer->fd, &answer, 1, 0) != 1 || answer != 'S')
+		return false;
+	buf_free(&out);
+	peer->ssl = SSL_new(options.tls);
+	SSL_set_fd(peer->ssl, peer->fd);
+	return SSL_connect(peer->ssl) == 1;
+}
+
+/* The answer to an authentication request: false ends the login. */
+static bool
+answer(Peer *peer, const WireAuth *auth, ScramClient *scram, int user, Buf *out)
+{
+	ScramMessage message;
+	ScramKeys mine;
+	ScramStatus status;
+
+	switch (auth->code)
+	{
+		case AUTH_OK: return true;
+		case AUTH_SASL:
+			return scram_client_first(scram, (Slice){NULL, 0}, false, &message) == SCRAM_OK &&
+				   wire_write_sasl_initial(out, SCRAM_MECHANISM, scram_message_slice(&message)) && peer_write(peer, out);
+		case AUTH_SASL_CONTINUE:
+			pthread_mutex_lock(&keys_lock);
+			mine = keys[user];
+			pthread_mutex_unlock(&keys_lock);
+			status = scram_client_final(scram, auth->data, slice_str(options.password), &mine, &message);
+			pthread_mutex_lock(&keys_lock);
+			keys[user] = mine;
+			pthread_mutex_unlock(&keys_lock);
+			return status == SCRAM_OK && wire_write_sasl_response(out, scram_message_slice(&message)) && peer_write(peer, out);
+		case AUTH_SASL_FINAL: return scram_client_verify(scram, auth->data) == SCRAM_OK;
+		default: return false;
+	}
+}
+
+/* Read messages until ReadyForQuery. */
+static bool
+dialogue(Peer *peer, int user, Buf *out)
+{
+	ScramClient scram;
+	WireHeader header;
+	WireAuth auth;
+
+	for (;;)
+	{
+		size_t total;
+		ssize_t n;
+
+		while (wire_read_header(peer->in, peer->len, &header) == WIRE_OK &&
+			   (total = (size_t) header.payload_len + WIRE_HEADER_SIZE) <= peer->len)
+		{
+			if (header.type == BE_READY_FOR_QUERY)
+				return true;
+			if (header.type == BE_ERROR_RESPONSE)
+				return false;
+			if (header.type == BE_AUTHENTICATION &&
+				(!wire_read_authentication(slice_make(peer->in + WIRE_HEADER_SIZE, header.payload_len), &auth) ||
+				 !answer(peer, &auth, &scram, user, out)))
+				return false;
+			memmove(peer->in, peer->in + total, peer->len -= total);
+		}
+		n = peer_read(peer, peer->in + peer->len, sizeof(peer->in) - peer->len);
+		if (n <= 0)
+			return false;
+		peer->len += (size_t) n;
+	}
+}
+
+static bool
+login(Peer *peer, int user)
+{
+	char name[64];
+	WireParam params[2] = {{slice_str("user"), {NULL, 0}}, {slice_str("database"), slice_str("postgres")}};
+	Buf out = {0};
+	bool ok;
+
+	snprintf(name, sizeof(name), options.users, user);
+	params[0].value = slice_str(name);
+	ok = peer_connect(peer) && wire_write_startup(&out, params, 2) && peer_write(peer, &out) && dialogue(peer, user, &out);
+	buf_free(&out);
+	return ok;
+}
+
+static void *
+storm_main(void *arg)
+{
+	Peer *peer = arg;
+	int n;
+
+	(void) !setpriority(PRIO_PROCESS, (id_t) gettid(), 19);
+	while ((n = atomic_fetch_add(&next_login, 1)) < options.logins)
+	{
+		double since = now_s();
+		bool ok;
+
+		*peer = (Peer){.fd = -1};
+		ok = login(peer, n % options.count);
+		if (ok)
+			sample(&logins, now_s() - since);
+		else
+			atomic_fetch_add(&failed, 1);
+		SSL_free(peer->ssl);
+		if (peer->fd >= 0)
+			close(peer->fd);
+	}
+	return NULL;
+}
+
+/* --- the whole --- */
+
+static int
+compare(const void *a, const void *b)
+{
+	double x = *(const double *) a, y = *(const double *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double
+percentile(Samples *samples, double p)
+{
+	qsort(samples->ms, (size_t) samples->n, sizeof(double), compare);
+	return samples->n > 0 ? samples->ms[(int) (p * (samples->n - 1))] : 0;
+}
+
+static void
+run_storm(void)
+{
+	pthread_t *threads = calloc((size_t) options.at_once, sizeof(*threads));
+	Peer *peers = calloc((size_t) options.at_once, sizeof(*peers));
+	pthread_attr_t attributes;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, 256 * 1024);
+	for (int i = 0; i < options.at_once; i++)
+		if (pthread_create(&threads[i], &attributes, storm_main, &peers[i]) != 0)
+			die("threads", "too many");
+	for (int i = 0; i < options.at_once; i++)
+		pthread_join(threads[i], NULL);
+	free(threads);
+	free(peers);
+}
+
+static void
+parse(int argc, char **argv)
+{
+	static const struct option names[] = {{"traffic-conninfo", 1, NULL, 'c'}, {"port", 1, NULL, 'p'}, {"logins", 1, NULL, 'l'},
+										  {"at-once", 1, NULL, 'a'}, {"users", 1, NULL, 'u'}, {"count", 1, NULL, 'k'},
+										  {"password", 1, NULL, 'w'}, {"seconds", 1, NULL, 's'}, {"tls", 0, NULL, 't'}, {0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1)
+		switch (c)
+		{
+			case 'c': options.conninfo = optarg; break;
+			case 'p': options.port = atoi(optarg); break;
+			case 'l': options.logins = atoi(optarg); break;
+			case 'a': options.at_once = atoi(optarg); break;
+			case 'u': options.users = optarg; break;
+			case 'k': options.count = atoi(optarg); break;
+			case 'w': options.password = optarg; break;
+			case 's': options.seconds = atof(optarg); break;
+			case 't': options.tls = SSL_CTX_new(TLS_client_method()); break;
+			default: exit(2);
+		}
+	if (options.conninfo == NULL || options.port == 0 || options.count < 1)
+		die("usage", "--traffic-conninfo and --port are needed");
+}
+
+int
+main(int argc, char **argv)
+{
+	pthread_t threads[TRAFFIC];
+	PGconn *pg[TRAFFIC];
+	double alone50, alone99, alone_max, began, took;
+
+	parse(argc, argv);
+	keys = calloc((size_t) options.count, sizeof(*keys));
+	traffic.ms = calloc(SAMPLES_MAX, sizeof(double));
+	logins.ms = calloc(SAMPLES_MAX, sizeof(double));
+	for (int i = 0; i < TRAFFIC; i++)
+	{
+		pg[i] = PQconnectdb(options.conninfo);
+		if (PQstatus(pg[i]) != CONNECTION_OK)
+			die("traffic", PQerrorMessage(pg[i]));
+	}
+	for (int i = 0; i < TRAFFIC; i++)
+		if (pthread_create(&threads[i], NULL, traffic_main, pg[i]) != 0)
+			die("threads", "too many");
+	usleep(300000);
+	pthread_mutex_lock(&traffic.lock);
+	traffic.n = 0;
+	pthread_mutex_unlock(&traffic.lock);
+	usleep((useconds_t) (options.seconds * 1e6));
+	pthread_mutex_lock(&traffic.lock);
+	alone50 = percentile(&traffic, 0.5);
+	alone99 = percentile(&traffic, 0.99);
+	alone_max = percentile(&traffic, 1);
+	traffic.n = 0;
+	pthread_mutex_unlock(&traffic.lock);
+	began = now_s();
+	run_storm();
+	took = now_s() - began;
+	atomic_store(&stop, true);
+	for (int i = 0; i < TRAFFIC; i++)
+		pthread_join(threads[i], NULL);
+	printf("logins=%d failed=%d seconds=%.3f rate=%.0f login_p50=%.2f login_p99=%.2f requests=%d alone_p50=%.3f alone_p99=%.3f alone_max=%.3f "
+		   "storm_p50=%.3f storm_p99=%.3f storm_max=%.3f\n",
+		   logins.n, atomic_load(&failed), took, logins.n / took, percentile(&logins, 0.5), percentile(&logins, 0.99), traffic.n,
+		   alone50, alone99, alone_max, percentile(&traffic, 0.5), percentile(&traffic, 0.99), percentile(&traffic, 1));
+	return atomic_load(&failed) > 0;
+}

@@ -1,0 +1,242 @@
+/*
+ * storm.c: many connections at once, or many statements at once, before a server or pooler on 127.0.0.1 that trusts the user.
+ *
+ *   storm PORT logins N     N connections begin in the same moment; each logs in and sends one query when it may; all stay until the last has its
+ *                           answer, then all are closed at once
+ *   storm PORT pipeline N   one connection sends N queries without waiting for an answer, while it reads them
+ *
+ * Prints key=value pairs: done, failed, seconds.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IDLE_LIMIT_MS 60000
+
+static const char query[] = "Q\0\0\0\rselect 1"; /* the literal's NUL ends the text */
+
+/* Reads messages as they come, of which only the letter counts. */
+typedef struct Stream
+{
+	int fd;
+	uint8_t header[5];
+	unsigned have;	/* bytes of the header */
+	uint32_t left;	/* bytes of the payload */
+	long ready, errors;
+	bool asked, over;
+} Stream;
+
+static double
+now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+static void
+die(const char *what)
+{
+	fprintf(stderr, "storm: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static int
+begin_connect(int port)
+{
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t) port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd < 0)
+		die("socket");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (connect(fd, (struct sockaddr *) &to, sizeof(to)) < 0 && errno != EINPROGRESS)
+		die("connect");
+	return fd;
+}
+
+static void
+send_startup(int fd)
+{
+	static const char body[] = "\0\3\0\0user\0postgres\0database\0postgres\0";
+	uint32_t len = htonl((uint32_t) sizeof(body) + 4);
+
+	if (send(fd, &len, 4, MSG_NOSIGNAL | MSG_MORE) != 4 || send(fd, body, sizeof(body), MSG_NOSIGNAL) != (ssize_t) sizeof(body))
+		die("startup packet");
+}
+
+static void
+count_message(Stream *stream)
+{
+	stream->ready += stream->header[0] == 'Z';
+	stream->errors += stream->header[0] == 'E';
+}
+
+static void
+digest(Stream *stream, const uint8_t *bytes, size_t len)
+{
+	while (len > 0)
+	{
+		uint32_t n;
+
+		if (stream->left > 0)
+		{
+			n = stream->left < len ? stream->left : (uint32_t) len;
+			stream->left -= n;
+			bytes += n;
+			len -= n;
+			continue;
+		}
+		stream->header[stream->have++] = *bytes++;
+		len--;
+		if (stream->have < 5)
+			continue;
+		memcpy(&n, stream->header + 1, 4);
+		stream->left = ntohl(n) - 4;
+		stream->have = 0;
+		count_message(stream);
+	}
+}
+
+static void
+read_stream(Stream *stream)
+{
+	static uint8_t buffer[65536];
+	ssize_t n;
+
+	while ((n = recv(stream->fd, buffer, sizeof(buffer), 0)) > 0)
+		digest(stream, buffer, (size_t) n);
+	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		stream->over = true;
+}
+
+static void
+watch(int epoll_fd, int op, Stream *stream, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = stream};
+
+	if (epoll_ctl(epoll_fd, op, stream->fd, &event) < 0)
+		die("epoll_ctl");
+}
+
+/* One event of a connection that logs in; true when it has come to its end, either way. */
+static bool
+login_event(int epoll_fd, Stream *stream, uint32_t events)
+{
+	if (!stream->asked && stream->have == 0 && (events & EPOLLOUT) != 0)
+	{
+		watch(epoll_fd, EPOLL_CTL_MOD, stream, EPOLLIN);
+		send_startup(stream->fd);
+		return false;
+	}
+	read_stream(stream);
+	if (stream->ready == 1 && !stream->asked)
+	{
+		stream->asked = true;
+		if (send(stream->fd, query, sizeof(query), MSG_NOSIGNAL) != (ssize_t) sizeof(query))
+			stream->over = true;
+	}
+	return stream->over || stream->errors > 0 || stream->ready >= 2;
+}
+
+static int
+logins(int port, int count)
+{
+	Stream *streams = calloc((size_t) count, sizeof(Stream));
+	struct epoll_event events[512];
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	double began = now();
+	int done = 0, failed = 0, n;
+
+	if (streams == NULL || epoll_fd < 0)
+		die("start");
+	for (int i = 0; i < count; i++)
+	{
+		streams[i].fd = begin_connect(port);
+		watch(epoll_fd, EPOLL_CTL_ADD, &streams[i], EPOLLOUT);
+	}
+	while (done + failed < count && (n = epoll_wait(epoll_fd, events, 512, IDLE_LIMIT_MS)) > 0)
+		for (int i = 0; i < n; i++)
+		{
+			Stream *stream = events[i].data.ptr;
+
+			if (!login_event(epoll_fd, stream, events[i].events))
+				continue;
+			epoll_ctl(epoll_fd, EPOLL_CTL_DEL, stream->fd, NULL);
+			if (stream->over || stream->errors > 0)
+				failed++;
+			else
+				done++;
+		}
+	printf("done=%d failed=%d seconds=%.3f\n", done, count - done, now() - began);
+	return done == count ? 0 : 1;
+}
+
+static int
+pipeline(int port, long count)
+{
+	Stream stream = {.fd = begin_connect(port)};
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event;
+	uint8_t block[sizeof(query) * 1000];
+	size_t total = sizeof(query) * (size_t) count, sent = 0;
+	double began = 0;
+
+	for (int i = 0; i < 1000; i++)
+		memcpy(block + (size_t) i * sizeof(query), query, sizeof(query));
+	watch(epoll_fd, EPOLL_CTL_ADD, &stream, EPOLLOUT);
+	while (stream.ready <= count && !stream.over && epoll_wait(epoll_fd, &event, 1, IDLE_LIMIT_MS) == 1)
+	{
+		if (!stream.asked && stream.ready == 0 && (event.events & EPOLLOUT) != 0)
+		{
+			send_startup(stream.fd);
+			watch(epoll_fd, EPOLL_CTL_MOD, &stream, EPOLLIN);
+			continue;
+		}
+		read_stream(&stream);
+		if (!stream.asked && stream.ready > 0)
+		{
+			stream.asked = true;
+			began = now();
+			watch(epoll_fd, EPOLL_CTL_MOD, &stream, EPOLLIN | EPOLLOUT);
+		}
+		while (stream.asked && sent < total)
+		{
+			size_t from = sent % sizeof(block);
+			size_t len = sizeof(block) - from < total - sent ? sizeof(block) - from : total - sent;
+			ssize_t n = send(stream.fd, block + from, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+			if (n <= 0)
+				break;
+			sent += (size_t) n;
+			if (sent == total)
+				watch(epoll_fd, EPOLL_CTL_MOD, &stream, EPOLLIN);
+		}
+	}
+	printf("done=%ld failed=%ld seconds=%.3f\n", stream.ready - 1, count - (stream.ready - 1) + stream.errors, now() - began);
+	return stream.ready - 1 == count && stream.errors == 0 ? 0 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc == 4 && strcmp(argv[2], "logins") == 0)
+		return logins(atoi(argv[1]), atoi(argv[3]));
+	if (argc == 4 && strcmp(argv[2], "pipeline") == 0)
+		return pipeline(atoi(argv[1]), atol(argv[3]));
+	fprintf(stderr, "usage: storm PORT logins|pipeline N\n");
+	return 2;
+}
