@@ -1,6 +1,7 @@
 # pgweir: `make help` lists the targets.  PG_CONFIG chooses the PostgreSQL server.
 PG_CONFIG ?= pg_config
 JOBS ?= 2
+WORKERS ?= 4
 prefix ?= /usr/local
 export PG_CONFIG
 MAKEFLAGS += --no-print-directory
@@ -33,11 +34,15 @@ bench-storms: tree deps-bench ## thousands of logins at once, large copies, a lo
 	@test/bench/bench storms
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
+bench-report: tree ## cost of measuring and reporting with many clients (BENCH_IDLE= BENCH_POOLS=)
+	@test/bench/report
 bench-logins: tree deps-bench ## a storm of logins beside running traffic, beside PgBouncer (BENCH_LOGINS=)
 	@test/bench/logins
 scenario: tree deps-scenario ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
 	@test/scenario/scenario
 scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
+bench-extension: tree ## what counting statements costs beside pg_stat_statements (BENCH_ROUNDS=)
+	@test/bench/extension
 stress-cancel: tree ## racing cancels, none of which may hit the wrong statement (STRESS_SECONDS=)
 	@test/stress/cancel
 check: unit tree ## every test (JOBS= how many at once)
@@ -54,6 +59,9 @@ check-server: tree ## the extension in real servers
 	@$(PROVE) $(SERVER)
 check-sidecar: tree ## the daemon before real servers
 	@$(PROVE) $(DAEMON)
+check-tsan: tree ## the daemon's tests under the thread sanitizer (WORKERS= how many threads)
+	@$(MAKE) -C sidecar SANITIZE=thread
+	@PGWEIR_SIDECAR=$(CURDIR)/build/sidecar-thread/pgweir PGWEIR_TEST_WORKERS=$(WORKERS) $(PROVE) $(sort $(wildcard test/sidecar/*.t))
 installcheck: ## pg_regress against the running server, which has pgweir preloaded
 	@$(MAKE) -C extension installcheck
 docs: all ## write the lists of settings in doc/ and etc/ anew
@@ -81,5 +89,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-logins bench-advisor bench-overload bench-profile bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
-.PHONY: check-self check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario
+.PHONY: all install deps demo bench bench-logins bench-advisor bench-extension bench-overload bench-profile bench-report bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario

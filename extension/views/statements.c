@@ -203,6 +203,10 @@ pgweir_statements_1_0(PG_FUNCTION_ARGS)
 	Output		output;
 
 	pgweir_require_preload();
+	if (compute_query_id == COMPUTE_QUERY_ID_OFF)
+		ereport(WARNING,
+				(errmsg("statements are not counted while compute_query_id is off"),
+				 errhint("Set compute_query_id = auto.")));
 	InitMaterializedSRF(fcinfo, 0);
 	output.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	output.with_text = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);

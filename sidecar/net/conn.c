@@ -213,7 +213,7 @@ net_attach(NetLoop *loop, NetConn *conn)
 	if (!is_live(conn))
 		return;
 	arm(conn, EVENTS_INPUT | output_interest(conn));
-	if (net_held(conn) > 0 || conn->_pending_error != 0 || conn->_tls != NULL)
+	if (net_held(conn) > 0 || conn->_pending_error != 0 || conn->_unread || conn->_tls != NULL)
 		make_ready(conn);
 }
 

@@ -61,17 +61,13 @@ rearm_pool(SessionPool *pool)
 		timer_arm(net_timers(first->loop), &pool->idle_timer, at);
 }
 
+/* What is to be done when the pool has become used or unused. */
 static void
-note_use(SessionPool *pool, bool used)
+note_use(SessionPool *pool)
 {
-	if (used != pool->used)
-	{
-		pool->used = used;
-		pool->unused_since = worker_now(pool->hall->workers[0]);
-		pool->database->pools_used += used ? 1 : -1;
-		idle_database_rearm(pool->hall, pool->database);
-	}
-	rearm_pool(pool);
+	pool->unused_since = worker_now(pool->hall->workers[0]);
+	pool->database->pools_used += pool->used ? 1 : -1;
+	idle_database_rearm(pool->hall, pool->database);
 }
 
 void
@@ -96,7 +92,12 @@ on_pool_timer(Timer *timer, usec_t now)
 
 	hall_park(hall);
 	hall_run_actions(hall);
-	note_use(pool, is_used(pool));
+	if (idle_pool_differs(pool))
+	{
+		pool->used = !pool->used;
+		note_use(pool);
+	}
+	rearm_pool(pool);
 	if (!pool->used && !has_dedicated(pool) && due(pool->unused_since, hall->settings->pool_idle_timeout_us) <= now)
 		session_pool_destroy(pool);
 	hall_unpark(hall);
@@ -173,10 +174,11 @@ void
 idle_database_rearm(Hall *hall, Database *database)
 {
 	Worker *first = hall->workers[0];
-	usec_t timeout_us = database->spec == NULL ? LINGER_US : hall->settings->autodb_idle_timeout_us;
+	usec_t timeout_us;
 	bool possible;
 
 	hall_lock_tables(hall);
+	timeout_us = database->spec == NULL ? LINGER_US : hall->settings->autodb_idle_timeout_us;
 	possible = may_go(database);
 	hall_unlock_tables(hall);
 	if (possible || database->timer.armed)
@@ -186,17 +188,22 @@ idle_database_rearm(Hall *hall, Database *database)
 /* --- what has changed --- */
 
 static SessionPool *
-next_pool(Hall *hall, bool *used)
+next_pool(Hall *hall, bool *differs)
 {
 	Worker *first = hall->workers[0];
 	ListNode *node;
+	SessionPool *pool = NULL;
 
 	policy_enter(first);
 	node = list_pop(&hall->changed_pools);
 	if (node != NULL)
-		*used = is_used(CONTAINER_OF(node, SessionPool, changed));
+	{
+		pool = CONTAINER_OF(node, SessionPool, changed);
+		*differs = idle_pool_differs(pool);
+		pool->used ^= *differs;
+	}
 	policy_leave(first, NULL);
-	return node != NULL ? CONTAINER_OF(node, SessionPool, changed) : NULL;
+	return pool;
 }
 
 static Database *
@@ -215,13 +222,17 @@ idle_look(Hall *hall)
 {
 	SessionPool *pool;
 	Database *database;
-	bool used;
+	bool differs;
 
 	if (!atomic_load_explicit(&hall->use_changed, memory_order_relaxed))
 		return;
 	atomic_store(&hall->use_changed, false);
-	while ((pool = next_pool(hall, &used)) != NULL)
-		note_use(pool, used);
+	while ((pool = next_pool(hall, &differs)) != NULL)
+	{
+		if (differs)
+			note_use(pool);
+		rearm_pool(pool);
+	}
 	while ((database = next_database(hall)) != NULL)
 		idle_database_rearm(hall, database);
 }

@@ -62,10 +62,19 @@ SELECT c.pid, c.username, c.database, c.application_name, c.queryid, c.query,
 	blocked.by AS blocked_by,
 	blocker.query AS blocker_query, blocker.state AS blocker_state,
 	coalesce(c.real_client, host(c.client_addr)) AS client,
-	c.deadline_left_ms, c.wait_ms
+	c.deadline_left_ms, c.wait_ms,
+	blocked.lock AS lock_waited_for,
+	blocker.state LIKE 'idle in transaction%' AS blocker_idle_in_transaction,
+	-- of its statement while it runs, of its idleness else; and of the transaction that holds the lock
+	pgweir.ms_since(CASE WHEN blocker.state = 'active' THEN blocker.query_start ELSE blocker.state_change END) AS blocker_elapsed_ms,
+	pgweir.ms_since(blocker.xact_start) AS blocker_xact_ms
 FROM pgweir.connections AS c
 CROSS JOIN LATERAL (
-	SELECT CASE WHEN c.wait_event_type = 'Lock' THEN pg_blocking_pids(c.pid) ELSE '{}' END AS by
+	SELECT CASE WHEN c.wait_event_type = 'Lock' THEN pg_blocking_pids(c.pid) ELSE '{}' END AS by,
+		CASE WHEN c.wait_event_type = 'Lock' THEN (
+			SELECT l.mode || ' on ' || l.locktype ||
+				coalesce(' ' || CASE WHEN l.database = c.dbid AND c.database = current_database() THEN l.relation::regclass::text END, '')
+			FROM pg_locks AS l WHERE l.pid = c.pid AND NOT l.granted LIMIT 1) END AS lock
 ) AS blocked
 LEFT JOIN pg_stat_activity AS blocker ON blocker.pid = blocked.by[1]
 LEFT JOIN pgweir.statements(false) AS s

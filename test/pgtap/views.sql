@@ -38,7 +38,8 @@ SELECT is(columns_of('pgweir.running_queries'),
 	'pid integer, username name, database name, application_name text, queryid bigint, query text, '
 	'elapsed_ms double precision, calls bigint, p50_ms double precision, p95_ms double precision, '
 	'p99_ms double precision, times_p99 double precision, wait_event_type text, wait_event text, blocked_by integer[], '
-	'blocker_query text, blocker_state text, client text, deadline_left_ms double precision, wait_ms double precision',
+	'blocker_query text, blocker_state text, client text, deadline_left_ms double precision, wait_ms double precision, '
+	'lock_waited_for text, blocker_idle_in_transaction boolean, blocker_elapsed_ms double precision, blocker_xact_ms double precision',
 	'columns of running_queries');
 SELECT is(columns_of('pgweir.connections'),
 	'pid integer, username name, database name, state text, application_name text, client_addr inet, client_port integer, '

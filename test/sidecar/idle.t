@@ -53,6 +53,7 @@ my $stay = $w->wire(database => 'template1');
 $c = $w->wire(database => 'postgres');
 $_->value('select 3') for $stay, $c;
 is(databases(), 'fixed postgres template1', 'databases on demand');
+eventually { pools() && !grep { $_->{database} eq 'postgres' && $_->{sv_idle} } @{$w->console('show pools')} } 'its server to go before its client';
 $c->disconnect;
 eventually { databases() eq 'fixed template1' } 'the unused one to be forgotten';
 is(pools(), 'fixed/postgres template1/postgres', 'autodb_idle_timeout: ... with its pools');

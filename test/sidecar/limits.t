@@ -33,6 +33,7 @@ subtest 'only so many at once, in all pools together' => sub {
 	is($_->until_ready->{rows}[0][0], 7, 'those who waited are served, one after another') for @c[2 .. 4];
 	$c[0]->cancel;
 	$c[0]->until_ready;
+	eventually { row('reports')->{active} == 0 } 'a cancelled one is at rest';
 	is(row('reports')->{active}, 0, 'all places are free again');
 };
 subtest 'by a tag, with a deadline of its own' => sub {

@@ -92,4 +92,20 @@ subtest 'an older or newer protocol' => sub {
 	$s->fill;
 	is($s->{buffer}, 'N', 'an SSLRequest is answered N');
 };
+# A pipeline: answers come in order, errors in their place, and whoever waits for the connection gets it afterwards.
+{
+	my $p = $w->wire;
+	my (@seen, $other);
+
+	$p->send(join '', map { $_ == 500 ? PgWire::query('select 1/0') : PgWire::query("select $_") } 1 .. 2000);
+	for (1 .. 2000)
+	{
+		my $answer = $p->until_ready;
+
+		push @seen, $answer->{error} ? "error $answer->{error}{C}" : $answer->{rows}[0][0];
+	}
+	is("@seen", join(' ', map { $_ == 500 ? 'error 22012' : $_ } 1 .. 2000), 'two thousand statements in a pipeline are answered in order');
+	is($w->pool('postgres', 'postgres')->{sv_active}, 0, 'and the server connection is given back');
+}
+
 done_testing;

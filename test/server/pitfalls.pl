@@ -1,0 +1,83 @@
+# What modules that count statements have tripped over, as far as no other test has it: the server without query ids, think time between the
+# fetches of a cursor, commands that end their transaction, walsenders, EXPLAIN of everything, a killed backend, a standby.
+use lib 'test/lib';
+use PgweirTest;
+use Time::HiRes 'sleep';
+
+my $pg = server(conf => {wal_level => 'logical', log_min_messages => 'log', autovacuum => 'off'});
+$pg->sql('create extension pgweir; create table t as select g as id from generate_series(1, 1000) g');
+sub row { my ($pattern) = @_; return $pg->rows("select * from pgweir.slow_queries where query ~ '$pattern' and query !~ 'pgweir' order by calls desc limit 1")->[0] // {}; }
+
+# --- without query ids nothing can be told apart, and that is said ---
+
+my ($status, $out, $err) = run_program(['psql', '-XAtq', '-h', $pg->host, '-p', $pg->port, '-U', 'postgres', '-d', 'postgres',
+	'-c', 'set compute_query_id = off', '-c', 'select 1 as of_no_id', '-c', 'select count(*) from pgweir.slow_queries where query ~ $$of_no_id$$']);
+like($err, qr/WARNING:  statements are not counted while compute_query_id is off\nHINT:  Set compute_query_id = auto\./, 'without query ids the view says why it is empty');
+is($out, "1\n0\n", 'and works');
+
+# --- the time a client thinks between two fetches is not the statement's ---
+
+my $wire = $pg->wire;
+$wire->ask('begin');
+$wire->send(PgWire::parse('', 'select id as of_thinking from t'), PgWire::bind_message('c', ''), PgWire::execute('c', 5), PgWire::sync());
+$wire->until_ready;
+sleep 0.3;
+$wire->send(PgWire::execute('c', 5), PgWire::sync());
+$wire->until_ready;
+$wire->ask('commit');
+my $thinking = row('of_thinking');
+is("$thinking->{calls} $thinking->{rows}", '1 10', 'a portal fetched in two parts is one execution');
+cmp_ok($thinking->{max_ms}, '<', 200, 'without the time between them');
+
+# --- commands that end the transaction, and free what they were called with ---
+
+$pg->sql('select pgweir.reset()');
+for my $end ('commit', 'rollback', 'commit and chain', 'rollback and chain', 'abort')
+{
+	for (1 .. 2)
+	{
+		$wire->ask('begin');
+		$wire->send(PgWire::parse('', $end), PgWire::bind_message('', ''), PgWire::execute(), PgWire::sync());
+		$wire->until_ready;
+		$wire->ask('rollback') if $end =~ /chain/;
+	}
+	is(row("^$end\$")->{calls} // 0, 2, "$end is counted");
+}
+$pg->sql(q{create procedure ends() language plpgsql as $$ begin insert into t values (0); commit; insert into t values (0); rollback; end $$; call ends(); call ends()});
+is(row('^call ends')->{calls}, 2, 'a procedure that ends transactions is, too');
+
+# --- EXPLAIN runs nothing, EXPLAIN ANALYZE is itself ---
+
+$pg->sql("explain select count(*) as of_explain from t where id = $_; explain analyze select count(*) as of_explain from t where id = $_") for 1 .. 2;
+is($pg->sql(q{select coalesce(sum(calls), 0) from pgweir.slow_queries where query ~ '^select count.* as of_explain'}), 0, 'the statement of an EXPLAIN is not counted as executed by a client');
+is($pg->sql(q{select sum(calls) from pgweir.slow_queries where query ~ '^explain.*of_explain'}), 4, 'the EXPLAIN is');
+
+# --- a walsender runs statements, too, and decodes ---
+
+($status, $out, $err) = run_program(['psql', '-XAtq', '-d', 'dbname=postgres replication=database user=postgres host=' . $pg->host . ' port=' . $pg->port,
+	'-c', 'IDENTIFY_SYSTEM', '-c', 'select 1 as of_walsender', '-c', 'CREATE_REPLICATION_SLOT s LOGICAL test_decoding']);
+is($status, 0, 'a walsender works') or diag $err;
+is(row('of_walsender')->{calls} // 0, 1, 'its statements are counted');
+is($pg->sql(q{insert into t values (5); select count(*) > 0 from pg_logical_slot_get_changes('s', null, null)}), 't', 'decoding works');
+
+# --- a killed backend takes its own unmerged counts with it: the server begins anew and counts ---
+
+my $victim = $pg->psql_session;
+kill 'KILL', $victim->query('select pg_backend_pid()');
+eventually { (eval { $pg->sql('select 1 as of_recovery') } // 0) == 1 } 'the server to come back', 60;
+cmp_ok(row('of_recovery')->{calls} // 0, '>=', 1, 'after the crash of another backend statements are counted');
+
+# --- a standby ---
+
+$pg->stop;
+PgweirTest::write_file("$pg->{data}/standby.signal", '');
+$pg->start;
+$pg->sql('select count(*) as of_standby from t') for 1 .. 3;
+$pg->sql_error('select 1 / (id - id) as of_standby_failed from t');
+is(row('as of_standby from')->{calls} // 0, 3, 'a standby counts');
+is(row('as of_standby_failed')->{data_errors} // 0, 1, 'failures, too');
+is($pg->sql(q{select count(*) >= 0 from pgweir.running_queries}) . $pg->sql('select pgweir.snapshot()'), 'tt', 'and its views can be read');
+$pg->sql('select pgweir.reset()');
+pass('and reset');
+unlike($pg->log, qr/PANIC|was terminated by signal (?!9\b)|TRAP/, 'no crash but the one we made');
+done_testing;
