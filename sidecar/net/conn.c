@@ -607,6 +607,13 @@ net_conn_event(NetConn *conn, uint32_t events)
 		on_readable(conn);
 }
 
+void
+net_conn_postpone(NetConn *conn)
+{
+	if (conn->_open && !conn->_ended && conn->_registered)
+		ask_again(conn);
+}
+
 /* The rest of a broken connection, a piece at a time; then on_end. */
 static void
 finish_failed(NetConn *conn)

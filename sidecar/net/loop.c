@@ -237,7 +237,7 @@ is_background(uint64_t data)
 	return false;
 }
 
-/* Events of the background that find no time are left: epoll tells of them again. */
+/* Events of the background that find no time are left; epoll, which tells a connection's once, is asked to tell them again. */
 static void
 run_events(NetLoop *loop, bool background)
 {
@@ -248,7 +248,11 @@ run_events(NetLoop *loop, bool background)
 		if (event.data.u64 == 0 || is_background(event.data.u64) != background)
 			continue;
 		if (background && !background_may_run(loop))
-			return;
+		{
+			if ((LoopKind) (event.data.u64 & KIND_MASK) == LOOP_CONN)
+				net_conn_postpone((NetConn *) (uintptr_t) (event.data.u64 & ~KIND_MASK));
+			continue;
+		}
 		loop->events[i].data.u64 = 0;
 		dispatch(event.data.u64, event.events);
 	}
