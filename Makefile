@@ -10,6 +10,7 @@ PROVE = test/as-user prove -j$(JOBS) --timer
 SELF = $(sort $(wildcard test/selfcheck/*.t))
 UNIT = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*/*_test.c)))
 SERVER = $(sort $(wildcard test/server/*.pl))
+SCENARIO = $(sort $(wildcard test/scenario/*.t))
 DAEMON = $(sort $(wildcard test/sidecar/*.t test/drivers/*.t))
 
 all: sidecar extension ## build sidecar/pgweir and extension/pgweir.so
@@ -19,7 +20,7 @@ install: all ## install the daemon, its manual pages and the extension
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 doc/pgweir.1
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 doc/pgweir.5
 deps: ## install what building, tests, demo and bench need (apt; root or sudo)
-	@test/deps build check bench
+	@test/deps build check bench scenario
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed and memory beside PgBouncer and a raw relay (BENCH_SECONDS=)
@@ -34,17 +35,19 @@ bench-storms: tree deps-bench ## thousands of logins at once, large copies, a lo
 	@test/bench/bench storms
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
 	@test/bench/overload
+bench-report: tree ## cost of measuring and reporting with many clients (BENCH_IDLE= BENCH_POOLS=)
+	@test/bench/report
 bench-logins: tree deps-bench ## a storm of logins beside running traffic, beside PgBouncer (BENCH_LOGINS=)
 	@test/bench/logins
-scenario: tree deps-scenario ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
+scenario: tree chain ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
 	@test/scenario/scenario
 scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
 bench-extension: tree ## what counting statements costs beside pg_stat_statements (BENCH_ROUNDS=)
 	@test/bench/extension
 stress-cancel: tree ## racing cancels, none of which may hit the wrong statement (STRESS_SECONDS=)
 	@test/stress/cancel
-check: unit tree ## every test (JOBS= how many at once)
-	@$(PROVE) $(SELF) $(UNIT) test/run-regress test/run-pgtap $(SERVER) $(DAEMON)
+check: unit tree chain ## every test (JOBS= how many at once)
+	@$(PROVE) $(SELF) $(UNIT) test/run-regress test/run-pgtap $(SERVER) $(DAEMON) $(SCENARIO)
 check-self: tree ## the repository's rules: include arrows, symbols, versions
 	@$(PROVE) $(SELF)
 check-unit: unit ## the daemon's modules with sanitizers; no server, seconds
@@ -57,6 +60,8 @@ check-server: tree ## the extension in real servers
 	@$(PROVE) $(SERVER)
 check-sidecar: tree ## the daemon before real servers
 	@$(PROVE) $(DAEMON)
+check-scenario: tree chain ## each cause once in the real chain
+	@$(PROVE) -v $(SCENARIO)
 check-tsan: tree ## the daemon's tests under the thread sanitizer (WORKERS= how many threads)
 	@$(MAKE) -C sidecar SANITIZE=thread
 	@PGWEIR_SIDECAR=$(CURDIR)/build/sidecar-thread/pgweir PGWEIR_TEST_WORKERS=$(WORKERS) $(PROVE) $(sort $(wildcard test/sidecar/*.t))
@@ -81,11 +86,13 @@ extension: | deps-build
 	@$(MAKE) -s -C extension
 unit: | deps-check
 	@$(MAKE) -C test/unit
+chain: | deps-scenario
+	@test/scenario/build
 tree: all | deps-check
 	@test/private-pg build/pg >/dev/null
 deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-logins bench-advisor bench-extension bench-overload bench-profile bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
-.PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar deps-build deps-check deps-bench deps-scenario
+.PHONY: all install deps demo bench bench-logins bench-advisor bench-extension bench-overload bench-profile bench-report bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario

@@ -18,6 +18,7 @@
 
 #include "admin/averages.h"
 #include "admin/console.h"
+#include "admin/http.h"
 #include "admin/reporter.h"
 #include "config/config.h"
 #include "daemon.h"
@@ -52,6 +53,7 @@ typedef struct Process
 	Console *console;
 	Averages *averages;
 	Reporter *reporter;
+	Http *http; /* NULL = off */
 	Listeners listeners;
 	NetWatch signals;
 	sigset_t signal_set;
@@ -216,6 +218,25 @@ start_listening(Process *process)
 		die(process, "%s", error);
 }
 
+static void
+start_http(Process *process, bool must)
+{
+	const char *address = process->config->process.http_listen;
+	char host[256];
+	char error[300];
+	int port;
+
+	if (!config_http_address(address, host, sizeof(host), &port))
+		return; /* it is empty: anything else wrong was refused when it was read */
+	process->http = http_create(process->hall->workers[0], host, port, error, sizeof(error));
+	if (process->http == NULL && must)
+		die(process, "could not listen on %s for HTTP (http_listen): %s", address, error);
+	if (process->http == NULL)
+		log_write(&process->log, LOG_LEVEL_ERROR, "could not listen on %s for HTTP (http_listen): %s", address, error);
+	else
+		log_write(&process->log, LOG_LEVEL_LOG, "listening on %s for HTTP: /healthz, /readyz, /metrics, /json", http_address(process->http));
+}
+
 /* --- reload and set --- */
 
 static void
@@ -313,6 +334,7 @@ hand_over(void *arg)
 	log_write(&process->log, LOG_LEVEL_LOG, "another process has taken over, waiting for all clients to disconnect");
 	process->pidfile_written = false;
 	listeners_let_go(&process->listeners);
+	http_stop(process->http);
 	hall_park(process->hall);
 	hall_shutdown(process->hall, WORKER_DRAIN_CLIENTS);
 	hall_unpark(process->hall);
@@ -460,7 +482,7 @@ build(Process *process)
 	process->averages = averages_create(worker);
 	process->reporter = reporter_create(worker);
 	console_options = (ConsoleOptions){.worker = worker, .averages = process->averages,
-									   .version = PGWEIR_VERSION, .reload = reload, .set = set_key,
+									   .reporter = process->reporter, .version = PGWEIR_VERSION, .reload = reload, .set = set_key,
 									   .config = current_config, .shutdown = shutdown_to,
 									   .listeners = listening_sockets, .hand_over = hand_over, .arg = process};
 	process->console = console_create(&console_options);
@@ -477,11 +499,13 @@ destroy(Process *process)
 {
 	listeners_close(&process->listeners, true);
 	reporter_free(process->reporter);
+	http_stop(process->http);
 	hall_park(process->hall);
 	hall_close_all(process->hall);
 	hall_unpark(process->hall);
 	net_loop_on_turn(process->loop, NULL, NULL);
 	hall_stop(process->hall, LAST_WORDS_US);
+	http_free(process->http);
 	console_free(process->console);
 	averages_free(process->averages);
 	hall_free(process->hall);
@@ -565,6 +589,7 @@ main(int argc, char **argv)
 	Process process = {.predecessor = -1};
 	Options options = {0};
 	int ready_fd = -1;
+	bool took_over;
 	char error[300];
 
 	parse_options(argc, argv, &options);
@@ -585,8 +610,13 @@ main(int argc, char **argv)
 		log_write(&process.log, LOG_LEVEL_WARNING, "core dumps may hold secrets: could not write /proc/self/coredump_filter");
 	raise_descriptors(&process);
 	build(&process);
+	took_over = process.predecessor >= 0;
+	if (!took_over)
+		start_http(&process, true);
 	start_listening(&process);
 	relieve(&process);
+	if (took_over)
+		start_http(&process, false); /* its address is free only now; clients matter more */
 	if (process.config->process.pidfile[0] != '\0')
 	{
 		if (!daemon_write_pidfile(process.config->process.pidfile, error, sizeof(error)))

@@ -172,7 +172,7 @@ cut_into_chunks(const PgweirMomentCopy *copy, Chunk *chunks)
 /*
  * pgweir.pressure_usual(skip_s integer): what the last hour was like up to skip_s seconds ago: seconds known, statements a second
  * (tenth part and half of the pieces lie below), ms of thinking between two statements and round trip in ms (a quarter and half),
- * connections busy, errors a statement (half); statements a second by way of pools (tenth part and half).
+ * connections busy, errors a statement (half); statements a second by way of pools (a quarter and half).
  */
 Datum
 pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
@@ -213,7 +213,7 @@ pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 	put_quantile(&row, value[2], count[2], 0.5);
 	put_quantile(&row, value[3], count[3], 0.5);
 	put_quantile(&row, value[4], count[4], 0.5);
-	put_quantile(&row, value[5], count[5], 0.1);
+	put_quantile(&row, value[5], count[5], 0.25);
 	put_quantile(&row, value[5], count[5], 0.5);
 	pgweir_row_emit(&row, result);
 	return (Datum) 0;

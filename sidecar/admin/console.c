@@ -14,6 +14,7 @@
 
 #include "admin/averages.h"
 #include "admin/command.h"
+#include "admin/reporter.h"
 #include "admin/result.h"
 #include "admin/show.h"
 
@@ -26,6 +27,7 @@ typedef enum WaitKind
 	WAIT_SUSPENDED, /* until all that was read is sent */
 	WAIT_CLOSED,	/* until no server is marked to be closed */
 	WAIT_SENT,		/* until the client has read what was sent of a long list */
+	WAIT_ASKED,		/* until the extension has answered */
 } WaitKind;
 
 /* A client whose answer is not complete; its input is paused. */
@@ -38,6 +40,8 @@ typedef struct ConsoleWait
 	deadline_t until;	 /* look again by then at the latest; SUSPENDED: who is not quiet is disconnected */
 	const ShowRow *show; /* SENT */
 	ShowWalk walk;		 /* SENT */
+	ReporterQuestion question; /* ASKED */
+	Console *console;	 /* borrowed */
 } ConsoleWait;
 
 struct Console
@@ -82,7 +86,8 @@ static const CommandRow commands[] = {
 	 "\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
 	 "\tSHOW DNS_HOSTS|DNS_ZONES\n"
 	 "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
-	 "\tSHOW DEADLINES|ADMISSION|CLASSES|LIMITS|STATEMENTS"},
+	 "\tSHOW DEADLINES|ADMISSION|CLASSES|LIMITS|STATEMENTS\n"
+	 "\tSHOW PRESSURE|DIAGNOSIS"},
 	{"SELECT", run_show, false, NULL},
 	{"SET", NULL, true, "SET key = arg"},
 	{"RELOAD", run_reload, true, "RELOAD"},
@@ -147,6 +152,7 @@ start_wait(Console *console, Client *client, WaitKind kind, Database *database, 
 		result->failed = true;
 		return NULL;
 	}
+	wait->console = console;
 	wait->client = client;
 	wait->kind = kind;
 	wait->database = database;
@@ -161,6 +167,8 @@ static void
 drop_wait(Console *console, ConsoleWait *wait)
 {
 	hall_walk_end(&wait->walk.cursor);
+	if (wait->kind == WAIT_ASKED)
+		reporter_forget(console->options.reporter, &wait->question);
 	list_remove(&console->waits, &wait->node);
 	free(wait);
 }
@@ -631,6 +639,22 @@ hand_sockets_over(Console *console, Client *client, const Show *show)
 }
 
 static void
+on_answered(ReporterQuestion *question, const struct pg_result *answer, const char *error, const char *hint)
+{
+	ConsoleWait *wait = CONTAINER_OF(question, ConsoleWait, question);
+	Result result = {0};
+
+	if (answer == NULL)
+		result_error_detail(&result, "58000", error, hint);
+	else
+	{
+		show_answer(&result, answer);
+		result_done(&result, "SHOW");
+	}
+	end_wait(wait->console, wait, &result);
+}
+
+static void
 run_show(Console *console, Client *client, const char *argument, Result *result)
 {
 	const char *fixed = show_fixed_value(argument);
@@ -652,6 +676,13 @@ run_show(Console *console, Client *client, const char *argument, Result *result)
 		}
 		row->all(&show);
 		result_done(result, "SHOW");
+	}
+	else if (row->sql != NULL)
+	{
+		if ((wait = start_wait(console, client, WAIT_ASKED, NULL, result)) == NULL)
+			return;
+		wait->question = (ReporterQuestion){.sql = row->sql, .answered = on_answered};
+		reporter_ask(console->options.reporter, &wait->question);
 	}
 	else if ((wait = start_wait(console, client, WAIT_SENT, NULL, result)) != NULL)
 	{
@@ -757,7 +788,7 @@ static void
 check_wait(Console *console, ConsoleWait *wait)
 {
 	static const char *const tags[] = {
-		[WAIT_PAUSED] = "PAUSE", [WAIT_SUSPENDED] = "SUSPEND", [WAIT_CLOSED] = "WAIT_CLOSE", [WAIT_SENT] = "SHOW"};
+		[WAIT_PAUSED] = "PAUSE", [WAIT_SUSPENDED] = "SUSPEND", [WAIT_CLOSED] = "WAIT_CLOSE", [WAIT_SENT] = "SHOW", [WAIT_ASKED] = "SHOW"};
 	Worker *worker = console->options.worker;
 	Result result = {0};
 	bool over = false;
@@ -766,6 +797,7 @@ check_wait(Console *console, ConsoleWait *wait)
 	{
 		case WAIT_PAUSED: over = !hall_has_active_servers(worker->hall, wait->database); break;
 		case WAIT_CLOSED: over = !hall_has_closing_servers(worker->hall, wait->database); break;
+		case WAIT_ASKED: return; /* on_answered */
 		case WAIT_SUSPENDED:
 			if (wait->until <= worker_now(worker))
 				close_unquiet(worker->hall);

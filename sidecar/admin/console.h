@@ -15,6 +15,7 @@
 #include "session/session.h"
 
 struct Averages;
+struct Reporter;
 struct Config;
 typedef struct Console Console;
 
@@ -22,6 +23,7 @@ typedef struct ConsoleOptions
 {
 	Worker *worker;				/* borrowed */
 	struct Averages *averages;	/* borrowed; the avg_ columns come from it */
+	struct Reporter *reporter;	/* borrowed; asks the extension */
 	const char *version;		/* of pgweir; static */
 	/* RELOAD; false with a reason in error: the old configuration stays in use. */
 	bool (*reload)(void *arg, char *error, size_t size);

@@ -3,60 +3,16 @@
  */
 #include "admin/payload.h"
 
+#include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "admin/figures.h"
+#include "admin/payload_apps.h"
+#include "admin/payload_json.h"
 #include "admin/payload_net.h"
-
-/* --- a pool's counters --- */
-
-typedef enum PoolCounterKind
-{
-	PC_XACTS,
-	PC_QUERIES,
-	PC_WAIT_US,
-	PC_XACT_US,
-	PC_QUERY_US,
-	PC_REFUSED,
-	PC_EXPIRED_QUEUED,
-	PC_EXPIRED_RUNNING,
-	PC_EXPIRED_GRACE,
-	PC_GONE_WAITING,
-	PC_GONE_RUNNING,
-	PC_WAIT_TIMEOUTS,
-	PC_LOGINS,
-	PC_DISCONNECTS,
-	PC_CONNECTS,
-	PC_CONNECT_FAILURES,
-	PC_THINK_US,
-	PC_THINK_N,
-	PC_DRAIN_US,
-	PC_KINDS
-} PoolCounterKind;
-
-static const char *const counter_keys[PC_KINDS] = {
-	"xacts",		   "queries",		"wait_us",		"xact_us",		"query_us",		 "refused",	 "expired_queued",
-	"expired_running", "expired_grace", "gone_waiting", "gone_running", "wait_timeouts", "logins",	 "disconnects",
-	"connects",		   "connect_failures", "think_us",	"think_n",		"drain_us"};
-
-typedef enum PoolHistogramKind
-{
-	PH_WAIT,
-	PH_RUN,
-	PH_GONE,
-	PH_DEADLINE,
-	PH_KINDS
-} PoolHistogramKind;
-
-static const char *const histogram_keys[PH_KINDS] = {"wait_hist", "run_hist", "gone_hist", "deadline_hist"};
-
-typedef struct PoolReading
-{
-	uint64_t counters[PC_KINDS];
-	Histogram histograms[PH_KINDS];
-	ErrorCount errors[STATS_ERROR_CODES];
-} PoolReading;
 
 /* What the extension knows of a pool, and what it will know when the last payload is taken. */
 typedef struct ReportedPool
@@ -64,9 +20,28 @@ typedef struct ReportedPool
 	MapNode node; /* Payload.pools */
 	uint64_t pool_id;
 	bool live; /* found by drop_dead */
-	PoolReading taken, built;
+	PoolFigures taken, built;
 	bool in_payload; /* in the one built last */
 } ReportedPool;
+
+/* The worker's own counters. */
+typedef struct LoginCounts
+{
+	uint64_t failures, refused;
+} LoginCounts;
+
+static LoginCounts
+count_logins(const Hall *hall)
+{
+	LoginCounts sum = {0};
+
+	for (int i = 0; i < hall->worker_count; i++)
+	{
+		sum.failures += hall->workers[i]->login_failures;
+		sum.refused += hall->workers[i]->clients_refused;
+	}
+	return sum;
+}
 
 struct Payload
 {
@@ -74,48 +49,10 @@ struct Payload
 	Map pools;			/* ReportedPool, owned */
 	uint64_t turn; /* id of the pool reported last, when there are too many for one payload */
 	NetSampler sampler;
-	usec_t started_at, taken_at, built_at;
+	AppsReported apps;
+	LoginCounts logins_taken, logins_built;
+	usec_t taken_at, built_at;
 };
-
-/* --- helpers --- */
-
-/* A string as JSON; what is not UTF-8 (a name in another encoding) gets its foreign bytes replaced. */
-static json_t *
-json_text(const char *text)
-{
-	json_t *value = json_string(text != NULL ? text : "");
-	char copy[128];
-	size_t i = 0;
-
-	if (value != NULL || text == NULL)
-		return value;
-	for (; text[i] != '\0' && i < sizeof(copy) - 1; i++)
-		copy[i] = (char) ((unsigned char) text[i] < 0x80 ? text[i] : '?');
-	copy[i] = '\0';
-	return json_string(copy);
-}
-
-/* Set a key; the value is stolen, also on failure.  *ok becomes false when memory is short. */
-static void
-set(json_t *object, const char *key, json_t *value, bool *ok)
-{
-	if (json_object_set_new_nocheck(object, key, value) != 0)
-		*ok = false;
-}
-
-static void
-set_number(json_t *object, const char *key, uint64_t number, bool *ok)
-{
-	set(object, key, json_integer((json_int_t) number), ok);
-}
-
-/* Append; the value is stolen. */
-static void
-append(json_t *array, json_t *value, bool *ok)
-{
-	if (json_array_append_new(array, value) != 0)
-		*ok = false;
-}
 
 /* --- pools --- */
 
@@ -142,43 +79,6 @@ reported_pool(Payload *payload, const SessionPool *pool)
 	return reported;
 }
 
-static void
-read_pool(const SessionPool *pool, PoolReading *out)
-{
-	const PoolCounters *c = &pool->policy.counters;
-	SessionStats stats;
-	const SessionStats *s = &stats;
-
-	session_pool_stats(pool, &stats);
-	*out = (PoolReading){
-		.counters =
-			{
-				[PC_XACTS] = s->xacts,
-				[PC_QUERIES] = s->queries,
-				[PC_WAIT_US] = c->waited_us,
-				[PC_XACT_US] = s->xact_us,
-				[PC_QUERY_US] = s->query_us,
-				[PC_REFUSED] = c->refused_hopeless + c->refused_full,
-				[PC_EXPIRED_QUEUED] = c->expired,
-				[PC_EXPIRED_RUNNING] = s->expired_running,
-				[PC_EXPIRED_GRACE] = s->expired_grace,
-				[PC_GONE_WAITING] = s->gone_waiting,
-				[PC_GONE_RUNNING] = s->gone_running,
-				[PC_WAIT_TIMEOUTS] = c->wait_timeouts,
-				[PC_LOGINS] = s->logins,
-				[PC_DISCONNECTS] = s->disconnects,
-				[PC_CONNECTS] = c->opened,
-				[PC_CONNECT_FAILURES] = c->open_failures,
-				[PC_THINK_US] = s->think_us,
-				[PC_THINK_N] = s->think_count,
-				[PC_DRAIN_US] = s->drain_us,
-			},
-		.histograms = {[PH_WAIT] = c->wait_hist, [PH_RUN] = s->run_hist, [PH_GONE] = s->gone_hist,
-					   [PH_DEADLINE] = s->deadline_hist},
-	};
-	memcpy(out->errors, s->errors, sizeof(out->errors));
-}
-
 static json_t *
 histogram_json(const Histogram *now, const Histogram *before, bool *ok)
 {
@@ -186,10 +86,10 @@ histogram_json(const Histogram *now, const Histogram *before, bool *ok)
 
 	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
 	{
-		uint32_t count = now->count[i] - before->count[i];
+		uint64_t count = now->count[i] - before->count[i];
 
 		if (count > 0)
-			append(array, json_pack("[i,I]", i, (json_int_t) count), ok);
+			payload_append(array, json_pack("[i,I]", i, (json_int_t) count), ok);
 	}
 	return array;
 }
@@ -201,51 +101,54 @@ errors_json(const ErrorCount *now, const ErrorCount *before, bool *ok)
 
 	for (int i = 0; i < STATS_ERROR_CODES; i++)
 		if (now[i].count > before[i].count)
-			set_number(object, now[i].code, now[i].count - before[i].count, ok);
+			payload_number(object, now[i].code, now[i].count - before[i].count, ok);
 	return object;
 }
 
-static void
-set_slots(json_t *object, const SessionPool *pool, usec_t now, bool *ok)
+/* What was taken of a class; nothing when it has lost its place meanwhile and begun anew. */
+static const RepeatCount *
+repeat_before(const RepeatCount *taken, const RepeatCount *repeat)
 {
-	const Settings *settings = pool->hall->settings;
-	const Pool *policy = &pool->policy;
-	uint64_t used = 0;
+	static const RepeatCount none = {.fingerprint = 0};
 
-	list_each(node, &policy->idle)
-	{
-		const PoolSlot *slot = CONTAINER_OF(node, const PoolSlot, node);
-
-		used += settings->server_check_query[0] != '\0' && now - slot->state_since > settings->server_check_delay_us;
-	}
-	set_number(object, "sv_active", (uint64_t) policy->active.count, ok);
-	set_number(object, "sv_idle", (uint64_t) policy->idle.count - used, ok);
-	set_number(object, "sv_used", used, ok);
-	set_number(object, "sv_tested", (uint64_t) policy->cleaning.count, ok);
-	set_number(object, "sv_login", (uint64_t) policy->opening.count, ok);
+	for (int i = 0; i < STATS_REPEATS; i++)
+		if (taken[i].fingerprint == repeat->fingerprint && taken[i].in_xact == repeat->in_xact &&
+			taken[i].units <= repeat->units && taken[i].statements <= repeat->statements)
+			return &taken[i];
+	return &none;
 }
 
-static void
-set_gauges(json_t *object, const SessionPool *pool, usec_t now, bool *ok)
+static json_t *
+repeat_json(const RepeatCount *repeat, const RepeatCount *before, usec_t now, bool *ok)
 {
-	static const char *const modes[] = {"session", "transaction", "statement"};
-	const Pool *policy = &pool->policy;
-	const ListNode *first = list_first(&policy->waiters);
-	int active = policy->clients - policy->waiters.count;
+	json_t *object = json_object();
+	char fingerprint[20];
 
-	set(object, "db", json_text(pool->database->name), ok);
-	set(object, "user", json_text(pool->role->name), ok);
-	set(object, "mode", json_string(modes[pool->mode]), ok);
-	set_number(object, "size", (uint64_t) policy->limits.size, ok);
-	set_number(object, "reserve", (uint64_t) policy->limits.reserve_size, ok);
-	set_slots(object, pool, now, ok);
-	set_number(object, "cl_active", active > 0 ? (uint64_t) active : 0, ok);
-	set_number(object, "cl_waiting", (uint64_t) policy->waiters.count, ok);
-	set_number(object, "maxwait_us",
-			   first != NULL && CONTAINER_OF(first, const PoolWaiter, node)->since < now
-				   ? (uint64_t) (now - CONTAINER_OF(first, const PoolWaiter, node)->since)
-				   : 0,
-			   ok);
+	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, repeat->fingerprint);
+	payload_set(object, "fingerprint", json_string(fingerprint), ok);
+	payload_number(object, "in_xact", repeat->in_xact, ok);
+	payload_set(object, "query", payload_text(repeat->text), ok);
+	payload_number(object, "units", repeat->units - before->units, ok);
+	payload_number(object, "statements", repeat->statements - before->statements, ok);
+	payload_number(object, "most", repeat->most, ok);
+	payload_number(object, "first_us", figures_elapsed(repeat->first_at, now), ok);
+	return object;
+}
+
+/* Those that something is new of. */
+static json_t *
+repeats_json(const RepeatCount *now, const RepeatCount *taken, usec_t at, bool *ok)
+{
+	json_t *array = json_array();
+
+	for (int i = 0; i < STATS_REPEATS; i++)
+	{
+		const RepeatCount *before = repeat_before(taken, &now[i]);
+
+		if (now[i].units > before->units)
+			payload_append(array, repeat_json(&now[i], before, at, ok), ok);
+	}
+	return array;
 }
 
 static json_t *
@@ -253,21 +156,31 @@ pool_json(Payload *payload, const SessionPool *pool, usec_t now, bool *ok)
 {
 	ReportedPool *reported = reported_pool(payload, pool);
 	json_t *object = json_object();
+	PoolFigures *built;
 
 	if (reported == NULL)
 	{
 		*ok = false;
 		return object;
 	}
-	read_pool(pool, &reported->built);
+	built = &reported->built;
+	figures_of_pool(pool, now, built);
 	reported->in_payload = true;
-	set_gauges(object, pool, now, ok);
+	payload_set(object, "db", payload_text(built->database), ok);
+	payload_set(object, "user", payload_text(built->user), ok);
+	payload_set(object, "mode", json_string(built->mode), ok);
+	if (built->error != NULL)
+		payload_set(object, "error", payload_text(built->error), ok);
+	for (int i = 0; i < PG_KINDS; i++)
+		payload_number(object, figure_gauges[i].key, built->gauges[i], ok);
 	for (int i = 0; i < PC_KINDS; i++)
-		set_number(object, counter_keys[i], reported->built.counters[i] - reported->taken.counters[i], ok);
+		if (figure_counters[i].key != NULL)
+			payload_number(object, figure_counters[i].key, built->counters[i] - reported->taken.counters[i], ok);
 	for (int i = 0; i < PH_KINDS; i++)
-		set(object, histogram_keys[i],
-			histogram_json(&reported->built.histograms[i], &reported->taken.histograms[i], ok), ok);
-	set(object, "errors", errors_json(reported->built.errors, reported->taken.errors, ok), ok);
+		payload_set(object, figure_histograms[i].key,
+					histogram_json(&built->histograms[i], &reported->taken.histograms[i], ok), ok);
+	payload_set(object, "errors", errors_json(built->errors, reported->taken.errors, ok), ok);
+	payload_set(object, "repeats", repeats_json(built->repeats, reported->taken.repeats, now, ok), ok);
 	return object;
 }
 
@@ -326,7 +239,7 @@ pools_json(Payload *payload, usec_t now, bool *ok)
 
 		if (node == &pools->head)
 			continue; /* from the beginning */
-		append(array, pool_json(payload, pool, now, ok), ok);
+		payload_append(array, pool_json(payload, pool, now, ok), ok);
 		payload->turn = pool->id;
 		count--;
 	}
@@ -346,12 +259,6 @@ server_state(const Server *server)
 	return server->tx_status == 'E' ? "idle in transaction (aborted)" : "idle";
 }
 
-static uint64_t
-elapsed(usec_t since, usec_t now)
-{
-	return since > 0 && since < now ? (uint64_t) (now - since) : 0;
-}
-
 static json_t *
 linked_json(const Server *server, usec_t now, bool *ok)
 {
@@ -360,16 +267,16 @@ linked_json(const Server *server, usec_t now, bool *ok)
 	json_t *object = json_object();
 	char ip[64];
 
-	set_number(object, "pid", server->backend_pid, ok);
-	set(object, "db", json_text(server->pool->database->name), ok);
-	set(object, "user", json_text(client->role->name), ok);
-	set(object, "client", json_string(net_peer_ip(&client->peer, ip, sizeof(ip))), ok);
-	set_number(object, "port", client->peer.port, ok);
-	set(object, "app", json_text(paramset_get(client->params, params_index(params, SLICE_LITERAL("application_name")))), ok);
-	set(object, "state", json_string(server_state(server)), ok);
-	set_number(object, "wait_us", client->waited_us > 0 ? (uint64_t) client->waited_us : 0, ok);
-	set_number(object, "since_us", elapsed(server->linked_at, now), ok);
-	set(object, "deadline_left_us",
+	payload_number(object, "pid", server->backend_pid, ok);
+	payload_set(object, "db", payload_text(server->pool->database->name), ok);
+	payload_set(object, "user", payload_text(client->role->name), ok);
+	payload_set(object, "client", json_string(net_peer_ip(&client->peer, ip, sizeof(ip))), ok);
+	payload_number(object, "port", client->peer.port, ok);
+	payload_set(object, "app", payload_text(paramset_get(client->params, params_index(params, SLICE_LITERAL("application_name")))), ok);
+	payload_set(object, "state", json_string(server_state(server)), ok);
+	payload_number(object, "wait_us", client->waited_us > 0 ? (uint64_t) client->waited_us : 0, ok);
+	payload_number(object, "since_us", figures_elapsed(server->linked_at, now), ok);
+	payload_set(object, "deadline_left_us",
 		client->deadline != DEADLINE_NONE ? json_integer(client->deadline - now) : json_null(), ok);
 	return object;
 }
@@ -391,7 +298,7 @@ servers_json(const Worker *worker, usec_t now, bool *ok)
 			continue;
 		if (left-- == 0)
 			break;
-		append(array, linked_json(server, now, ok), ok);
+		payload_append(array, linked_json(server, now, ok), ok);
 	}
 	hall_walk_end(&walk);
 	return array;
@@ -412,17 +319,21 @@ payload_build(Payload *payload)
 	for (MapNode *node = map_next(&payload->pools, NULL); node != NULL; node = map_next(&payload->pools, node))
 		CONTAINER_OF(node, ReportedPool, node)->in_payload = false;
 	payload->built_at = now;
-	set_number(root, "v", PAYLOAD_VERSION, &ok);
-	set_number(root, "pid", (uint64_t) getpid(), &ok);
-	set(root, "version", json_text(worker->version), &ok);
-	set(root, "listen", json_text(worker->settings->reporter_name), &ok);
-	set_number(root, "uptime_us", elapsed(payload->started_at, now), &ok);
-	set_number(root, "interval_us", elapsed(payload->taken_at, now), &ok);
-	set_number(root, "clients", (uint64_t) worker->hall->client_count, &ok);
-	set_number(root, "max_clients", (uint64_t) worker->settings->max_client_conn, &ok);
-	set(root, "pools", pools_json(payload, now, &ok), &ok);
-	set(root, "servers", servers_json(worker, now, &ok), &ok);
-	set(root, "net", net_sampler_json(&payload->sampler), &ok);
+	payload_number(root, "v", PAYLOAD_VERSION, &ok);
+	payload_number(root, "pid", (uint64_t) getpid(), &ok);
+	payload_set(root, "version", payload_text(worker->version), &ok);
+	payload_set(root, "listen", payload_text(worker->settings->reporter_name), &ok);
+	payload_number(root, "uptime_us", figures_elapsed(worker->hall->started_at, now), &ok);
+	payload_number(root, "interval_us", figures_elapsed(payload->taken_at, now), &ok);
+	payload_number(root, "clients", (uint64_t) worker->hall->client_count, &ok);
+	payload_number(root, "max_clients", (uint64_t) worker->settings->max_client_conn, &ok);
+	payload->logins_built = count_logins(worker->hall);
+	payload_number(root, "login_failures", payload->logins_built.failures - payload->logins_taken.failures, &ok);
+	payload_number(root, "clients_refused", payload->logins_built.refused - payload->logins_taken.refused, &ok);
+	payload_set(root, "pools", pools_json(payload, now, &ok), &ok);
+	payload_set(root, "servers", servers_json(worker, now, &ok), &ok);
+	payload_set(root, "net", net_sampler_json(&payload->sampler, &ok), &ok);
+	payload_set(root, "apps", apps_json(&payload->apps, worker->hall, now, &ok), &ok);
 	hall_unpark(worker->hall);
 	text = ok ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);
@@ -433,6 +344,8 @@ void
 payload_taken(Payload *payload)
 {
 	payload->taken_at = payload->built_at;
+	payload->logins_taken = payload->logins_built;
+	apps_taken(&payload->apps);
 	for (MapNode *node = map_next(&payload->pools, NULL); node != NULL; node = map_next(&payload->pools, node))
 	{
 		ReportedPool *reported = CONTAINER_OF(node, ReportedPool, node);
@@ -450,7 +363,7 @@ payload_create(Worker *worker)
 	if (payload == NULL)
 		return NULL;
 	payload->worker = worker;
-	payload->started_at = payload->taken_at = worker_now(worker);
+	payload->taken_at = worker->hall->started_at;
 	map_init(&payload->pools, reported_equal);
 	net_sampler_init(&payload->sampler, worker);
 	return payload;

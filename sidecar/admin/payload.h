@@ -1,5 +1,5 @@
 /*
- * payload.h: what a report to the extension says, as JSON (payload version 1).
+ * payload.h: what a report to the extension says, as JSON (payload version 2).
  *
  * Counters and histograms are differences since the last payload that was taken, gauges are current values.  A payload that was
  * built and not taken changes nothing: the next one covers its time too.  When a report was taken and its answer was lost,
@@ -13,7 +13,7 @@
 
 #include "session/session.h"
 
-#define PAYLOAD_VERSION 1
+#define PAYLOAD_VERSION 2 /* a version only adds keys: an older extension takes what it knows */
 #define PAYLOAD_POOLS 200
 #define PAYLOAD_LINKED 1000
 #define PAYLOAD_SAMPLES 200 /* sockets asked for their health */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "admin/payload.h"
+#include "admin/payload_json.h"
 
 /* A connection younger than this had all its retransmissions just now. */
 #define YOUNG_US (5 * USEC_PER_SEC)
@@ -13,7 +14,7 @@
 typedef struct AddressSum
 {
 	char address[80];
-	uint64_t n, rtt_us, rttvar_us, retransmits, lost;
+	uint64_t n, rtt_us, rttvar_us, rtt_max_us, retransmits, segments, lost, unacked;
 } AddressSum;
 
 typedef struct AddressSums
@@ -36,17 +37,20 @@ sum_of(AddressSums *sums, const char *address)
 	return &sums->items[sums->count++];
 }
 
-/* Retransmissions since the last look. */
-static uint32_t
-new_retransmits(NetSampler *sampler, uint64_t id, usec_t connect_time, uint32_t retransmits)
+/* Add what was sent, and sent again, since the last look. */
+static void
+add_sent(NetSampler *sampler, AddressSum *sum, uint64_t id, usec_t connect_time, const NetHealth *health)
 {
 	NetSeen *seen = &sampler->seen[id % NET_SEEN];
-	uint32_t before = worker_now(sampler->worker) - connect_time < YOUNG_US ? 0 : retransmits;
+	NetSeen before = {.retransmits = health->retransmits, .segments = health->segments};
 
 	if (seen->id == id)
-		before = seen->retransmits;
-	*seen = (NetSeen){id, retransmits};
-	return retransmits > before ? retransmits - before : 0;
+		before = *seen;
+	else if (worker_now(sampler->worker) - connect_time < YOUNG_US)
+		before = (NetSeen){.id = id};
+	*seen = (NetSeen){.id = id, .retransmits = health->retransmits, .segments = health->segments};
+	sum->retransmits += health->retransmits - before.retransmits;
+	sum->segments += health->segments - before.segments;
 }
 
 static void
@@ -60,8 +64,11 @@ look_at(NetSampler *sampler, AddressSums *sums, const NetConn *conn, uint64_t id
 	sum->n++;
 	sum->rtt_us += health.rtt_us;
 	sum->rttvar_us += health.rttvar_us;
-	sum->retransmits += new_retransmits(sampler, id, connect_time, health.retransmits);
+	if (health.rtt_us > sum->rtt_max_us)
+		sum->rtt_max_us = health.rtt_us;
+	add_sent(sampler, sum, id, connect_time, &health);
 	sum->lost += health.lost;
+	sum->unacked += health.unacked;
 }
 
 static void
@@ -79,7 +86,7 @@ look_at_server(NetSampler *sampler, AddressSums *sums, const ListNode *node)
 	const Server *server = CONTAINER_OF(node, const Server, node);
 	char name[128];
 
-	if (server->address.len > 0)
+	if (server->address.len > 0 && server->state != SERVER_CONNECTING)
 		look_at(sampler, sums, &server->conn, server->id, server->connect_time,
 				net_address_name(&server->address, name, sizeof(name)));
 }
@@ -107,37 +114,45 @@ sample(NetSampler *sampler, HallWalk *walk, WalkOver over, AddressSums *sums,
 	}
 }
 
-/* The sums as an array; NULL when out of memory. */
 static json_t *
-sums_json(const AddressSums *sums)
+sum_json(const AddressSum *sum, bool *ok)
+{
+	json_t *object = json_object();
+
+	payload_set(object, "addr", json_string(sum->address), ok);
+	payload_number(object, "n", sum->n, ok);
+	payload_number(object, "rtt_us", sum->rtt_us / sum->n, ok);
+	payload_number(object, "rttvar_us", sum->rttvar_us / sum->n, ok);
+	payload_number(object, "rtt_max_us", sum->rtt_max_us, ok);
+	payload_number(object, "retrans", sum->retransmits, ok);
+	payload_number(object, "segments", sum->segments, ok);
+	payload_number(object, "lost", sum->lost, ok);
+	payload_number(object, "unacked", sum->unacked, ok);
+	return object;
+}
+
+static json_t *
+sums_json(const AddressSums *sums, bool *ok)
 {
 	json_t *array = json_array();
 
-	for (int i = 0; array != NULL && i < sums->count; i++)
-	{
-		const AddressSum *s = &sums->items[i];
-
-		if (json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "addr", s->address, "n",
-												   (json_int_t) s->n, "rtt_us", (json_int_t) (s->rtt_us / s->n), "rttvar_us",
-												   (json_int_t) (s->rttvar_us / s->n), "retrans", (json_int_t) s->retransmits,
-												   "lost", (json_int_t) s->lost)) != 0)
-		{
-			json_decref(array);
-			return NULL;
-		}
-	}
+	for (int i = 0; i < sums->count; i++)
+		payload_append(array, sum_json(&sums->items[i], ok), ok);
 	return array;
 }
 
 json_t *
-net_sampler_json(NetSampler *sampler)
+net_sampler_json(NetSampler *sampler, bool *ok)
 {
 	AddressSums clients = {.count = 0};
 	AddressSums servers = {.count = 0};
+	json_t *object = json_object();
 
 	sample(sampler, &sampler->clients, WALK_CLIENTS, &clients, look_at_client);
 	sample(sampler, &sampler->servers, WALK_SERVERS, &servers, look_at_server);
-	return json_pack("{s:o, s:o}", "clients", sums_json(&clients), "servers", sums_json(&servers));
+	payload_set(object, "clients", sums_json(&clients, ok), ok);
+	payload_set(object, "servers", sums_json(&servers, ok), ok);
+	return object;
 }
 
 void

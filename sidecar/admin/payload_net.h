@@ -12,11 +12,12 @@
 
 #define NET_SEEN 1024
 
-/* How many retransmissions a connection had when it was looked at last. */
+/* How much a connection had sent when it was looked at last. */
 typedef struct NetSeen
 {
 	uint64_t id;
 	uint32_t retransmits;
+	uint32_t segments;
 } NetSeen;
 
 typedef struct NetSampler
@@ -29,9 +30,9 @@ typedef struct NetSampler
 extern void net_sampler_init(NetSampler *sampler, Worker *worker);
 extern void net_sampler_end(NetSampler *sampler);
 /*
- * {"clients": [...], "servers": [...]} with addr, n (sockets looked at), rtt_us and rttvar_us (their means), retrans (since each was
- * looked at before) and lost (now).  NULL when out of memory.
+ * {"clients": [...], "servers": [...]} with addr, n (sockets looked at), rtt_us and rttvar_us (their means), rtt_max_us, retrans and
+ * segments (since each was looked at before), lost and unacked (now).
  */
-extern json_t *net_sampler_json(NetSampler *sampler);
+extern json_t *net_sampler_json(NetSampler *sampler, bool *ok);
 
 #endif

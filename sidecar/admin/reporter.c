@@ -24,6 +24,7 @@ typedef enum ReporterState
 	REPORTER_CONNECTING, /* PQconnectPoll goes on; the timer limits it */
 	REPORTER_READY,		 /* connected; the timer is armed for the next report */
 	REPORTER_SENDING,	 /* a report is on its way; the timer limits it */
+	REPORTER_ASKING,	 /* the first question is; the timer limits it */
 } ReporterState;
 
 /* Where to report. */
@@ -48,14 +49,21 @@ struct Reporter
 	Timer timer;
 	usec_t sent_at;
 	bool accepted;		/* SENDING: the server has said that it took the report */
-	char refused[300];	/* SENDING: its error message */
+	bool too_new;		/* SENDING: ... because it does not know this version of reports */
+	char refused[300];	/* SENDING: its error message; else why it did not work last */
+	List questions;		/* ReporterQuestion */
+	bool forgotten;		/* ASKING: nobody wants the answer */
 	int failures;	/* since the last success */
 	int attempts;	/* picks the host of a list */
+	int understood;	/* SENDING: the version that the extension says it understands; 0 = it did not say */
+	int version;	/* that reports are sent as: PAYLOAD_VERSION, or 1 for an extension that refuses later ones */
+	int told;		/* ... of which the log has told, when it is another than ours */
 	bool complained; /* the log says that it does not work */
 	bool praised;	 /* ... or that it does */
 };
 
 static void on_ready(NetWatch *watch, bool readable, bool writable);
+static void take_turn(Reporter *reporter);
 
 /* --- the target --- */
 
@@ -170,6 +178,23 @@ retry_pause(const Reporter *reporter)
 	return pause_us < RETRY_LONGEST_US ? pause_us : RETRY_LONGEST_US;
 }
 
+/* Nobody can be asked. */
+static void
+refuse_questions(Reporter *reporter, const char *reason)
+{
+	char error[400];
+
+	snprintf(error, sizeof(error), "the extension cannot be asked: %.*s", (int) strcspn(reason, "\n"), reason);
+	while (!list_empty(&reporter->questions))
+	{
+		ReporterQuestion *question = CONTAINER_OF(list_first(&reporter->questions), ReporterQuestion, node);
+
+		list_remove(&reporter->questions, &question->node);
+		question->answered(question, NULL, error,
+						   "It is asked over the connection that reports go over: see report_user, and the log.");
+	}
+}
+
 /* It did not work: say so once, and try again later. */
 static void
 fail(Reporter *reporter, const char *reason)
@@ -185,14 +210,29 @@ fail(Reporter *reporter, const char *reason)
 	disconnect(reporter);
 	reporter->state = REPORTER_RETRY;
 	arm(reporter, worker_now(reporter->worker) + retry_pause(reporter));
+	if (reason != reporter->refused)
+		snprintf(reporter->refused, sizeof(reporter->refused), "%.*s", (int) strcspn(reason, "\n"), reason);
+	refuse_questions(reporter, reporter->refused);
+}
+
+/* Either half may be the newer one; what only one of them knows is not shown. */
+static void
+compare_versions(Reporter *reporter)
+{
+	int theirs = reporter->understood > 0 ? reporter->understood : 1;
+
+	if (theirs == PAYLOAD_VERSION || theirs == reporter->told)
+		return;
+	reporter->told = theirs;
+	log_write(reporter->worker->log, LOG_LEVEL_LOG,
+			  "the extension understands reports of version %d, this process sends version %d: update %s to see every figure", theirs,
+			  PAYLOAD_VERSION, theirs < PAYLOAD_VERSION ? "the extension" : "pgweir");
 }
 
 static void
 succeed(Reporter *reporter)
 {
 	const ReportTarget *target = &reporter->target;
-	usec_t now = worker_now(reporter->worker);
-	deadline_t next = reporter->sent_at + reporter->worker->settings->report_interval_us;
 
 	payload_taken(reporter->payload);
 	reporter->failures = 0;
@@ -201,11 +241,9 @@ succeed(Reporter *reporter)
 		log_write(reporter->worker->log, LOG_LEVEL_LOG, "reporting to the extension works (%s:%d, database \"%s\", user \"%s\")",
 				  target->host, target->port, target->dbname, target->user);
 	reporter->praised = true;
-	reporter->state = REPORTER_READY;
-	if (!watch(reporter, true, false))
-		fail(reporter, "could not watch the connection");
-	else
-		arm(reporter, next > now ? next : now);
+	compare_versions(reporter);
+	reporter->refused[0] = '\0';
+	take_turn(reporter);
 }
 
 /* --- connecting --- */
@@ -252,6 +290,7 @@ connect_poll(Reporter *reporter)
 				break;
 			}
 			reporter->state = REPORTER_READY;
+			reporter->version = PAYLOAD_VERSION;
 			arm(reporter, worker_now(reporter->worker));
 			break;
 		default:
@@ -352,7 +391,7 @@ send_report(Reporter *reporter)
 	char version[16];
 	const char *values[] = {worker->settings->reporter_name, version, json};
 
-	snprintf(version, sizeof(version), "%d", PAYLOAD_VERSION);
+	snprintf(version, sizeof(version), "%d", reporter->version);
 	reporter->sent_at = worker_now(worker);
 	if (json == NULL)
 		fail(reporter, "out of memory");
@@ -370,6 +409,115 @@ send_report(Reporter *reporter)
 	free(json);
 }
 
+/* --- questions --- */
+
+/* The connection is free: ask the next question, or wait for the next report's time. */
+static void
+take_turn(Reporter *reporter)
+{
+	usec_t now = worker_now(reporter->worker);
+	deadline_t next = reporter->sent_at + reporter->worker->settings->report_interval_us;
+
+	reporter->state = REPORTER_READY;
+	if (!list_empty(&reporter->questions) && next > now)
+	{
+		const ReporterQuestion *question = CONTAINER_OF(list_first(&reporter->questions), ReporterQuestion, node);
+
+		reporter->state = REPORTER_ASKING;
+		reporter->forgotten = false;
+		limit_answer(reporter);
+		if (PQsendQuery(reporter->conn, question->sql) != 1)
+			fail(reporter, PQerrorMessage(reporter->conn));
+		else
+			flush_and_watch(reporter);
+		return;
+	}
+	if (!watch(reporter, true, false))
+		fail(reporter, "could not watch the connection");
+	else
+		arm(reporter, next > now ? next : now);
+}
+
+/* A result of the question asked, which is the first unless it was forgotten. */
+static void
+answer_question(Reporter *reporter, const PGresult *result)
+{
+	ReporterQuestion *question;
+	const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	char error[400];
+
+	if (reporter->forgotten || list_empty(&reporter->questions))
+		return;
+	reporter->forgotten = true; /* it may have further results: nobody wants them */
+	question = CONTAINER_OF(list_first(&reporter->questions), ReporterQuestion, node);
+	list_remove(&reporter->questions, &question->node);
+	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+	{
+		question->answered(question, result, NULL, NULL);
+		return;
+	}
+	snprintf(error, sizeof(error), "the extension cannot be asked: %s",
+			 code != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : PQresultErrorMessage(result));
+	question->answered(question, NULL, error,
+					   code != NULL && strcmp(code, "42501") == 0 ? "GRANT pg_read_all_stats to the role of report_user."
+					   : code != NULL && (strcmp(code, "42P01") == 0 || strcmp(code, "3F000") == 0)
+						   ? "CREATE EXTENSION pgweir in the database of report_database."
+						   : PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+}
+
+static void
+take_question_answer(Reporter *reporter)
+{
+	while (reporter->state == REPORTER_ASKING && !PQisBusy(reporter->conn))
+	{
+		PGresult *result = PQgetResult(reporter->conn);
+
+		if (result == NULL)
+		{
+			take_turn(reporter);
+			return;
+		}
+		answer_question(reporter, result);
+		PQclear(result);
+	}
+}
+
+void
+reporter_ask(Reporter *reporter, ReporterQuestion *question)
+{
+	list_append(&reporter->questions, &question->node);
+	switch (reporter->state)
+	{
+		case REPORTER_OFF: refuse_questions(reporter, "nothing is reported to it"); break;
+		case REPORTER_RETRY: refuse_questions(reporter, reporter->refused[0] != '\0' ? reporter->refused : "not connected yet"); break;
+		case REPORTER_READY: take_turn(reporter); break;
+		case REPORTER_RESOLVING:
+		case REPORTER_CONNECTING:
+		case REPORTER_SENDING:
+		case REPORTER_ASKING: break; /* it takes its turn */
+	}
+}
+
+void
+reporter_forget(Reporter *reporter, ReporterQuestion *question)
+{
+	if (!list_linked(&question->node))
+		return;
+	if (reporter->state == REPORTER_ASKING && !reporter->forgotten && list_first(&reporter->questions) == &question->node)
+		reporter->forgotten = true;
+	list_remove(&reporter->questions, &question->node);
+}
+
+/* --- the answer to a report --- */
+
+static bool
+is_error(const PGresult *result, const char *sqlstate)
+{
+	const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	return code != NULL && strcmp(code, sqlstate) == 0;
+}
+
 /* Take what has arrived of the answer; PQgetResult() would block if the rest were still to come. */
 static void
 take_answer(Reporter *reporter)
@@ -382,11 +530,19 @@ take_answer(Reporter *reporter)
 		{
 			if (reporter->accepted)
 				succeed(reporter);
+			else if (reporter->too_new && reporter->version > 1)
+			{
+				reporter->version = 1;
+				send_report(reporter);
+			}
 			else
 				fail(reporter, reporter->refused);
 			return;
 		}
 		reporter->accepted = PQresultStatus(result) == PGRES_TUPLES_OK;
+		if (reporter->accepted)
+			reporter->understood = PQntuples(result) == 1 ? atoi(PQgetvalue(result, 0, 0)) : 0;
+		reporter->too_new = is_error(result, "0A000");
 		if (!reporter->accepted)
 			snprintf(reporter->refused, sizeof(reporter->refused), "%s", PQresultErrorMessage(result));
 		PQclear(result);
@@ -408,12 +564,14 @@ on_ready(NetWatch *item, bool readable, bool writable)
 		fail(reporter, PQerrorMessage(reporter->conn));
 		return;
 	}
-	if (reporter->state != REPORTER_SENDING)
+	if (reporter->state != REPORTER_SENDING && reporter->state != REPORTER_ASKING)
 		return;
 	if (writable)
 		flush_and_watch(reporter);
 	if (reporter->state == REPORTER_SENDING)
 		take_answer(reporter);
+	else if (reporter->state == REPORTER_ASKING)
+		take_question_answer(reporter);
 }
 
 static void
@@ -429,7 +587,8 @@ on_timer(Timer *timer, usec_t now)
 		case REPORTER_RESOLVING: fail(reporter, "no answer from DNS in time"); break;
 		case REPORTER_CONNECTING: fail(reporter, "could not connect in time"); break;
 		case REPORTER_READY: send_report(reporter); break;
-		case REPORTER_SENDING: fail(reporter, "no answer in time"); break;
+		case REPORTER_SENDING:
+		case REPORTER_ASKING: fail(reporter, "no answer in time"); break;
 	}
 }
 
@@ -457,6 +616,7 @@ reporter_settings_changed(Reporter *reporter)
 	}
 	disconnect(reporter);
 	timer_disarm(net_timers(worker->loop), &reporter->timer);
+	refuse_questions(reporter, "the settings have changed");
 	reporter->failures = 0;
 	reporter->complained = reporter->praised = false;
 	reporter->state = on ? REPORTER_RETRY : REPORTER_OFF;
@@ -476,6 +636,7 @@ reporter_create(Worker *worker)
 	}
 	reporter->worker = worker;
 	reporter->timer.fire = on_timer;
+	list_init(&reporter->questions);
 	reporter->state = REPORTER_OFF;
 	reporter_settings_changed(reporter);
 	return reporter;
@@ -487,6 +648,7 @@ reporter_free(Reporter *reporter)
 	if (reporter == NULL)
 		return;
 	timer_disarm(net_timers(reporter->worker->loop), &reporter->timer);
+	refuse_questions(reporter, "pgweir is going down");
 	disconnect(reporter);
 	payload_free(reporter->payload);
 	free(reporter);

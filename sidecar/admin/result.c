@@ -63,6 +63,12 @@ result_columns(Result *result, const char *types, const char *names)
 	}
 	if ((size_t) n != strlen(types))
 		abort();
+	result_columns_as(result, columns, n);
+}
+
+void
+result_columns_as(Result *result, const WireColumn *columns, int n)
+{
 	result->columns = n;
 	check(result, wire_write_row_description(&result->buf, columns, n));
 }

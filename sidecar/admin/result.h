@@ -10,9 +10,10 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "wire/backend.h"
 #include "wire/msg.h"
 
-#define RESULT_COLUMNS_MAX 40
+#define RESULT_COLUMNS_MAX 64
 
 typedef struct Result
 {
@@ -30,6 +31,8 @@ extern void result_free(Result *result);
  * blanks.
  */
 extern void result_columns(Result *result, const char *types, const char *names);
+/* The same with columns that somebody else chose. */
+extern void result_columns_as(Result *result, const WireColumn *columns, int n);
 extern void result_row(Result *result);
 /* NULL is the SQL NULL. */
 extern void result_text(Result *result, const char *text);

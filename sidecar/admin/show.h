@@ -12,6 +12,7 @@
 #include "session/session.h"
 
 struct Config;
+struct pg_result;
 
 typedef struct Show
 {
@@ -45,6 +46,7 @@ typedef struct ShowRow
 	const char *name;
 	void (*all)(const Show *show);
 	bool (*piece)(const Show *show, ShowWalk *walk); /* instead of all: the next piece; true when that was the last */
+	const char *sql; /* instead of both: what the extension is asked */
 	bool admin_only; /* not for those who may only read */
 } ShowRow;
 
@@ -93,6 +95,9 @@ extern void show_admission(const Show *show);
 extern void show_classes(const Show *show);
 extern void show_limits(const Show *show);
 extern void show_statements(const Show *show);
+
+/* show_extension.c: what the extension answers, as it is */
+extern void show_answer(Result *result, const struct pg_result *answer);
 
 /* --- helpers they share --- */
 

@@ -14,7 +14,7 @@
 
 typedef struct Histogram
 {
-	uint32_t count[HISTOGRAM_BUCKETS];
+	uint64_t count[HISTOGRAM_BUCKETS];
 } Histogram;
 
 static inline int

@@ -3,7 +3,7 @@
  *
  *   2026-01-31 12:00:00.123 UTC [4711] LOG message
  *
- * One line is one write(2), so that lines of several writers never mix.  A newline inside a message becomes newline +
+ * One line is one write(2), so that lines of several writers (processes, threads) never mix; a Log changes only while one thread runs.  A newline inside a message becomes newline +
  * tab.  Lines go to the log file when one is open, to stderr unless quiet, and to syslog when asked.  Never pass
  * a secret: nothing here filters.
  */

@@ -26,6 +26,9 @@
 #include "config/settings.h"
 #include "session/options.h"
 
+/* The parts of http_listen: "HOST:PORT", "[IPV6]:PORT" or "PORT" for the loopback.  False: it is empty, or none of these. */
+extern bool config_http_address(const char *text, char *host, size_t size, int *port) MUST_CHECK;
+
 /* What the process needs and the sessions do not. */
 typedef struct ProcessOptions
 {
@@ -37,6 +40,7 @@ typedef struct ProcessOptions
 	const char *unix_socket_group; /* "" = leave it */
 	bool so_reuseport;
 	int tcp_defer_accept; /* 0 = off */
+	const char *http_listen; /* host:port; "" = none */
 	/* the log: apply again after a reload */
 	const char *logfile; /* "" = none */
 	bool syslog;

@@ -312,6 +312,10 @@ static const ConfigRow main_rows[] = {
 			"Core dumps hold the memory of the process, and so passwords and keys; 0 = registers and the list of mappings only.", OURS),
 	SETTING(deadline_grace, DURATION, deadline_grace_us, "1", YES,
 			"A server that has not answered a cancel after this time is disconnected.", OURS),
+	PROCESS(http_listen, STRING, http_listen, "", NO,
+			"Address of the HTTP endpoint (/healthz, /readyz, /metrics, /json), as 127.0.0.1:9127 or *:9127; a port alone is "
+			"one of 127.0.0.1; empty = none.",
+			OURS),
 	SETTING(max_login_clients, INT, max_login_clients, "4000", YES,
 			"Clients that have not proved yet who they are; for one more the one that has been silent for longest is disconnected; "
 			"0 = no limit.",

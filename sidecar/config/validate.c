@@ -6,6 +6,8 @@
 #include "config/loader.h"
 #include "config/passfile.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -202,6 +204,44 @@ config_derive(Config *config, ConfigProblems *problems)
 
 /* --- what cannot work --- */
 
+bool
+config_http_address(const char *text, char *host, size_t size, int *port)
+{
+	const char *colon = text != NULL ? strrchr(text, ':') : NULL;
+	const char *digits = colon != NULL ? colon + 1 : text;
+	size_t len = colon != NULL ? (size_t) (colon - text) : 0;
+	char *end;
+	long number;
+
+	if (!is_set(text) || digits[0] < '0' || digits[0] > '9')
+		return false;
+	number = strtol(digits, &end, 10);
+	if (*end != '\0' || number < 1 || number > 65535 || (colon != NULL && len == 0) || len >= size)
+		return false;
+	if (colon == NULL)
+		snprintf(host, size, "127.0.0.1");
+	else if (text[0] == '[' && text[len - 1] == ']')
+		snprintf(host, size, "%.*s", (int) len - 2, text + 1);
+	else if (memchr(text, ':', len) != NULL)
+		return false; /* an IPv6 address wants brackets: which colon is the port's? */
+	else
+		snprintf(host, size, "%.*s", (int) len, text);
+	*port = (int) number;
+	return host[0] != '\0';
+}
+
+static void
+check_http(const Config *config, const FilePlace *place, ConfigProblems *problems)
+{
+	const char *address = config->process.http_listen;
+	char host[256];
+	int port;
+
+	if (is_set(address) && !config_http_address(address, host, sizeof(host), &port))
+		problems_add(problems, PROBLEM_ERROR, place,
+					 "http_listen: \"%s\" is not HOST:PORT, as 127.0.0.1:9127, *:9127 or [::1]:9127", address);
+}
+
 static void
 check_listening(const Config *config, const FilePlace *place, ConfigProblems *problems)
 {
@@ -285,6 +325,7 @@ config_validate(const Config *config, const char *path, ConfigProblems *problems
 	if (!is_set(config->process.conffile))
 		problems_add(problems, PROBLEM_ERROR, &place, "conffile must not be empty");
 	check_listening(config, &place, problems);
+	check_http(config, &place, problems);
 	check_users(config, &place, problems);
 	check_databases(config, &place, problems);
 	check_deadlines(config, &place, problems);

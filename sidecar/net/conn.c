@@ -608,20 +608,10 @@ net_conn_event(NetConn *conn, uint32_t events)
 }
 
 void
-net_conn_defer(NetConn *conn, uint32_t events)
+net_conn_postpone(NetConn *conn)
 {
-	if (!is_live(conn) || conn->_connecting || (events & (EVENTS_INPUT | EVENTS_LOST)) == 0)
-	{
-		net_conn_event(conn, events);
-		return;
-	}
-	if ((events & EPOLLOUT) != 0)
-		net_conn_event(conn, EPOLLOUT);
-	if (!is_live(conn))
-		return;
-	conn->_unread = true;
-	conn->_hangup |= (events & EVENTS_END) != 0;
-	make_ready(conn);
+	if (conn->_open && !conn->_ended && conn->_registered)
+		ask_again(conn);
 }
 
 /* The rest of a broken connection, a piece at a time; then on_end. */

@@ -237,7 +237,7 @@ is_background(uint64_t data)
 	return false;
 }
 
-/* Connections of the background that find no time go to the ready list; of a listener epoll tells again. */
+/* Events of the background that find no time are left; epoll, which tells a connection's once, is asked to tell them again. */
 static void
 run_events(NetLoop *loop, bool background)
 {
@@ -247,13 +247,13 @@ run_events(NetLoop *loop, bool background)
 
 		if (event.data.u64 == 0 || is_background(event.data.u64) != background)
 			continue;
-		loop->events[i].data.u64 = 0;
 		if (background && !background_may_run(loop))
 		{
-			if ((event.data.u64 & KIND_MASK) == LOOP_CONN)
-				net_conn_defer((NetConn *) (uintptr_t) (event.data.u64 & ~KIND_MASK), event.events);
+			if ((LoopKind) (event.data.u64 & KIND_MASK) == LOOP_CONN)
+				net_conn_postpone((NetConn *) (uintptr_t) (event.data.u64 & ~KIND_MASK));
 			continue;
 		}
+		loop->events[i].data.u64 = 0;
 		dispatch(event.data.u64, event.events);
 	}
 }

@@ -51,8 +51,8 @@ extern void net_loop_forget(NetLoop *loop, const void *object);
 
 /* An event came; a conn that is not open any more is skipped. */
 extern void net_conn_event(NetConn *conn, uint32_t events);
-/* The same, but what is to be read waits for the conn's turn on the ready list: epoll will not tell again. */
-extern void net_conn_defer(NetConn *conn, uint32_t events);
+/* Its event is not handled in this iteration: it must come again. */
+extern void net_conn_postpone(NetConn *conn);
 /* The conn's turn on the ready list (it has been taken off). */
 extern void net_conn_ready(NetConn *conn);
 /* Give back what a closed conn still holds and call on_released. */

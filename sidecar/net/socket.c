@@ -3,7 +3,7 @@
  */
 #include "net/loop.h"
 
-#include <netinet/tcp.h>
+#include <linux/tcp.h> /* struct tcp_info has more here than in netinet/tcp.h */
 
 static void
 set_int(int fd, int level, int option, int value)
@@ -68,6 +68,7 @@ net_health(const NetConn *conn, NetHealth *out)
 		.rtt_us = info.tcpi_rtt,
 		.rttvar_us = info.tcpi_rttvar,
 		.retransmits = info.tcpi_total_retrans,
+		.segments = info.tcpi_data_segs_out,
 		.lost = info.tcpi_lost,
 		.unacked = info.tcpi_unacked,
 	};

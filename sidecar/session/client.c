@@ -44,6 +44,14 @@ client_log(const Client *client, LogLevel level, const char *format, ...)
 	va_end(args);
 }
 
+void
+client_enter_app(Client *client, const char *name)
+{
+	Worker *worker = client->worker;
+
+	apps_enter(&worker->apps, &client->app, name, client->database->name, worker_now(worker));
+}
+
 bool
 client_is_linked(const Client *client)
 {
@@ -409,6 +417,14 @@ on_input(NetConn *conn, uint8_t *data, size_t len)
 	return used;
 }
 
+void
+client_unblocked(Client *client)
+{
+	if (client->write_blocked_since > 0)
+		client_stats(client)->drain_us += (uint64_t) (worker_now(client->worker) - client->write_blocked_since);
+	client->write_blocked_since = 0;
+}
+
 static void
 on_drained(NetConn *conn)
 {
@@ -416,9 +432,7 @@ on_drained(NetConn *conn)
 
 	if (client->server != NULL)
 	{
-		if (client->write_blocked_since > 0)
-			client_stats(client)->drain_us += (uint64_t) (worker_now(client->worker) - client->write_blocked_since);
-		client->write_blocked_since = 0;
+		client_unblocked(client);
 		if (!client->worker->hall->suspended)
 			net_resume(&client->server->conn);
 	}
@@ -506,6 +520,7 @@ leave_pool(Client *client)
 		if (client->state == CLIENT_WAITING)
 		{
 			client_stats(client)->gone_waiting++;
+			client_stats(client)->gone_us += (uint64_t) (now - client->group_since);
 			histogram_add(&client_stats(client)->gone_hist, now - client->group_since);
 		}
 		policy_enter(worker);
@@ -514,9 +529,22 @@ leave_pool(Client *client)
 	}
 }
 
+/* What its pool's figures say of the client that leaves. */
+static void
+count_life(Client *client, usec_t now)
+{
+	SessionStats *stats = client_stats(client);
+
+	stats->disconnects++;
+	stats->life_us += (uint64_t) (now - client->connect_time);
+	histogram_add(&stats->life_hist, now - client->connect_time);
+	repeats_end_run(&client->run_length, stats, client->fingerprint, now);
+}
+
 static void
 leave_counts(Client *client)
 {
+	usec_t now = worker_now(client->worker);
 	Worker *worker = client->worker;
 	SessionPool *shown;
 
@@ -533,10 +561,23 @@ leave_counts(Client *client)
 		policy_enter(worker);
 		shown->policy.clients--;
 		policy_leave(worker, shown);
-		client_stats(client)->disconnects++;
+		count_life(client, now);
 	}
+	apps_leave(&client->app, now);
 	atomic_fetch_sub(&worker->load, 1);
 	atomic_fetch_sub(&worker->hall->client_count, 1);
+}
+
+/* It was told that it is over; or it went in the middle of proving who it is. */
+static void
+count_fatal(Client *client, const char *sqlstate, const char *message)
+{
+	if (in_logins(client->state) && !client->quiet && (message != NULL || client->state == CLIENT_AUTH))
+		client->worker->login_failures++;
+	if (message != NULL && client->pool != NULL)
+		stats_count_error(client_stats(client), sqlstate);
+	if (message != NULL && client->app != NULL)
+		client->app->errors++;
 }
 
 static void
@@ -559,6 +600,7 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		worker->hall->console.closed(worker->hall->console.arg, client);
 		hall_unpark(worker->hall);
 	}
+	count_fatal(client, sqlstate, message);
 	client_login_stop(client);
 	leave_pool(client);
 	leave_counts(client);

@@ -198,11 +198,12 @@ static void
 take_application_name(Client *client)
 {
 	Worker *worker = client->worker;
-	int index = params_index(worker->params, slice_str("application_name"));
+	int index = worker->params->app_index;
 	const char *name = paramset_get(client->params, index);
 	char peer[80];
 	char full[300];
 
+	client_enter_app(client, name); /* the name alone: with its host each client would be an application */
 	if (!worker->settings->application_name_add_host)
 		return;
 	snprintf(full, sizeof(full), "%.200s - %s", name != NULL && name[0] != '\0' ? name : "app",

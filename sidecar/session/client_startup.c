@@ -247,6 +247,7 @@ take_startup(Client *client, const WireStartup *startup)
 	if (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn && !login_is_console(login->database) &&
 		!worker_make_room(worker, client, "no more connections allowed (max_client_conn)"))
 	{
+		worker->clients_refused++;
 		client_close(client, "no more connections allowed (max_client_conn)",
 					 "no more connections allowed (max_client_conn)");
 		return;

@@ -212,6 +212,7 @@ deadline_grace_passed(Client *client, usec_t now)
 		client_close(client, "query deadline: the server did not stop inside a row", NULL);
 		return;
 	}
+	client_unblocked(client);
 	client->server = NULL;
 	client->hold = false;
 	client->in_group = false;

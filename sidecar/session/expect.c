@@ -7,6 +7,20 @@
 #include "wire/backend.h"
 #include "wire/msg.h"
 
+static bool
+has_statement(Expect what)
+{
+	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_TWICE ||
+		   what == EXPECT_PARSE_FAKE || what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED;
+}
+
+/* ... and it may turn out that there is no such statement. */
+static bool
+is_parse(Expect what)
+{
+	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_FAKE;
+}
+
 bool
 expect_push(Server *server, Expect what)
 {
@@ -30,14 +44,8 @@ expect_push_statement(Server *server, Expect what, Statement *statement)
 		return false;
 	}
 	statement_ref(statement);
+	server->unproved += is_parse(what);
 	return true;
-}
-
-static bool
-has_statement(Expect what)
-{
-	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_TWICE ||
-		   what == EXPECT_PARSE_FAKE || what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED;
 }
 
 Statement *
@@ -49,6 +57,30 @@ expect_statement(const Server *server)
 		return NULL;
 	memcpy(&statement, buf_ptr(&server->parses), sizeof(statement));
 	return statement;
+}
+
+bool
+expect_in_doubt(const Server *server, const Statement *statement)
+{
+	const uint8_t *next = buf_ptr(&server->parses);
+	bool found = false;
+
+	if (server->unproved == 0 || server->outstanding == 0)
+		return false;
+	for (size_t i = 0; i < buf_len(&server->expected); i++)
+	{
+		Expect what = (Expect) buf_ptr(&server->expected)[i];
+		Statement *one;
+
+		if (found && (what == EXPECT_SYNC || what == EXPECT_QUERY))
+			return true;
+		if (!has_statement(what))
+			continue;
+		memcpy(&one, next, sizeof(one));
+		next += sizeof(one);
+		found |= one == statement && is_parse(what);
+	}
+	return false;
 }
 
 static Statement *
@@ -75,6 +107,7 @@ pop(Server *server, bool undo)
 		StatementRegistry *registry = server->worker->statements;
 		Statement *statement = take_statement(server);
 
+		server->unproved -= is_parse(what);
 		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN))
 			server_statements_remove(&server->statements, registry, statement);
 		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_FAKE) && server->client != NULL)

@@ -30,6 +30,11 @@ typedef enum Expect
 
 extern bool expect_push(Server *server, Expect what) MUST_CHECK;
 extern bool expect_push_statement(Server *server, Expect what, Statement *statement) MUST_CHECK;
+/*
+ * Is a Parse of this statement, sent with an earlier group, not answered yet?  An error in that group would skip it; within one group there
+ * is no such doubt, since what follows is skipped too.
+ */
+extern bool expect_in_doubt(const Server *server, const Statement *statement);
 /* The statement of the answer at the head, NULL when it has none. */
 extern Statement *expect_statement(const Server *server);
 static inline Expect

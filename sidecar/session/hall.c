@@ -562,6 +562,7 @@ hall_create(const HallOptions *options)
 	hall->log = options->log;
 	hall->settings = options->settings;
 	hall->version = options->version;
+	hall->started_at = net_now(options->loop);
 	hall->worker_count = 1;
 	hall->wanted_workers = options->workers > POOL_HOMES ? POOL_HOMES : options->workers;
 	init_locks(hall);

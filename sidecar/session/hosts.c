@@ -25,7 +25,11 @@ hosts_take_change(Worker *worker, const char *host, const NetAddress *addresses,
 		if (server->state == SERVER_IDLE)
 			server_close(server, "server's address has changed");
 		else
+		{
+			policy_enter(worker); /* of slots that are being cleaned the policy looks at it, whoever asks */
 			server->slot.close_needed = true;
+			policy_leave(worker, NULL);
+		}
 	}
 	worker_run_actions(worker);
 }

@@ -76,6 +76,7 @@ link_grant(Client *client, Server *server, usec_t waited_us)
 	client->server = server;
 	server->client = client;
 	server->linked_at = client->granted_at;
+	server->xact_groups = 0;
 	if (client->pool->dedicated != NULL)
 	{
 		dedicated_granted(client, server);
@@ -230,6 +231,7 @@ resets(const SessionPool *pool)
 static void
 unlink_pair(Client *client, Server *server)
 {
+	client_unblocked(client);
 	client->server = NULL;
 	client->hold = false;
 	server->client = NULL;
@@ -304,8 +306,10 @@ link_abandon(Client *client)
 	if (running)
 	{
 		server_stats(server)->gone_running++;
+		server_stats(server)->gone_us += (uint64_t) (now - client->group_since);
 		histogram_add(&server_stats(server)->gone_hist, now - client->group_since);
 	}
+	repeats_end(&server->repeats, server_stats(server), now);
 	unlink_pair(client, server);
 	server_set_state(server, SERVER_CLEANING);
 	policy_enter(worker);

@@ -125,6 +125,7 @@ params_init(ParamRegistry *registry, const char *extra, uint64_t seed)
 		extra += len + (extra[len] != '\0');
 	}
 	registry->deadline_index = params_index(registry, slice_str(PARAM_DEADLINE));
+	registry->app_index = params_index(registry, slice_str("application_name"));
 	registry->empty = build(registry, none);
 	return registry->empty != NULL;
 }

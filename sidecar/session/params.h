@@ -34,6 +34,7 @@ typedef struct ParamRegistry
 	char *names[PARAM_MAX]; /* owned; index = tracked parameter */
 	int count;
 	int deadline_index;
+	int app_index; /* application_name */
 	uint64_t seed;
 	pthread_mutex_t lock; /* of sets */
 	Map sets;

@@ -71,7 +71,8 @@ plan_insert(Plan *plan, const void *bytes, size_t len)
 		plan_flush(plan);
 		return;
 	}
-	if (plan->stored + len > PLAN_STORE)
+	/* plan_add must not flush: that would free the store under these bytes */
+	if (plan->stored + len > PLAN_STORE || plan->count == PLAN_IOV)
 		plan_flush(plan);
 	memcpy(plan->store + plan->stored, bytes, len);
 	plan_add(plan, plan->store + plan->stored, len);

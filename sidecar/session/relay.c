@@ -97,6 +97,8 @@ note_parameter(Server *server, Slice payload)
 	paramset_change(registry, &client->params, index, value);
 	if (index == registry->deadline_index)
 		client->session_deadline_us = value.len == 0 ? -1 : deadline_parse(value);
+	else if (index == registry->app_index)
+		client_enter_app(client, paramset_get(client->params, index));
 }
 
 /* --- errors --- */
@@ -179,9 +181,16 @@ count_group(Server *server, Client *client, usec_t now)
 	stats->queries++;
 	stats->query_us += (uint64_t) ran;
 	histogram_add(&stats->run_hist, ran);
+	server->xact_groups++;
+	client->app->queries++;
+	client->app->query_us += (uint64_t) ran;
 	if (server->tx_status == 'I')
 	{
 		stats->xacts++;
+		client->app->xacts++;
+		histogram_add(&stats->requests_hist, server->xact_groups);
+		server->xact_groups = 0;
+		repeats_end(&server->repeats, stats, now);
 		stats->xact_us += (uint64_t) (now - (client->tx_since > client->granted_at ? client->tx_since : client->granted_at));
 	}
 	return (GroupRun){.us = ran, .completed = !client->expired};
@@ -452,7 +461,8 @@ relay_input(Server *server, uint8_t *data, size_t len)
 			plan_flush(&plan);
 			if (server->client == client && net_backlog(&client->conn) > (client->expired ? EXPIRED_BACKLOG_MAX : 0))
 			{
-				client->write_blocked_since = worker_now(server->worker);
+				if (client->write_blocked_since == 0)
+					client->write_blocked_since = worker_now(server->worker);
 				net_pause(&server->conn);
 			}
 		}

@@ -97,6 +97,7 @@ request_reject(Client *client, const RequestError *error)
 	client->group_begun = false;
 	client->reject = client->group_extended ? REJECT_TO_SYNC : REJECT_MESSAGE;
 	client->deadline = DEADLINE_NONE;
+	client->app->errors++;
 	stats_count_error(client_stats(client), error->sqlstate);
 }
 
@@ -142,6 +143,7 @@ group_complete(Client *client)
 							   : deadline_after(now, client->budget_us > client->waited_us
 														 ? client->budget_us - client->waited_us
 														 : 1);
+		client_stats(client)->deadline_us += (uint64_t) client->budget_us;
 		histogram_add(&client_stats(client)->deadline_hist, client->budget_us);
 	}
 	client_rearm_timer(client);
@@ -151,6 +153,7 @@ typedef struct GroupInfo
 {
 	usec_t tag_us; /* tightest deadline comment, -1 = none */
 	uint64_t fingerprint; /* class of the first statement, 0 = none seen */
+	Slice sql;			  /* borrowed: its text */
 	Limit *limit;		  /* the rule of [limits] that it is under, once its first statement was seen */
 	bool whole;
 	bool extended;
@@ -195,6 +198,7 @@ static void
 see_first(const Client *client, GroupInfo *info, Slice sql, uint64_t fingerprint)
 {
 	info->fingerprint = fingerprint;
+	info->sql = sql;
 	if (client->worker->settings->limits != NULL)
 		info->limit = limits_find(client, sql, fingerprint);
 	info->first_seen = true;
@@ -322,6 +326,27 @@ begin_group(Client *client, const GroupInfo *info, usec_t now)
 	client->fingerprint = info->fingerprint;
 }
 
+/* A group begins outside of a transaction. */
+static void
+note_run(Client *client, const GroupInfo *info, usec_t now)
+{
+	repeats_note_run(&client->run_length, client_stats(client), client->fingerprint, info->fingerprint, info->sql,
+					 now - client->idle_since, now);
+}
+
+/* A group begins in a transaction, after a pause. */
+static void
+count_think(Client *client, usec_t now)
+{
+	SessionStats *stats = client_stats(client);
+	usec_t think_us = now - client->idle_since;
+
+	stats->think_us += (uint64_t) think_us;
+	stats->think_count++;
+	histogram_add(&stats->think_hist, think_us);
+	client->app->think_us += (uint64_t) think_us;
+}
+
 /* A group begins and no server is linked.  True when one is now; else the group waits, was rejected, or the client is gone. */
 static bool
 acquire_server(Client *client, uint8_t *data, size_t len)
@@ -332,6 +357,7 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 
 	peek_group(client, data, len, &info);
 	client->tx_since = now;
+	note_run(client, &info, now);
 	begin_group(client, &info, now);
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
@@ -370,10 +396,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	if (server->outstanding == 0)
 	{
 		if (client->idle_since > 0 && server->tx_status != 'I')
-		{
-			client_stats(client)->think_us += (uint64_t) (now - client->idle_since);
-			client_stats(client)->think_count++;
-		}
+			count_think(client, now);
 		if (server->tx_status == 'I')
 			client->tx_since = now;
 	}
@@ -382,6 +405,10 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	if (server->outstanding > 0 && (client->budget_us > 0 || deadline_budget(client, info.tag_us) > 0 ||
 									deadline_transaction_us(client) > 0))
 		return hold_group(client, now);
+	if (server->tx_status != 'I')
+		repeats_note(&server->repeats, client_stats(client), info.fingerprint, info.sql, now);
+	else if (server->outstanding == 0)
+		note_run(client, &info, now);
 	begin_group(client, &info, now);
 	client->granted_at = now;
 	if (server->outstanding == 0)
@@ -528,6 +555,39 @@ new_statement(Client *client, const WireParse *parse, const Message *message)
 	if (statement != NULL && statement->deadline_us == STATEMENT_DEADLINE_UNKNOWN)
 		statement->deadline_us = deadline_from_comment(client, parse->query);
 	return statement;
+}
+
+/* The name a message is about, empty when it is about none. */
+static Slice
+name_in(const Message *message)
+{
+	WireParse parse;
+	WireBind bind;
+	WireTarget target;
+
+	switch (message->type)
+	{
+		case FE_PARSE: return wire_read_parse(message->payload, &parse) ? parse.name : (Slice){NULL, 0};
+		case FE_BIND: return wire_read_bind(message->payload, &bind) ? bind.statement : (Slice){NULL, 0};
+		case FE_DESCRIBE:
+			return wire_read_describe(message->payload, &target) && target.kind == 'S' ? target.name : (Slice){NULL, 0};
+		default: return (Slice){NULL, 0};
+	}
+}
+
+/* Whether the statement of that name exists is known only when an earlier group has been answered. */
+static bool
+name_is_undecided(const Client *client, const Message *message)
+{
+	const Server *server = client->server;
+	const Statement *existing;
+	Slice name;
+
+	if (server->unproved == 0 || server->outstanding == 0 || server->skipping || client->statements == NULL)
+		return false;
+	name = name_in(message);
+	existing = name.len > 0 ? client_statements_find(client->statements, name) : NULL;
+	return existing != NULL && expect_in_doubt(server, existing);
 }
 
 static size_t
@@ -738,6 +798,14 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 
 		if (used > 0)
 			return used;
+	}
+	if (client_is_linked(client) && name_is_undecided(client, message))
+	{
+		if (client->in_group)
+			client->hold = true; /* its time counts already */
+		else
+			(void) hold_group(client, worker_now(client->worker));
+		return 0;
 	}
 	if (!client_is_linked(client))
 	{

@@ -42,6 +42,8 @@ server_count_error(Server *server, Slice code)
 {
 	if (code.len == 5)
 		stats_count_error(server_stats(server), (const char *) code.ptr);
+	if (server->client != NULL && server->client->app != NULL)
+		server->client->app->errors++;
 }
 
 void
@@ -331,6 +333,9 @@ server_open_failed(Server *server, const char *sqlstate, const char *reason, boo
 	snprintf(pool->last_error, sizeof(pool->last_error), "%s", reason);
 	snprintf(pool->last_error_code, sizeof(pool->last_error_code), "%s", sqlstate);
 	pool->login_refused = refused;
+	server_stats(server)->logins_refused += refused;
+	if (pool->failing_since == 0)
+		pool->failing_since = worker_now(worker);
 	if (pool->database->spec != NULL && pool->database->spec->load_balance_disabled)
 		pool->database->next_host++;
 	hall_unlock_tables(worker->hall);
@@ -369,6 +374,7 @@ server_close(Server *server, const char *reason)
 	dispose(server);
 	if (client != NULL)
 	{
+		client_unblocked(client);
 		client->server = NULL;
 		client_close(client, reason, reason);
 	}
@@ -402,6 +408,7 @@ server_login_done(Server *server)
 	hall_lock_tables(worker->hall);
 	pool->last_error[0] = '\0';
 	pool->login_refused = false;
+	pool->failing_since = 0;
 	hall_unlock_tables(worker->hall);
 	if (pool->dedicated == NULL && query != NULL && query[0] != '\0' && !server->connect_query_sent)
 	{

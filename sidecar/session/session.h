@@ -55,8 +55,10 @@
 #include "session/class_text.h"
 #include "session/derive.h"
 #include "session/options.h"
+#include "session/apps.h"
 #include "session/params.h"
 #include "session/prepared.h"
+#include "session/repeats.h"
 #include "session/stats.h"
 #include "wire/auth_scram.h"
 
@@ -162,6 +164,8 @@ struct Client
 	deadline_t deadline; /* armed from the moment the group is complete */
 	deadline_t grace_until;
 	uint64_t fingerprint;/* class of its first statement, 0 = not computed */
+	uint32_t run_length; /* groups of that class in a row, outside of transactions */
+	AppCount *app;		 /* borrowed: of Worker.apps; NULL before login */
 	const Limit *limit;	 /* borrowed: the rule that the group is under, or NULL */
 
 	usec_t session_deadline_us; /* from startup parameter or SET; 0 = none, -1 = not given */
@@ -213,11 +217,14 @@ struct Server
 	bool partial_request; /* half a message was forwarded: unusable if the client goes now */
 	int outstanding;	/* ReadyForQuery messages still to come */
 	uint64_t group_serial; /* counts finished groups: a late cancel can tell that its target is over */
+	uint32_t xact_groups;  /* ... of the running transaction */
+	RepeatTally repeats;   /* of the running transaction */
 	int cancels;		/* cancel connections that may still hit this server */
 	size_t stream_left; /* bytes of the current message still to be forwarded */
 	bool stream_drop;
 	Buf expected;		/* one byte per answer still to come: expect.h */
 	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
+	int unproved;		/* answers still to come to a Parse of a named statement */
 	Buf replay;			/* the running group, where it can be run again: replay.h */
 	Statement *replay_statement; /* borrowed from `parses` while that group runs */
 	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
@@ -295,6 +302,7 @@ struct SessionPool
 	char last_error[256];/* why the last server login failed */
 	char last_error_code[6];
 	bool login_refused;	/* the server itself refused the last login */
+	usec_t failing_since; /* no connection to the server could be made since then; 0 = the last one could */
 };
 
 /* --- replication connections --- */
@@ -367,6 +375,7 @@ struct Hall
 	WorkerPhase phase;
 	bool paused;   /* PAUSE without a database */
 	bool suspended;
+	usec_t started_at;
 	uint64_t hash_seed;
 	uint8_t mock_secret[32]; /* makes up verifiers for unknown users, and salts */
 	Worker *workers[POOL_HOMES]; /* owned; the first belongs to the main thread */
@@ -419,6 +428,9 @@ struct Worker
 	StatementRegistry *statements;
 
 	List clients, logins, servers;
+	AppTable apps;
+	uint64_t login_failures;  /* clients that tried and were not let in */
+	uint64_t clients_refused; /* ... of these for max_client_conn */
 	List half_open; /* the logins that have not proved who they are, in order of arrival */
 	int cancel_jobs;
 	List cancels;
@@ -609,6 +621,11 @@ extern void client_send_buf(Client *client, Buf *buf); /* sends and frees the co
 extern void client_log(const Client *client, LogLevel level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 extern const char *client_name(const Client *client, char *buf, size_t size);
 extern bool client_is_linked(const Client *client);
+/* It reads its result again, or gets no more of it: the time it held its server up is counted. */
+extern void client_unblocked(Client *client);
+
+/* The client's application_name has changed. */
+extern void client_enter_app(Client *client, const char *name);
 
 /* --- client_login.c --- */
 extern size_t client_login_input(Client *client, uint8_t *data, size_t len);

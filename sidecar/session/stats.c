@@ -44,6 +44,31 @@ add_errors(SessionStats *to, const ErrorCount *from)
 	}
 }
 
+/* What finds no place is left out; it is in the sums. */
+static void
+add_repeat(SessionStats *to, const RepeatCount *from)
+{
+	for (int i = 0; i < STATS_REPEATS; i++)
+	{
+		RepeatCount *place = &to->repeats[i];
+
+		if (place->fingerprint == 0)
+			*place = (RepeatCount){.fingerprint = from->fingerprint, .in_xact = from->in_xact, .first_at = from->first_at};
+		else if (place->fingerprint != from->fingerprint || place->in_xact != from->in_xact)
+			continue;
+		memcpy(place->text, from->text, sizeof(place->text));
+		place->units += from->units;
+		place->statements += from->statements;
+		if (from->most > place->most)
+			place->most = from->most;
+		if (from->first_at < place->first_at)
+			place->first_at = from->first_at;
+		if (from->last_at > place->last_at)
+			place->last_at = from->last_at;
+		return;
+	}
+}
+
 void
 stats_add(SessionStats *to, const SessionStats *from)
 {
@@ -65,6 +90,18 @@ stats_add(SessionStats *to, const SessionStats *from)
 	to->think_us += from->think_us;
 	to->think_count += from->think_count;
 	to->drain_us += from->drain_us;
+	to->gone_us += from->gone_us;
+	to->deadline_us += from->deadline_us;
+	to->life_us += from->life_us;
+	to->logins_refused += from->logins_refused;
+	to->repeat_units += from->repeat_units;
+	to->repeat_statements += from->repeat_statements;
+	add_histogram(&to->think_hist, &from->think_hist);
+	add_histogram(&to->life_hist, &from->life_hist);
+	add_histogram(&to->requests_hist, &from->requests_hist);
+	for (int i = 0; i < STATS_REPEATS; i++)
+		if (from->repeats[i].fingerprint != 0)
+			add_repeat(to, &from->repeats[i]);
 	add_histogram(&to->run_hist, &from->run_hist);
 	add_histogram(&to->gone_hist, &from->gone_hist);
 	add_histogram(&to->deadline_hist, &from->deadline_hist);

@@ -4,16 +4,32 @@
 #ifndef PGWEIR_SESSION_STATS_H
 #define PGWEIR_SESSION_STATS_H
 
+#include <stdbool.h>
+
 #include "base/clock.h"
 #include "base/histogram.h"
 
 #define STATS_ERROR_CODES 32
+#define STATS_REPEATS 8
+#define STATS_REPEAT_TEXT 200
 
 typedef struct ErrorCount
 {
 	char code[6];
 	uint64_t count;
 } ErrorCount;
+
+/* A class of statements that comes many times in one unit: see repeats.h. */
+typedef struct RepeatCount
+{
+	uint64_t fingerprint; /* 0 = the place is free */
+	bool in_xact;		  /* the units are transactions, else runs on one connection */
+	uint64_t units, statements;
+	uint64_t most; /* in one unit, of about the last ten seconds */
+	usec_t most_at;
+	usec_t first_at, last_at;
+	char text[STATS_REPEAT_TEXT]; /* without literals */
+} RepeatCount;
 
 typedef struct SessionStats
 {
@@ -25,12 +41,21 @@ typedef struct SessionStats
 	uint64_t expired_running;	/* deadlines that passed while running */
 	uint64_t expired_grace;		/* ... and the server did not stop in time */
 	uint64_t gone_waiting, gone_running; /* clients that left before their answer */
+	uint64_t gone_us;			/* ... how long they had waited */
 	uint64_t think_us, think_count;		 /* time between statements of a transaction */
 	uint64_t drain_us;			/* time servers were held up by clients that do not read */
+	uint64_t deadline_us;		/* sum of the deadlines asked for */
+	uint64_t life_us;			/* sum of what life_hist has */
+	uint64_t logins_refused;	/* connections that the server refused itself */
+	uint64_t repeat_units, repeat_statements; /* of all classes in `repeats`, those that lost their place too */
 	Histogram run_hist;			/* group run time, grant (or arrival) to ReadyForQuery */
 	Histogram gone_hist;		/* how long those that left had waited */
 	Histogram deadline_hist;	/* the deadlines clients ask for */
+	Histogram think_hist;		/* think_us, one by one */
+	Histogram life_hist;		/* how long connections of clients lasted */
+	Histogram requests_hist;	/* groups of a transaction, BEGIN and COMMIT included: counts, not times */
 	ErrorCount errors[STATS_ERROR_CODES]; /* by SQLSTATE; the last entry collects the rest as "other" */
+	RepeatCount repeats[STATS_REPEATS];
 } SessionStats;
 
 /* Add what a pool that ends has counted to another. */

@@ -94,7 +94,7 @@ CREATE FUNCTION pgweir.pressure_usual(
 	OUT rtt_p50_ms double precision,
 	OUT busy_p50 double precision,
 	OUT errors_p50 double precision,
-	OUT pool_statements_p10 double precision,
+	OUT pool_statements_p25 double precision,
 	OUT pool_statements_p50 double precision)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_pressure_usual_1_0'
@@ -111,7 +111,7 @@ COMMENT ON FUNCTION pgweir.pressure_since(text, bigint, integer) IS
 CREATE VIEW pgweir.pressure_history AS
 SELECT m.at, m.scope, m.reporter, m.database, m.username, m.seconds, m.size, m.active, m.idle,
 	m.in_transaction AS idle_in_transaction, m.waiting, m.opening, m.maxwait_ms, m.holder_ms AS oldest_holder_ms,
-	m.longest_ms, m.locked, m.draining, m.rtt_us / 1000.0 AS rtt_ms, m.failing_ms,
+	m.longest_ms, m.locked, m.draining, m.rtt_us / 1000.0::float8 AS rtt_ms, m.failing_ms,
 	m.statements, m.busy_ms, m.errors, m.cancelled, m.missed AS deadline_missed, m.refused, m.gone, m.connects,
 	m.connect_failures, m.think_ms, m.thinks, m.wait_ms, m.drain_ms, m.xacts, m.repeated,
 	CASE WHEN m.size > 0

@@ -43,7 +43,7 @@ AS $$
 		"slots_tight": 0.8, "slots_exhausted": 0.95, "wait_ms": 50,
 		"slow_ms": 20, "slow_growth": 4, "slow_share": 0.4, "slow_running_s": 5, "load": 0.5, "lock_share": 0.5,
 		"idle_in_transaction_s": 10, "held_s": 3, "held_share": 0.5,
-		"think_share": 0.5, "think_ms": 40, "think_growth": 4, "connects_per_s": 20, "drain_share": 0.5,
+		"think_share": 0.5, "think_ms": 20, "think_growth": 5, "connects_per_s": 20, "drain_share": 0.5,
 		"rtt_ms": 50, "rtt_growth": 2, "retrans_min": 10, "retrans_share": 0.01, "lost_share": 0.1,
 		"errors_min": 5, "error_share": 0.01, "error_growth": 3, "deploy_s": 900, "repeat_share": 0.3,
 		"gone_min": 5, "gone_peak_share": 0.5, "gone_s": 8, "silence_s": 8, "silence_rate": 2}'::jsonb
@@ -74,6 +74,15 @@ WITH backend AS (
 	SELECT a.*, a.state LIKE 'idle in transaction%' AS in_transaction, pgweir.ms_since(a.state_change) / 1000 AS age_s
 	FROM pg_stat_activity AS a
 	WHERE a.backend_type = 'client backend'
+), trend AS (
+	-- How many connections are asked for, more with each second of the last minute.
+	SELECT m.scope, m.reporter, m.database, m.username, regr_slope(m.used, extract(epoch FROM m.at)::float8) AS per_s,
+		regr_r2(m.used, extract(epoch FROM m.at)::float8) AS steadiness, count(*) AS seconds
+	FROM (
+		SELECT *, (active + in_transaction + opening + CASE WHEN scope = 'server' THEN idle ELSE waiting END)::float8 AS used
+		FROM pgweir.pressure_moments(false, clock_timestamp() - interval '60 s', 'infinity')
+	) AS m
+	GROUP BY m.scope, m.reporter, m.database, m.username
 ), recent AS (
 	SELECT sum(t.deadline_missed)::bigint AS deadline_missed
 	FROM pgweir.timeline() AS t
@@ -133,6 +142,11 @@ WITH backend AS (
 SELECT r.scope, r.reporter, r.database, r.username, r.size, r.active, r.idle, r.idle_in_transaction, r.waiting,
 	r.opening, r.wait_p50_ms, r.wait_p95_ms, r.wait_p99_ms, r.maxwait_ms, r.refused, r.deadline_missed,
 	r.holder_pid AS oldest_holder_pid, r.holder_s AS oldest_holder_s, r.pressure,
+	h.query AS oldest_holder_query,
+	coalesce(l.client || ':' || l.port, host(h.client_addr) || ':' || h.client_port) AS oldest_holder_client,
+	coalesce(nullif(l.application_name, ''), h.application_name) AS oldest_holder_application,
+	CASE WHEN r.pressure >= 1 THEN 0 WHEN n.seconds >= 10 AND n.per_s > 0 AND n.steadiness >= 0.5
+		THEN (r.size - r.used - coalesce(r.waiting, 0)) / n.per_s END AS exhausted_in_s,
 	CASE
 		WHEN r.scope = 'pool' AND r.waiting > 0 AND r.used >= r.size
 			THEN format('exhausted: %s clients wait for %s connections, the first for %s ms', r.waiting, r.size,
@@ -153,6 +167,10 @@ SELECT r.scope, r.reporter, r.database, r.username, r.size, r.active, r.idle, r.
 		THEN format('; backend %s has been idle in a transaction for %s s', r.holder_pid, round(r.holder_s::numeric))
 		ELSE '' END AS verdict
 FROM rated AS r CROSS JOIN pgweir.thresholds() AS t
+LEFT JOIN backend AS h ON h.pid = r.holder_pid
+LEFT JOIN pgweir.linked() AS l ON l.pid = r.holder_pid
+LEFT JOIN trend AS n ON n.scope = r.scope AND n.reporter IS NOT DISTINCT FROM r.reporter
+	AND n.database IS NOT DISTINCT FROM r.database AND n.username IS NOT DISTINCT FROM r.username
 ORDER BY r.pressure DESC NULLS LAST, r.scope;
 COMMENT ON VIEW pgweir.pool_pressure IS
 'connections of the server, of its databases and users, and of the pools of sidecars: who holds them, who waits';

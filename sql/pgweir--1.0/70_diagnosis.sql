@@ -72,13 +72,13 @@ WITH t AS (
 		60::float8 AS seconds
 	FROM timeline AS l
 ), lately AS (
-	-- The last ten seconds as the sampler saw them, and the ten before: what is so in both is no accident.
+	-- As the sampler saw it: the last five seconds and the five before; what is so in both is no accident.
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_now_ms,
 		max(n.busy_ms / 1000.0 / nullif(n.seconds, 0)) AS busy_now
-	FROM pgweir.pressure_sums(10, 0) AS n WHERE n.scope = 'server'
-), earlier AS (
+	FROM pgweir.pressure_sums(5, 0) AS n WHERE n.scope = 'server'
+), before AS (
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_then_ms
-	FROM pgweir.pressure_sums(6, 0) AS n WHERE n.scope = 'server'
+	FROM pgweir.pressure_sums(10, 5) AS n WHERE n.scope = 'server'
 ), pooled_lately AS (
 	SELECT n.seconds AS pool_seconds, n.wait_ms::float8 / greatest(n.statements, 1) AS wait_mean_ms,
 		n.think_ms::float8 / nullif(n.thinks, 0) AS pool_think_now_ms
@@ -88,7 +88,7 @@ WITH t AS (
 	FROM t CROSS JOIN LATERAL pgweir.pressure_sums(t.silence_s::integer, 0) AS n WHERE n.scope = 'pools'
 ), usual AS (
 	SELECT u.seconds AS usual_seconds, u.think_p25_ms AS usual_think_ms, u.rtt_p25_ms AS usual_rtt_ms,
-		u.pool_statements_p10 AS usual_least, u.pool_statements_p50 AS usual_rate
+		u.pool_statements_p25 AS usual_least, u.pool_statements_p50 AS usual_rate
 	FROM pgweir.pressure_usual(15) AS u
 ), release AS (
 	-- An application that was not among the first that a sidecar saw.
@@ -202,7 +202,7 @@ SELECT
 FROM backends AS b CROSS JOIN times AS l CROSS JOIN pools AS p CROSS JOIN net AS n CROSS JOIN blocking AS bl
 CROSS JOIN since AS e CROSS JOIN keeper AS k
 LEFT JOIN lately AS la ON true
-LEFT JOIN earlier AS ea ON true
+LEFT JOIN before AS ea ON true
 LEFT JOIN pooled_lately AS pl ON true
 LEFT JOIN silence AS si ON true
 LEFT JOIN usual AS us ON true
@@ -262,9 +262,10 @@ WITH judged AS MATERIALIZED (
 				AND s.slow_mean_ms >= t.slow_growth * s.slow_mean_before_ms), false) AS slow_class,
 		coalesce(s.slow_mean_ms < t.slow_growth / 2 * s.slow_mean_before_ms AND s.slow_calls_before >= 20, false) AS slow_as_ever,
 		s.slow_running > 0 AS slow_now,
+		coalesce(s.slow_mean_ms >= t.slow_growth / 2 * s.slow_mean_before_ms, false) AS slowing,
 		-- 2: by the last seconds where the sampler has seen them, else by the last minute
 		s.thinks > 0 AND s.think_ms >= t.think_share * (s.think_ms + s.busy_ms) AND (
-			least(s.think_now_ms, s.think_then_ms) >= greatest(t.think_ms, t.think_growth * coalesce(s.usual_think_ms, 0))
+			least(s.think_now_ms, s.think_then_ms) >= greatest(t.think_ms, coalesce(t.think_growth * s.usual_think_ms, 2 * t.think_ms))
 			OR s.think_now_ms IS NULL AND s.think_ms / greatest(s.thinks, 1) >= t.think_ms)
 			AND s.think_ms >= t.load * 10000 AS thinks_long,
 		s.drain_ms >= t.drain_share * greatest(s.pool_query_ms, 1) AND s.drain_ms >= 1000
@@ -272,9 +273,9 @@ WITH judged AS MATERIALIZED (
 		s.connects / s.seconds >= t.connects_per_s AS connect_storm,
 		-- 1: somebody waits or is refused
 		s.used >= t.slots_exhausted * s.slots AS server_full,
-		coalesce(s.exhausted, false) AND s.maxwait_ms >= t.wait_ms OR s.wait_mean_ms >= t.wait_ms
-			OR s.refused + s.wait_timeouts + s.expired_queued >= t.gone_min AS pool_tight,
-		s.wait_mean_ms >= t.wait_ms OR coalesce(s.exhausted, false) AND s.maxwait_ms >= 10 * t.wait_ms
+		coalesce(s.exhausted AND s.maxwait_ms >= t.wait_ms, false) OR coalesce(s.wait_mean_ms >= t.wait_ms, false)
+			OR s.wait_p95_ms >= t.wait_ms OR s.refused + s.wait_timeouts + s.expired_queued >= t.gone_min AS pool_tight,
+		coalesce(s.wait_mean_ms >= t.wait_ms, false) OR coalesce(s.exhausted, false) AND s.maxwait_ms >= 10 * t.wait_ms
 			OR s.refused + s.wait_timeouts + s.expired_queued >= t.gone_min AS pool_full,
 		s.used >= t.slots_tight * s.slots AS server_tight,
 		s.kept >= t.held_share * nullif(s.pool_size, 0) AND coalesce(s.exhausted, false) AS keeps,
@@ -305,7 +306,7 @@ WITH judged AS MATERIALIZED (
 	FROM effects AS e
 ), ruled AS (
 	SELECT e.*,
-		e.gives_up AND e.root IS NULL AND (coalesce(e.gives_up_clearly, false)
+		e.gives_up AND e.root IS NULL AND NOT e.slowing AND (coalesce(e.gives_up_clearly, false)
 			OR least(pgweir.pressure_since('cancelled', 1), pgweir.pressure_since('gone', 1), pgweir.pressure_since('missed', 1))
 				<= clock_timestamp() - e.gone_s * interval '1 s') AS impatient,
 		format(' An effect of cause %s: ', e.root) AS effect_of

@@ -163,13 +163,17 @@ func ddl(db, other conn) {
 		var id int
 		for k := 0; k < 7; k++ {
 			rows, err := statement.Query(1)
-			must(err)
+			if err != nil {
+				panic(fmt.Sprint("prepared, round ", i, " time ", k, ": ", err))
+			}
 			if !rows.Next() {
 				panic(fmt.Sprint("no row: ", rows.Err()))
 			}
 			must(rows.Close())
 			rows, err = db.QueryContext(ctx, "select * from goods where id = $1", 1)
-			must(err)
+			if err != nil {
+				panic(fmt.Sprint("unnamed, round ", i, " time ", k, ": ", err))
+			}
 			must(rows.Close())
 			must(narrow.QueryRow(1).Scan(&id))
 			same(id, 1)

@@ -184,13 +184,17 @@ sub start_nginx
 	return;
 }
 
-# The load, once the chain answers.
+# A little load until the chain answers, then what was asked for; what was before is forgotten.
 sub start_load
 {
 	my ($self) = @_;
+	my @load = ("$bin/load", "http://127.0.0.1:$self->{port}{nginx}");
 
-	$self->start_part('load', "$bin/load", "http://127.0.0.1:$self->{port}{nginx}", $self->{rate}, 600, $self->{reports});
+	$self->start_part('load', @load, 10, 600, 0);
 	PgweirTest::eventually { $self->output('load') =~ /\b200=\d+/ } 'the chain to answer: ' . join "\n", map { "$_: " . $self->output($_) } qw(load web product);
+	$self->stop_part('load');
+	$self->pg->sql('SELECT pgweir.reset()');
+	$self->start_part('load', @load, $self->{rate}, 600, $self->{reports});
 	return;
 }
 

@@ -53,8 +53,17 @@ SELECT is(columns_of('pgweir.pool_pressure'),
 	'idle_in_transaction bigint, waiting bigint, opening bigint, wait_p50_ms double precision, '
 	'wait_p95_ms double precision, wait_p99_ms double precision, maxwait_ms double precision, refused bigint, '
 	'deadline_missed bigint, oldest_holder_pid integer, oldest_holder_s double precision, pressure double precision, '
-	'verdict text',
+	'oldest_holder_query text, oldest_holder_client text, oldest_holder_application text, '
+	'exhausted_in_s double precision, verdict text',
 	'columns of pool_pressure');
+SELECT is(columns_of('pgweir.pressure_history'),
+	'at timestamp with time zone, scope text, reporter text, database text, username text, seconds bigint, size bigint, '
+	'active bigint, idle bigint, idle_in_transaction bigint, waiting bigint, opening bigint, maxwait_ms bigint, '
+	'oldest_holder_ms bigint, longest_ms bigint, locked bigint, draining bigint, rtt_ms double precision, failing_ms bigint, '
+	'statements bigint, busy_ms bigint, errors bigint, cancelled bigint, deadline_missed bigint, refused bigint, gone bigint, '
+	'connects bigint, connect_failures bigint, think_ms bigint, thinks bigint, wait_ms bigint, drain_ms bigint, xacts bigint, '
+	'repeated bigint, pressure double precision',
+	'columns of pressure_history');
 SELECT is(columns_of('pgweir.diagnosis'),
 	'cause integer, name text, verdict text, confidence double precision, evidence text, remedy text, why text, '
 	'since timestamp with time zone',

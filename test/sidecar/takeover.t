@@ -7,7 +7,7 @@ use Time::HiRes 'sleep';
 my $pg = server(preload => '');
 my $dir = PgweirTest::new_dir('u');
 my $port = free_port();
-my %settings = (unix_socket_dir => $dir, listen_port => $port);
+my %settings = (unix_socket_dir => $dir, listen_port => $port, http_listen => free_port());
 my $w = sidecar($pg, port => $port, settings => \%settings);
 my $socket = "$dir/.s.PGSQL.$port";
 my $program = $ENV{PGWEIR_SIDECAR} // PgweirTest::top() . '/sidecar/pgweir';
@@ -37,6 +37,7 @@ my $new = sidecar($pg, port => $port, settings => {%settings, default_pool_size 
 $new->{pid} = PgweirTest::spawn([$program, '-R', $new->{file}], $new->{output});
 $new->wait_log(qr/process up/);
 like($w->log, qr/another process has taken over, waiting for all clients to disconnect/, 'the old process knows');
+like($new->log, qr/listening on 127\.0\.0\.1:$settings{http_listen} for HTTP/, 'the HTTP endpoint is the new one\'s');
 eventually { slurp($w->{settings}{pidfile}) eq $new->pid . "\n" } 'the pidfile';
 pass('the pidfile is the new one\'s');
 my $c = PgWire->connect(port => $port, user => 'postgres', database => 'postgres');
