@@ -21,7 +21,7 @@ $| = 1;
 run_program(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', "$dir/key", '-out', "$dir/crt", '-days', 30, '-subj', '/CN=localhost']);
 chmod 0600, "$dir/key";
 
-my $pg = server(preload => '', conf => {max_connections => 60, password_encryption => '"scram-sha-256"'});
+my $pg = server(preload => '', conf => {max_connections => 60, password_encryption => 'scram-sha-256'});
 $pg->sql("create role u0 login password 'secret'");
 my $secret = $pg->sql(q{select rolpassword from pg_authid where rolname = 'u0'}) =~ s/\s+$//r;
 my %settings = (auth_type => 'scram-sha-256', pool_mode => 'transaction', default_pool_size => 10, max_client_conn => 5000, listen_backlog => 4096, client_tls_sslmode => 'prefer',
