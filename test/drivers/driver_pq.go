@@ -1,4 +1,5 @@
-// lib/pq through database/sql: a query with arguments is prepared (unnamed), db.Prepare makes named statements, on whichever connection.
+// lib/pq through database/sql: db.Prepare makes named statements.  A query with arguments is by default an unnamed statement that is prepared in one
+// group and bound in the next, which no pooler in transaction mode keeps together; with binary_parameters it is one group.
 package main
 
 import (
@@ -188,7 +189,7 @@ func ddl(db, other conn) {
 }
 
 func main() {
-	pool, err := sql.Open("postgres", "")
+	pool, err := sql.Open("postgres", "binary_parameters=yes")
 	must(err)
 	var conns []conn
 	for i := 0; i < 5; i++ {
