@@ -207,11 +207,12 @@ fail(Reporter *reporter, const char *reason)
 			  target->host, target->port, target->dbname, target->user, (int) strcspn(reason, "\n"), reason);
 	reporter->complained = true;
 	reporter->praised = false;
+	/* the reason may be the connection's, and go with it */
+	if (reason != reporter->refused)
+		snprintf(reporter->refused, sizeof(reporter->refused), "%.*s", (int) strcspn(reason, "\n"), reason);
 	disconnect(reporter);
 	reporter->state = REPORTER_RETRY;
 	arm(reporter, worker_now(reporter->worker) + retry_pause(reporter));
-	if (reason != reporter->refused)
-		snprintf(reporter->refused, sizeof(reporter->refused), "%.*s", (int) strcspn(reason, "\n"), reason);
 	refuse_questions(reporter, reporter->refused);
 }
 
