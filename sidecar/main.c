@@ -336,6 +336,7 @@ hand_over(void *arg)
 	listeners_let_go(&process->listeners);
 	http_stop(process->http);
 	hall_park(process->hall);
+	process->hall->handed_over = true;
 	hall_shutdown(process->hall, WORKER_DRAIN_CLIENTS);
 	hall_unpark(process->hall);
 }

@@ -238,7 +238,7 @@ take_startup(Client *client, const WireStartup *startup)
 	}
 	if (login->database[0] == '\0')
 		memcpy(login->database, login->user, sizeof(login->database));
-	if (worker->hall->phase != WORKER_RUNNING && !login_is_console(login->database))
+	if (worker->hall->phase != WORKER_RUNNING && !worker->hall->handed_over && !login_is_console(login->database))
 	{
 		client_close_error(client, "57P01", "pooler is shutting down");
 		return;

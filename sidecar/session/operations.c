@@ -393,6 +393,8 @@ has_users(const Hall *hall)
 			if (CONTAINER_OF(node, const Client, node)->state != CLIENT_CONSOLE)
 				return true;
 		}
+		if (hall->handed_over && !list_empty(&hall->workers[i]->logins))
+			return true;
 	}
 	return false;
 }

@@ -373,6 +373,7 @@ struct Hall
 	NetJobs *jobs; /* owned: slow work of all workers */
 	ConsoleOps console;
 	WorkerPhase phase;
+	bool handed_over; /* another process listens now: who was accepted before that is served to its end */
 	bool paused;   /* PAUSE without a database */
 	bool suspended;
 	usec_t started_at;
