@@ -18,7 +18,7 @@
 static bool
 is_tidier(PgweirSearch *search, const Bitmapset *set)
 {
-	PgweirChange		change = pgweir_search_change(search, search->chosen, set);
+	PgweirChange change = pgweir_search_change(search, search->chosen, set);
 
 	if (change.saved_us > 0 && change.worst < pgweir_search_min_gain() && change.bytes < 0)
 		return true;
@@ -46,7 +46,30 @@ drop_pass(PgweirSearch *search)
 	return changed;
 }
 
-/* Replaces a chosen index by the smallest that does as well: its beginnings, or without what it includes. */
+/* Whether all that the index holds is in the other, which has more or is larger for another reason. */
+static bool
+is_part(const PgweirIndex *index, const PgweirIndex *other)
+{
+	int			i;
+	int			j;
+
+	if (index->relid != other->relid || index->am != other->am || index->ncolumns >= other->ncolumns ||
+		!equal(index->predicate, other->predicate))
+		return false;
+	for (i = 0; i < index->ncolumns; i++)
+	{
+		for (j = 0; j < other->ncolumns; j++)
+		{
+			if (index->column[i].attno == other->column[j].attno && equal(index->column[i].expr, other->column[j].expr))
+				break;
+		}
+		if (j == other->ncolumns)
+			return false;
+	}
+	return true;
+}
+
+/* Replaces a chosen index by the smallest that does as well: some of its columns, or without what it includes. */
 static bool
 narrow_one(PgweirSearch *search, int id)
 {
@@ -58,7 +81,7 @@ narrow_one(PgweirSearch *search, int id)
 	{
 		Bitmapset  *set;
 
-		if (other == id || !pgweir_index_serves(pgweir_search_index(search, id), pgweir_search_index(search, other)) ||
+		if (other == id || !is_part(pgweir_search_index(search, other), pgweir_search_index(search, id)) ||
 			pgweir_candidate_bytes(search->candidates, other) >= best_bytes)
 			continue;
 		set = bms_add_member(bms_del_member(bms_copy(search->chosen), id), other);
@@ -88,7 +111,7 @@ narrow_pass(PgweirSearch *search)
 static bool
 does_for_two(PgweirSearch *search, const Bitmapset *set, double pair_bytes)
 {
-	PgweirChange		change = pgweir_search_change(search, search->chosen, set);
+	PgweirChange change = pgweir_search_change(search, search->chosen, set);
 
 	return change.worst < pgweir_search_min_gain() / 2 && change.bytes < pair_bytes &&
 		pgweir_search_bytes(search, set) <= search->budget && pgweir_search_includes_pay(search, set);
@@ -148,12 +171,30 @@ pgweir_improve_tidy(PgweirSearch *search)
 	return changed;
 }
 
-/* Whether BRIN in place of a B-tree still helps all that the B-tree helps, and they read ranges that it is made for. */
+/* Whether the statement reads of the table only ranges that BRIN is made for. */
 static bool
-brin_does(PgweirSearch *search, int btree, const Bitmapset *set)
+reads_ranges(const PgweirWork *work, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach (lc, work->scans)
+	{
+		const PgweirScan *scan = lfirst(lc);
+
+		if (scan->relid == relid && (scan->rows < scan->tuples * MIN_BRIN_ROWS || scan->limit >= 0))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Whether BRIN in place of a B-tree still helps all that the B-tree helps, and they read ranges that it is made for.  set
+ * has it; when the BRIN index exists the statements' costs are with it already.
+ */
+static bool
+brin_does(PgweirSearch *search, int btree, const Bitmapset *set, bool exists)
 {
 	PgweirWorkload *workload = search->workload;
-	ListCell   *lc;
 	int			i;
 
 	for (i = 0; i < workload->count; i++)
@@ -165,44 +206,97 @@ brin_does(PgweirSearch *search, int btree, const Bitmapset *set)
 		if (!bms_is_member(btree, used))
 			continue;
 		/* The planner thinks it dearer than it is: it does not see that the pages lie together. */
-		if (pgweir_work_cost(workload, work, set, NULL) > work->cost * MAX_BRIN_COST)
+		if (!exists && pgweir_work_cost(workload, work, set, NULL) > work->cost * MAX_BRIN_COST)
 			return false;
-		foreach (lc, work->scans)
-		{
-			const PgweirScan *scan = lfirst(lc);
-
-			if (scan->relid == pgweir_search_index(search, btree)->relid &&
-				(scan->rows < scan->tuples * MIN_BRIN_ROWS || scan->limit >= 0))
-				return false;
-		}
+		if (!reads_ranges(work, pgweir_search_index(search, btree)->relid))
+			return false;
 	}
 	return true;
+}
+
+static bool
+is_brin_on(const PgweirIndex *brin, const PgweirIndex *btree)
+{
+	return brin->am == BRIN_AM_OID && brin->relid == btree->relid && brin->column[0].attno == btree->column[0].attno;
+}
+
+/* Whether the table has such a BRIN index already. */
+static bool
+brin_exists(PgweirSearch *search, int btree)
+{
+	ListCell   *lc;
+
+	foreach (lc, search->candidates->item[btree].table->indexes)
+	{
+		if (is_brin_on(lfirst(lc), pgweir_search_index(search, btree)))
+			return true;
+	}
+	return false;
+}
+
+/* Takes BRIN for one B-tree. */
+static void
+brin_for(PgweirSearch *search, int btree)
+{
+	Bitmapset  *without = bms_del_member(bms_copy(search->chosen), btree);
+	int			other;
+
+	if (brin_exists(search, btree))
+	{
+		if (brin_does(search, btree, without, true))
+			search->chosen = without;
+		return;
+	}
+	for (other = 0; other < search->candidates->count && !pgweir_search_out_of_time(search); other++)
+	{
+		Bitmapset  *set;
+
+		if (!is_brin_on(pgweir_search_index(search, other), pgweir_search_index(search, btree)))
+			continue;
+		set = bms_add_member(bms_copy(without), other);
+		if (brin_does(search, btree, set, false))
+			search->chosen = set;
+		return;
+	}
 }
 
 void
 pgweir_improve_brin(PgweirSearch *search)
 {
+	Bitmapset  *before = search->chosen;
 	int			id = -1;
-	int			other;
 
-	while ((id = bms_next_member(search->chosen, id)) >= 0)
+	while ((id = bms_next_member(before, id)) >= 0)
 	{
 		const PgweirIndex *index = pgweir_search_index(search, id);
 
-		for (other = 0; other < search->candidates->count && !pgweir_search_out_of_time(search); other++)
-		{
-			const PgweirIndex *brin = pgweir_search_index(search, other);
-			Bitmapset  *set;
+		if (index->am == BTREE_AM_OID && index->ncolumns == 1 && index->predicate == NIL && index->column[0].attno != 0)
+			brin_for(search, id);
+	}
+}
 
-			if (index->am != BTREE_AM_OID || index->ncolumns != 1 || index->predicate || brin->am != BRIN_AM_OID ||
-				brin->relid != index->relid || brin->column[0].attno != index->column[0].attno)
+void
+pgweir_improve_prune(PgweirSearch *search)
+{
+	for (;;)
+	{
+		Bitmapset  *least = NULL;
+		double		least_us = 0;
+		int			id = -1;
+
+		while ((id = bms_next_member(search->chosen, id)) >= 0)
+		{
+			Bitmapset  *without = bms_del_member(bms_copy(search->chosen), id);
+			PgweirChange change = pgweir_search_change(search, without, search->chosen);
+
+			if (pgweir_search_is_felt(search, &change) || (least && change.saved_us >= least_us))
 				continue;
-			set = bms_add_member(bms_del_member(bms_copy(search->chosen), id), other);
-			if (!brin_does(search, id, set))
-				continue;
-			search->chosen = set;
-			break;
+			least = without;
+			least_us = change.saved_us;
 		}
+		if (least == NULL)
+			return;
+		search->chosen = least;
 	}
 }
 
@@ -338,7 +432,7 @@ pgweir_improve_swap(PgweirSearch *search)
 		foreach (lc, search->moves)
 		{
 			Bitmapset  *set;
-			PgweirChange		change;
+			PgweirChange change;
 
 			if (pgweir_search_out_of_time(search))
 				break;

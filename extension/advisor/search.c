@@ -64,11 +64,19 @@ concerns(const PgweirWork *work, const Bitmapset *a, const Bitmapset *b)
 	return !same;
 }
 
+/* What a unit of the statement's planner cost takes in one of its executions. */
+static double
+us_per_cost_of(const PgweirSearch *search, const PgweirWork *work)
+{
+	return work->queryid != 0 && work->calls > 0 && work->cost > 0 ? work->total_us / work->calls / work->cost
+		: search->us_per_cost;
+}
+
 PgweirChange
 pgweir_search_change(PgweirSearch *search, const Bitmapset *from, const Bitmapset *to)
 {
 	PgweirWorkload *workload = search->workload;
-	PgweirChange		change = {0};
+	PgweirChange change = {0};
 	int			id;
 	int			i;
 
@@ -86,6 +94,7 @@ pgweir_search_change(PgweirSearch *search, const Bitmapset *from, const Bitmapse
 		floor_cost = Max(PGWEIR_MIN_COST_SAVED, work->cost * MIN_SHARE_SAVED);
 		if (work->cost > 0)
 			change.saved_us += work->total_us * (before - after) / work->cost;
+		change.felt_us = Max(change.felt_us, (before - after) * us_per_cost_of(search, work));
 		if (before - after >= floor_cost)
 		{
 			change.best = Max(change.best, (before - after) / before);
@@ -110,6 +119,15 @@ pgweir_search_change(PgweirSearch *search, const Bitmapset *from, const Bitmapse
 		change.saved_us += pgweir_search_write_us(search, id);
 	}
 	return change;
+}
+
+bool
+pgweir_search_is_felt(const PgweirSearch *search, const PgweirChange *change)
+{
+	double		hours = search->workload->hours;
+
+	return change->felt_us >= pgweir_advisor_min_saving_ms * 1000 ||
+		(hours > 0 && change->saved_us / hours >= pgweir_advisor_min_saved_per_hour_ms * 1000.0);
 }
 
 double
@@ -258,7 +276,7 @@ pgweir_search_includes_pay(PgweirSearch *search, const Bitmapset *set)
 	{
 		const PgweirIndex *index = pgweir_search_index(search, id);
 		Bitmapset  *without;
-		PgweirChange		change;
+		PgweirChange change;
 		int			bare;
 		bool		pays;
 
@@ -306,13 +324,13 @@ bool
 pgweir_search_greedy_step(PgweirSearch *search)
 {
 	Bitmapset  *best = NULL;
-	PgweirChange		best_change = {0};
+	PgweirChange best_change = {0};
 	ListCell   *lc;
 
 	foreach (lc, search->moves)
 	{
 		Bitmapset  *set;
-		PgweirChange		change;
+		PgweirChange change;
 
 		if (pgweir_search_out_of_time(search))
 			break;

@@ -38,6 +38,7 @@ typedef struct PgweirChange
 	double		worst;			/* or loses, as a positive fraction */
 	double		best_cost;		/* largest gain in planner cost */
 	double		best_of_all;	/* largest gain as a fraction of what it costs without any of them */
+	double		felt_us;		/* most that an execution of some statement gets shorter by */
 } PgweirChange;
 
 static inline const PgweirIndex *
@@ -59,6 +60,12 @@ extern double pgweir_search_entries_us(const PgweirSearch *search, int id, doubl
 extern double pgweir_search_write_us(const PgweirSearch *search, int id);
 
 extern PgweirChange pgweir_search_change(PgweirSearch *search, const Bitmapset *from, const Bitmapset *to);
+
+/*
+ * Whether anybody would notice the change: some statement gets shorter by pgweir.advisor_min_saving, or together they save
+ * pgweir.advisor_min_saved_per_hour.
+ */
+extern bool pgweir_search_is_felt(const PgweirSearch *search, const PgweirChange *change);
 
 /* The microseconds a set saves, its writes taken off. */
 extern double pgweir_search_value(PgweirSearch *search, const Bitmapset *set);
@@ -108,6 +115,9 @@ extern void pgweir_improve_anneal_time(PgweirSearch *search, double ms);
 
 /* Takes BRIN for B-trees on large tables where it does: it is smaller by orders of magnitude. */
 extern void pgweir_improve_brin(PgweirSearch *search);
+
+/* Takes back what nobody would notice if it were missing, the least first. */
+extern void pgweir_improve_prune(PgweirSearch *search);
 
 /* Takes back indexes that make some statement dearer than it is now. */
 extern void pgweir_improve_check_regressions(PgweirSearch *search);

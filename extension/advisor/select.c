@@ -232,6 +232,7 @@ search_set(PgweirSearch *search)
 	}
 	if (pgweir_advisor_extra_search_ms > 0)
 		pgweir_improve_anneal_time(search, pgweir_advisor_extra_search_ms);
+	pgweir_improve_prune(search);
 	pgweir_improve_brin(search);
 	pgweir_improve_check_regressions(search);
 }
@@ -241,7 +242,7 @@ pgweir_select(PgweirWorkload *workload)
 {
 	MemoryContext old = MemoryContextSwitchTo(workload->context);
 	PgweirSelection *selection = palloc0(sizeof(PgweirSelection));
-	PgweirSearch		search = {.workload = workload, .candidates = &workload->candidates, .budget = budget_bytes(),
+	PgweirSearch search = {.workload = workload, .candidates = &workload->candidates, .budget = budget_bytes(),
 						  .us_per_cost = calibrate(workload), .reading_us = reading_time(workload)};
 	int			id = -1;
 
