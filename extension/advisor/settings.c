@@ -19,7 +19,7 @@ int			pgweir_advisor_time_limit_ms = 5000;
 int			pgweir_advisor_max_statements = 200;
 int			pgweir_advisor_min_table_pages = 128;
 double		pgweir_advisor_min_gain = 10.0;
-double		pgweir_advisor_min_saving_ms = 1.5;
+double		pgweir_advisor_min_saving_ms = 1.0;
 int			pgweir_advisor_min_saved_per_hour_ms = 60000;
 int			pgweir_advisor_lock_timeout_ms = 100;
 int			pgweir_advisor_extra_search_ms = 0;
@@ -90,7 +90,7 @@ pgweir_advisor_init(void)
 							 &pgweir_advisor_min_gain, 10.0, 0.0, 100.0, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("pgweir.advisor_min_saving",
 							 "Time by which an index must shorten the execution of some statement to be suggested whatever it saves in all.",
-							 NULL, &pgweir_advisor_min_saving_ms, 1.5, 0.0, 1e9, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+							 NULL, &pgweir_advisor_min_saving_ms, 1.0, 0.0, 1e9, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pgweir.advisor_hypopg_compatible",
 							 "Makes hypothetical indexes as large and as flat as HypoPG 1.3.1 does.",
 							 "For comparison only: the advisor's own model is closer to real indexes.",
