@@ -32,7 +32,7 @@ SELECT is(columns_of('pgweir.slow_queries'),
 	'precision, access_errors bigint, access_error_ms double precision, resource_errors bigint, resource_error_ms double precision, '
 	'other_errors bigint, other_error_ms double precision, recent_calls bigint, recent_ms double precision, first_seen timestamp with '
 	'time zone, last_seen timestamp with time zone, query_truncated boolean, top_wait text, waits text[], relids oid[], relations '
-	'text[]',
+	'text[], dbid oid',
 	'columns of slow_queries');
 SELECT is(columns_of('pgweir.running_queries'),
 	'pid integer, username name, database name, application_name text, queryid bigint, query text, '
