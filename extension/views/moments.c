@@ -15,9 +15,6 @@ PG_FUNCTION_INFO_V1(pgweir_pressure_since_1_0);
 
 #define CHUNK_S 5				/* what is usual is found over pieces of so many seconds */
 
-/* Of the places that are not a pool's. */
-static const char *const scopes[PGWEIR_PLACE_FIRST] = {"server", "pools"};
-
 static ReturnSetInfo *
 start(FunctionCallInfo fcinfo)
 {
@@ -27,9 +24,9 @@ start(FunctionCallInfo fcinfo)
 }
 
 static void
-put_name(PgweirRow *row, bool is_pool, const char *name)
+put_name(PgweirRow *row, bool is_server, const char *name)
 {
-	if (!is_pool)
+	if (is_server)
 		pgweir_row_null(row);
 	else
 		pgweir_row_text(row, name);
@@ -40,20 +37,20 @@ Datum
 pgweir_pressure_moments_1_0(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = start(fcinfo);
-	PgweirMomentCopy *copy = pgweir_moments_read(PG_GETARG_BOOL(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2), 0);
+	PgweirMomentCopy *copy = pgweir_moments_read(PG_GETARG_BOOL(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2));
 	PgweirRow	row = {0};
 
 	for (int i = 0; i < copy->n; i++)
 	{
 		const PgweirMoment *moment = &copy->moment[i];
 		const PgweirMomentPlace *place = &copy->places[copy->place[i]];
-		bool		is_pool = copy->place[i] >= PGWEIR_PLACE_FIRST;
+		bool		is_server = copy->place[i] == 0;
 
 		pgweir_row_time(&row, moment->second * USECS_PER_SEC);
-		pgweir_row_text(&row, is_pool ? "pool" : scopes[copy->place[i]]);
-		put_name(&row, is_pool, place->reporter);
-		put_name(&row, is_pool, place->db);
-		put_name(&row, is_pool, place->user);
+		pgweir_row_text(&row, is_server ? "server" : "pool");
+		put_name(&row, is_server, place->reporter);
+		put_name(&row, is_server, place->db);
+		put_name(&row, is_server, place->user);
 		pgweir_row_int8(&row, moment->seconds);
 		for (int s = 0; s < PGWEIR_HS_N; s++)
 			pgweir_row_int8(&row, moment->value[s]);
@@ -62,41 +59,52 @@ pgweir_pressure_moments_1_0(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The seconds from older_s to newer_s ago, of the server and of all pools together. */
+/* The seconds from older_s to newer_s ago. */
 static PgweirMomentCopy *
 read_ago(int older_s, int newer_s)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return pgweir_moments_read(false, now - older_s * USECS_PER_SEC, now - newer_s * USECS_PER_SEC + 1, PGWEIR_PLACE_FIRST);
+	return pgweir_moments_read(false, now - older_s * USECS_PER_SEC, now - newer_s * USECS_PER_SEC + 1);
 }
 
-/* pgweir.pressure_sums(older_s integer, newer_s integer): a row of the server and one of all pools together: peaks and sums. */
+/*
+ * pgweir.pressure_sums(older_s integer, newer_s integer): a row of the server and one of all pools together: peaks (of pools the
+ * sums over the pools of each one's) and sums.
+ */
 Datum
 pgweir_pressure_sums_1_0(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = start(fcinfo);
 	PgweirMomentCopy *copy = read_ago(PG_GETARG_INT32(0), PG_GETARG_INT32(1));
-	uint64		sum[PGWEIR_PLACE_FIRST][PGWEIR_HS_N];
-	uint64		seconds[PGWEIR_PLACE_FIRST] = {0, 0};
+	uint64	   *sums = palloc0(copy->n_places * PGWEIR_HS_N * sizeof(uint64));
+	uint64		seconds[2] = {0, 0};
+	int64		last = -1;
 	PgweirRow	row = {0};
 
-	memset(sum, 0, sizeof(sum));
 	for (int i = 0; i < copy->n; i++)
 	{
-		const uint32 *value = copy->moment[i].value;
-		uint64	   *of = sum[copy->place[i]];
+		int			pooled = copy->place[i] > 0;
+		uint64	   *sum = &sums[copy->place[i] * PGWEIR_HS_N];
 
-		seconds[copy->place[i]]++;
+		if (!pooled || copy->moment[i].second != last)
+			seconds[pooled]++;
+		last = pooled ? copy->moment[i].second : last;
 		for (int s = 0; s < PGWEIR_HS_N; s++)
-			of[s] = s < PGWEIR_HS_FIRST_SUM ? Max(of[s], value[s]) : of[s] + value[s];
+			sum[s] = s < PGWEIR_HS_FIRST_SUM ? Max(sum[s], copy->moment[i].value[s]) : sum[s] + copy->moment[i].value[s];
 	}
-	for (int place = 0; place < PGWEIR_PLACE_FIRST; place++)
+	for (int pooled = 0; pooled < 2; pooled++)
 	{
-		pgweir_row_text(&row, scopes[place]);
-		pgweir_row_int8(&row, seconds[place]);
+		pgweir_row_text(&row, pooled ? "pools" : "server");
+		pgweir_row_int8(&row, seconds[pooled]);
 		for (int s = 0; s < PGWEIR_HS_N; s++)
-			pgweir_row_int8(&row, sum[place][s]);
+		{
+			uint64		sum = 0;
+
+			for (int place = pooled; place < (pooled ? copy->n_places : 1); place++)
+				sum += sums[place * PGWEIR_HS_N + s];
+			pgweir_row_int8(&row, sum);
+		}
 		pgweir_row_emit(&row, result);
 	}
 	return (Datum) 0;
@@ -143,7 +151,7 @@ cut_into_chunks(const PgweirMomentCopy *copy, Chunk *chunks)
 	{
 		const PgweirMoment *moment = &copy->moment[i];
 
-		if (copy->place[i] == PGWEIR_PLACE_POOLS)
+		if (copy->place[i] != 0)
 		{
 			if (n > 0 && chunks[n - 1].epoch == moment->second / CHUNK_S)
 			{
@@ -214,7 +222,7 @@ pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 static const char *const series_names[PGWEIR_HS_N] = {
 	"size", "active", "idle", "in_transaction", "waiting", "opening", "maxwait_ms", "holder_ms", "longest_ms", "locked",
 	"draining", "rtt_us", "failing_ms", "statements", "busy_ms", "errors", "cancelled", "missed", "refused", "gone",
-	"connects", "connect_failures", "think_ms", "thinks", "wait_ms", "drain_ms", "xacts", "repeated", "cpu_wait_us", "cpu_waits"
+	"connects", "connect_failures", "think_ms", "thinks", "wait_ms", "drain_ms", "xacts", "repeated"
 };
 
 static int

@@ -142,6 +142,8 @@ consider_running(const Client *client, const Settings *settings, const UserSpec 
 		consider(client->deadline, DUE_DEADLINE, first, due);
 		if (client->expired)
 			consider(client->grace_until, DUE_GRACE, first, due);
+		if (client->in_group && server->outstanding == 0 && deadline_transaction_us(client) > 0)
+			consider(deadline_after(client->tx_since, deadline_transaction_us(client)), DUE_TRANSACTION_DEADLINE, first, due);
 		consider(deadline_after(client->request_time, limit_of(user ? user->query_timeout_us : 0, settings->query_timeout_us)),
 				 DUE_QUERY, first, due);
 	}
@@ -425,14 +427,10 @@ on_end(NetConn *conn, NetEnd why, int error)
 	Client *client = CONTAINER_OF(conn, Client, conn);
 	Worker *worker = client->worker;
 
-	(void) why;
 	(void) error;
 	if (net_tls_error(conn)[0] != '\0')
 		client_log(client, LOG_LEVEL_LOG, "TLS failed: %s", net_tls_error(conn));
-	/* who connects and leaves without a word looks whether somebody listens: a balancer does so every second */
-	if (client->state == CLIENT_STARTUP && !net_is_tls(conn))
-		client->quiet = true;
-	client_close(client, "client unexpected eof", NULL);
+	client_close(client, why == NET_END_EOF ? "client unexpected eof" : "client connection lost", NULL);
 	worker_run_actions(worker);
 }
 
@@ -444,6 +442,7 @@ on_released(NetConn *conn)
 
 	paramset_unref(worker->params, client->params);
 	client_statements_free(client->statements, worker->statements);
+	statement_unref(worker->statements, client->unnamed);
 	client_login_free(client->login);
 	free(client->startup_app);
 	free(client);

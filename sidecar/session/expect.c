@@ -4,6 +4,7 @@
 #include "session/expect.h"
 
 #include "session/replay.h"
+#include "session/unnamed.h"
 #include "wire/backend.h"
 #include "wire/msg.h"
 
@@ -30,6 +31,8 @@ expect_push(Server *server, Expect what)
 		return false;
 	if (what == EXPECT_QUERY || what == EXPECT_SYNC)
 		server->outstanding++;
+	if (what == EXPECT_QUERY)
+		server->unnamed_number = 0; /* a simple Query ends it */
 	return true;
 }
 
@@ -102,6 +105,10 @@ pop(Server *server, bool undo)
 	buf_consume(&server->expected, 1);
 	if (what == EXPECT_QUERY || what == EXPECT_SYNC)
 		server->outstanding--;
+	if (undo && what == EXPECT_PARSE_PLAIN)
+		unnamed_undo(server);
+	else if (undo && what == EXPECT_PARSE_UNNAMED)
+		server->unnamed_number = 0;
 	if (has_statement(what))
 	{
 		StatementRegistry *registry = server->worker->statements;

@@ -15,6 +15,7 @@ typedef enum Expect
 	EXPECT_SYNC,		 /* ReadyForQuery */
 	EXPECT_PARSE,		 /* ParseComplete; its Statement is next in Server.parses */
 	EXPECT_PARSE_PLAIN,	 /* ParseComplete of an unnamed (or unmanaged) statement */
+	EXPECT_PARSE_UNNAMED, /* ParseComplete of an inserted unnamed statement: swallowed */
 	EXPECT_PARSE_HIDDEN, /* ParseComplete of an inserted Parse: swallowed; Statement in parses */
 	EXPECT_PARSE_FAKE,	 /* the sidecar answers ParseComplete itself; Statement in parses */
 	EXPECT_PARSE_TWICE,	 /* the name is taken: the server's 42P05, told with the client's name */

@@ -29,13 +29,13 @@ static bool
 note_answer(Server *server, uint8_t type)
 {
 	Expect head = expect_head(server);
-	bool hidden = head == EXPECT_PARSE_HIDDEN || head == EXPECT_CLOSE_HIDDEN;
+	bool hidden = head == EXPECT_PARSE_HIDDEN || head == EXPECT_PARSE_UNNAMED || head == EXPECT_CLOSE_HIDDEN;
 
 	switch (type)
 	{
 		case BE_PARSE_COMPLETE:
 			if (head != EXPECT_PARSE && head != EXPECT_PARSE_PLAIN && head != EXPECT_PARSE_HIDDEN &&
-				head != EXPECT_PARSE_TWICE)
+				head != EXPECT_PARSE_UNNAMED && head != EXPECT_PARSE_TWICE)
 				return true;
 			break;
 		case BE_BIND_COMPLETE:

@@ -13,8 +13,10 @@
 
 #include "session/expect.h"
 #include "session/limits.h"
+#include "session/peek.h"
 #include "session/plan.h"
 #include "session/replay.h"
+#include "session/unnamed.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
@@ -25,16 +27,6 @@
 
 /* A longer name is none that a driver makes up. */
 #define NAMEDATALEN_MAX 256
-
-typedef struct Message
-{
-	uint8_t *data; /* header first */
-	size_t available;
-	size_t total;
-	uint8_t type;
-	Slice payload; /* as much of it as is there */
-	bool whole;
-} Message;
 
 static bool
 manages_statements(const Client *client)
@@ -147,151 +139,6 @@ group_complete(Client *client)
 		histogram_add(&client_stats(client)->deadline_hist, client->budget_us);
 	}
 	client_rearm_timer(client);
-}
-
-typedef struct GroupInfo
-{
-	usec_t tag_us; /* tightest deadline comment, -1 = none */
-	uint64_t fingerprint; /* class of the first statement, 0 = none seen */
-	Slice sql;			  /* borrowed: its text */
-	Limit *limit;		  /* the rule of [limits] that it is under, once its first statement was seen */
-	bool whole;
-	bool extended;
-	bool first_seen;	  /* its first statement */
-} GroupInfo;
-
-static usec_t
-tighter(usec_t a, usec_t b)
-{
-	return a < 0 ? b : b < 0 ? a : a < b ? a : b;
-}
-
-/* A statement's class decides nothing when admission is off and no rule asks for it. */
-static uint64_t
-class_of(const Client *client, Slice sql)
-{
-	const Settings *settings = client->worker->settings;
-	uint64_t fingerprint;
-
-	if (!settings->admission && !limits_by_class(settings))
-		return 0;
-	fingerprint = sql_fingerprint(sql);
-	class_texts_note(&client->worker->class_texts, fingerprint, sql);
-	return fingerprint;
-}
-
-static uint64_t
-class_of_prepared(const Client *client, Statement *statement)
-{
-	uint64_t known = atomic_load_explicit(&statement->fingerprint, memory_order_relaxed);
-
-	if (known == 0)
-	{
-		known = class_of(client, statement_query(statement));
-		atomic_store_explicit(&statement->fingerprint, known, memory_order_relaxed);
-	}
-	return known;
-}
-
-/* The group begins with this statement. */
-static void
-see_first(const Client *client, GroupInfo *info, Slice sql, uint64_t fingerprint)
-{
-	info->fingerprint = fingerprint;
-	info->sql = sql;
-	if (client->worker->settings->limits != NULL)
-		info->limit = limits_find(client, sql, fingerprint);
-	info->first_seen = true;
-}
-
-static void
-peek_message(Client *client, const Message *message, GroupInfo *info)
-{
-	Slice sql;
-	WireParse parse;
-	WireBind bind;
-
-	switch (message->type)
-	{
-		case FE_QUERY:
-			if (!wire_read_query(message->payload, &sql))
-				sql = message->payload; /* the beginning of a large one */
-			info->tag_us = tighter(info->tag_us, deadline_from_comment(client, sql));
-			if (!info->first_seen)
-				see_first(client, info, sql, class_of(client, sql));
-			break;
-		case FE_PARSE:
-			if (wire_read_parse(message->payload, &parse))
-			{
-				info->tag_us = tighter(info->tag_us, deadline_from_comment(client, parse.query));
-				if (!info->first_seen)
-					see_first(client, info, parse.query, class_of(client, parse.query));
-			}
-			break;
-		case FE_BIND:
-			if (client->statements != NULL && wire_read_bind(message->payload, &bind) && bind.statement.len > 0)
-			{
-				Statement *statement = client_statements_find(client->statements, bind.statement);
-
-				if (statement != NULL)
-				{
-					info->tag_us = tighter(info->tag_us, statement->deadline_us);
-					if (!info->first_seen)
-						see_first(client, info, statement_query(statement), class_of_prepared(client, statement));
-				}
-			}
-			break;
-	}
-}
-
-static WireStatus
-read_message(uint8_t *data, size_t len, Message *message)
-{
-	WireHeader header;
-	WireStatus status = wire_read_header(data, len, &header);
-
-	if (status != WIRE_OK)
-		return status;
-	message->data = data;
-	message->type = header.type;
-	message->total = (size_t) header.payload_len + WIRE_HEADER_SIZE;
-	message->whole = message->total <= len;
-	message->available = message->whole ? message->total : len;
-	message->payload = slice_make(data + WIRE_HEADER_SIZE, message->available - WIRE_HEADER_SIZE);
-	return WIRE_OK;
-}
-
-static void
-peek_messages(Client *client, uint8_t *data, size_t len, GroupInfo *info)
-{
-	Message message;
-
-	while (read_message(data, len, &message) == WIRE_OK)
-	{
-		bool simple = message.type == FE_QUERY || message.type == FE_FUNCTION_CALL;
-
-		peek_message(client, &message, info);
-		info->extended |= !simple;
-		if (!message.whole)
-			return;
-		if (simple || message.type == FE_SYNC)
-		{
-			info->whole = true;
-			return;
-		}
-		data += message.total;
-		len -= message.total;
-	}
-}
-
-/* Look through what is there of the group that begins at data. */
-static void
-peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
-{
-	*info = (GroupInfo){.tag_us = -1};
-	peek_messages(client, data, len, info);
-	if (!info->first_seen)
-		see_first(client, info, (Slice){NULL, 0}, 0);
 }
 
 /* No group has longer than its transaction. */
@@ -591,7 +438,7 @@ name_is_undecided(const Client *client, const Message *message)
 }
 
 static size_t
-forward_parse(Client *client, Plan *plan, const Message *message)
+forward_parse(Client *client, Plan *plan, const Message *message, size_t len)
 {
 	Server *server = client->server;
 	StatementRegistry *registry = client->worker->statements;
@@ -604,9 +451,14 @@ forward_parse(Client *client, Plan *plan, const Message *message)
 
 	server->replay_may_begin = false;
 	client_stats(client)->client_parses++;
-	if (!manages_statements(client) || server->skipping || !wire_read_parse(message->payload, &parse) ||
-		parse.name.len == 0)
+	if (!manages_statements(client) || server->skipping || !wire_read_parse(message->payload, &parse))
 		return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
+	if (parse.name.len == 0)
+	{
+		if (!unnamed_parse(client, &parse, message->payload, slice_make(message->data + used, len - used)))
+			out_of_memory(client);
+		return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
+	}
 	existing = client_statements_find(client->statements, parse.name);
 	if (existing != NULL)
 	{
@@ -643,8 +495,11 @@ forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_g
 	Statement *statement;
 
 	client_stats(client)->binds++;
-	if (!manages_statements(client) || !wire_read_bind(message->payload, &bind) || bind.statement.len == 0 ||
-		(statement = client_statements_find(client->statements, bind.statement)) == NULL)
+	if (!manages_statements(client) || !wire_read_bind(message->payload, &bind))
+		return forward_expecting(client, plan, message, EXPECT_BIND);
+	if (bind.statement.len == 0 && !unnamed_ensure(client, plan))
+		out_of_memory(client);
+	if ((statement = client_statements_find(client->statements, bind.statement)) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_BIND); /* an unknown name: the server says so */
 	if (first_of_group && message->whole)
 		replay_keep(client->server, statement, message->data, message->total, bind.portal.len, bind.statement);
@@ -664,8 +519,11 @@ forward_describe(Client *client, Plan *plan, const Message *message)
 	WireTarget describe;
 	Statement *statement;
 
-	if (!manages_statements(client) || !wire_read_describe(message->payload, &describe) || describe.kind != 'S' ||
-		(statement = client_statements_find(client->statements, describe.name)) == NULL)
+	if (!manages_statements(client) || !wire_read_describe(message->payload, &describe) || describe.kind != 'S')
+		return forward_expecting(client, plan, message, EXPECT_DESCRIBE);
+	if (describe.name.len == 0 && !unnamed_ensure(client, plan))
+		out_of_memory(client);
+	if ((statement = client_statements_find(client->statements, describe.name)) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_DESCRIBE);
 	if (!ensure_prepared(client, plan, statement) ||
 		(!client->server->skipping && !expect_push_statement(client->server, EXPECT_DESCRIBE_NAMED, statement)))
@@ -683,8 +541,11 @@ forward_close(Client *client, Plan *plan, const Message *message)
 	WireTarget target;
 
 	if (!manages_statements(client) || client->server->skipping ||
-		!wire_read_close(message->payload, &target) || target.kind != 'S' ||
-		client_statements_find(client->statements, target.name) == NULL)
+		!wire_read_close(message->payload, &target) || target.kind != 'S')
+		return forward_expecting(client, plan, message, EXPECT_CLOSE);
+	if (target.name.len == 0)
+		unnamed_forget(client);
+	if (client_statements_find(client->statements, target.name) == NULL)
 		return forward_expecting(client, plan, message, EXPECT_CLOSE);
 	client_statements_remove(client->statements, client->worker->statements, target.name);
 	if (!expect_push(client->server, EXPECT_CLOSE_FAKE))
@@ -822,12 +683,14 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 		usec_t before = client->budget_us;
 
 		peek_message(client, message, &info);
-		client->budget_us = deadline_budget(client, tighter(info.tag_us, before));
+		client->budget_us = deadline_budget(client, peek_tighter(info.tag_us, before));
 		client->by_transaction &= client->budget_us >= before;
 	}
 	switch (message->type)
 	{
 		case FE_QUERY:
+			unnamed_forget(client);
+			return forward_expecting(client, plan, message, EXPECT_QUERY);
 		case FE_FUNCTION_CALL:
 			return forward_expecting(client, plan, message, EXPECT_QUERY);
 		default:
@@ -841,7 +704,7 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 	replay_follow(client->server, message->type, message->data, message->available);
 	switch (message->type)
 	{
-		case FE_PARSE: return forward_parse(client, plan, message);
+		case FE_PARSE: return forward_parse(client, plan, message, len);
 		case FE_BIND: return forward_bind(client, plan, message, begins);
 		case FE_DESCRIBE: return forward_describe(client, plan, message);
 		case FE_EXECUTE: return forward_expecting(client, plan, message, EXPECT_EXECUTE);
@@ -977,6 +840,8 @@ request_input(Client *client, uint8_t *data, size_t len)
 		answer_fakes(client);
 	if (client->doom != NULL)
 		client_close(client, client->doom, client->doom_fatal);
+	if (client->in_group && client->state == CLIENT_ACTIVE)
+		client_rearm_timer(client); /* a group that stays open keeps its transaction open */
 	if (client->state != CLIENT_CLOSED)
 		client_update_flow(client);
 	return client->state == CLIENT_CLOSED ? len : pos;

@@ -124,6 +124,8 @@ struct Client
 	Timer timer;		 /* the earliest of everything that can happen to this client by time */
 	const ParamSet *params; /* counted reference */
 	ClientStatements *statements; /* owned; NULL until the first named one */
+	Statement *unnamed;		 /* counted; its unnamed one, where the text may be needed again: unnamed.h */
+	uint64_t unnamed_number; /* 0 = it has none */
 	ClientLogin *login;	 /* owned; NULL after login */
 	char *startup_app;	 /* owned; application_name suffix base when application_name_add_host */
 
@@ -142,6 +144,8 @@ struct Client
 	bool local_ends_tx;	 /* tx_failed: the statement parsed last is ROLLBACK or COMMIT */
 	bool local_skip;	 /* ... an error was given: drop up to Sync */
 	bool local_ran;		 /* ... and that statement was executed */
+	bool local_open;	 /* ... it was taken away in the middle of a group, whose Sync is still to come */
+	bool local_implicit; /* ... whose transaction ends with it: there is no transaction block */
 	bool tx_untold;		 /* tx_failed: by its deadline while idle, and the client has not been told yet */
 	bool by_transaction; /* the running group's deadline is that of its transaction */
 	bool bad_deadline_told;
@@ -234,6 +238,7 @@ struct Server
 	bool replay_may_begin; /* the group so far is one Parse that was not sent on: its Bind counts as the first message */
 	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
 	ServerStatements statements;
+	uint64_t unnamed_number; /* whose unnamed statement is there: unnamed.h; 0 = not known */
 	const ParamSet *params; /* counted reference; NULL before login */
 	Timer timer;
 	usec_t connect_time, request_time, linked_at, query_since;
@@ -441,6 +446,7 @@ struct Worker
 	List peer_cancels; /* requests for other processes; the first worker has them all */
 	List walks;
 	ClassTexts class_texts;
+	uint64_t unnamed_parses; /* numbers the unnamed statements */
 	bool running_actions;
 	bool has_actions; /* there may be some in its queue */
 	bool has_moves;	  /* ... servers to move */
@@ -746,6 +752,8 @@ typedef struct GroupRun
 extern void link_release(Client *client, const GroupRun *run);
 /* The client goes away, whatever the server is doing: cancel, drain, clean. */
 extern void link_abandon(Client *client);
+/* The same, when it is not the client who leaves. */
+extern void link_take_away(Client *client);
 /* SYNCING: something of the answer to the SETs was read. */
 extern void link_sync_progress(Server *server);
 
