@@ -149,8 +149,8 @@ put_class(const PgweirStatement *s, const Output *output)
 	pgweir_row_int8(&row, (s->counter[PGWEIR_SHARED_HIT] + s->counter[PGWEIR_SHARED_READ]) / calls);
 	pgweir_row_int8(&row, s->rows / calls);
 	pgweir_row_int8(&row, given_up(s));
-	pgweir_row_int8(&row, s->failures);
-	pgweir_row_float8(&row, (double) s->counter[PGWEIR_FAILED_NS] / 1e6);
+	pgweir_row_float8(&row, (double) (s->counter[pgweir_kind_ns(PGWEIR_CANCELLED)] + s->counter[pgweir_kind_ns(PGWEIR_DEADLINE_MISSED)] +
+									  s->counter[pgweir_kind_ns(PGWEIR_STATEMENT_TIMEOUT)]) / 1e6);
 	pgweir_row_emit(&row, output->result);
 }
 

@@ -14,7 +14,7 @@
  *                        (pool.h, Homes), which carries it out outside; only the owner of a client or server closes it, so what it has
  *                        taken from its queue stays true until it is done with it.
  *   Hall.tables (mutex)  the maps and lists of databases, roles, pools and cancel keys; what a login changes in them (counts of clients,
- *                        secrets of roles, a pool's welcome and last error).  Taken by logins and ends of sessions, not by transactions.
+ *                        secrets of roles, a pool's welcome and last error, who is half open).  Taken by logins and ends of sessions, not by transactions.
  *   the registries       (params.h, prepared.h) lock by themselves, and only to make and to end an entry.
  *   parked               everything else (settings, pause, modes, phase) changes only while all other workers are parked at the end of
  *                        a turn: hall_park() ... hall_unpark(), by the first worker.  Meanwhile that one thread may touch everything,
@@ -109,7 +109,7 @@ struct Client
 	uint8_t cancel_key[8];
 	union
 	{
-		ListNode half_node;	 /* Worker.half_open, until it has proved who it is */
+		ListNode half_node;	 /* Hall.half_open or Worker.sent_away, until it has proved who it is; Hall.tables */
 		MapNode cancel_node; /* Hall.cancel_keys, from login on */
 	};
 	ListNode node;
@@ -152,7 +152,8 @@ struct Client
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
-	bool half_open;		 /* in Worker.half_open */
+	bool half_open;		 /* in one of these */
+	atomic_bool login_busy; /* half open, and something is being done for it: others are sent away rather than it */
 	bool has_key;		 /* in Hall.cancel_keys */
 	bool counted;		 /* in the clients of its database, role and pool */
 	bool quiet;			 /* a cancel request: not worth a log line */
@@ -160,6 +161,7 @@ struct Client
 	bool leaving;		 /* STARTUP: goes to the first worker at the end of the turn */
 	bool rerun;			 /* what is being sent was sent before: request_again() */
 	ClientReject reject;
+	const char *sent_away; /* static; half open, and to be closed with this for another to come in; Hall.tables */
 	const char *doom, *doom_fatal; /* static; close with these once what was read is sent on */
 	usec_t group_since;	 /* when it arrived (or was queued) */
 	usec_t held_since;	 /* hold: when the next group arrived; 0 = none is held */
@@ -410,6 +412,7 @@ struct Hall
 	pthread_mutex_t tables;
 	List changed_databases; /* for idle_look */
 	Map databases, roles, pools, cancel_keys;
+	List half_open; /* the clients that have not proved who they are, by id: in order of arrival */
 	List pool_list, dedicated;
 	ParamRegistry params;
 	StatementRegistry statements;
@@ -457,7 +460,7 @@ struct Worker
 	AppTable apps;
 	uint64_t login_failures;  /* clients that tried and were not let in */
 	uint64_t clients_refused; /* ... of these for max_client_conn */
-	List half_open; /* the logins that have not proved who they are, in order of arrival */
+	List sent_away; /* half-open clients to be closed; Hall.tables */
 	int cancel_jobs;
 	List cancels;
 	List peer_cancels; /* requests for other processes; the first worker has them all */
@@ -490,6 +493,12 @@ typedef struct HallOptions
 
 /* With one worker; hall_start() makes the others. */
 extern Hall *hall_create(const HallOptions *options);
+/* Of a client or server, which no other has had. */
+static inline uint64_t
+hall_next_id(Hall *hall)
+{
+	return atomic_fetch_add(&hall->next_id, 1) + 1;
+}
 /* After hall_stop().  Accepts NULL. */
 extern void hall_free(Hall *hall);
 static inline bool
@@ -513,8 +522,8 @@ hall_unlock_tables(Hall *hall)
 extern Database *worker_database(Worker *worker, const char *name);
 extern Role *worker_role(Worker *worker, const char *name);
 /*
- * There are too many clients: send the one of this worker away that has been half open for longest and for which nothing is being
- * done; never `asker`.  false: there is none.
+ * There are too many clients: send the one away that has been half open for longest and for which nothing is being done; never
+ * `asker`.  false: there is none.
  */
 extern bool worker_make_room(Worker *worker, const Client *asker, const char *why);
 /* The pool, and the worker's part of it; NULL when out of memory. */
@@ -633,15 +642,12 @@ extern void hosts_take_change(Worker *worker, const char *host, const NetAddress
 
 
 /* --- client.c --- */
-extern Client *client_create(Worker *worker, int fd, const NetPeer *peer);
+extern Client *client_create(Worker *worker, int fd, const NetPeer *peer, uint64_t id);
 extern void client_set_state(Client *client, ClientState state);
 /* End the session: FATAL `message` (sqlstate 08P01) unless NULL, then close; the server it holds is cleaned. `reason` goes to the log. */
 extern void client_close(Client *client, const char *reason, const char *fatal_message);
 extern void client_close_error(Client *client, const char *sqlstate, const char *message);
 extern void client_rearm_timer(Client *client);
-/* It has proved who it is, is being closed, or goes to another worker. */
-extern void client_leave_half_open(Client *client);
-extern void client_enter_half_open(Client *client);
 /* Decide whether input may flow now, and pause or resume accordingly. */
 extern void client_update_flow(Client *client);
 extern void client_send_buf(Client *client, Buf *buf); /* sends and frees the content */
@@ -653,6 +659,11 @@ extern void client_unblocked(Client *client);
 
 /* The client's application_name has changed. */
 extern void client_enter_app(Client *client, const char *name);
+
+/* --- half_open.c --- */
+extern void client_enter_half_open(Client *client);
+/* It has proved who it is, is being closed, or goes to another worker.  Not NULL: it was sent away, and is to be closed with this. */
+extern const char *client_leave_half_open(Client *client);
 
 /* --- client_login.c --- */
 extern size_t client_login_input(Client *client, uint8_t *data, size_t len);

@@ -25,8 +25,7 @@ CREATE FUNCTION pgweir.recent_classes(
 	OUT blocks_per_call bigint,
 	OUT rows_per_call bigint,
 	OUT given_up bigint,					-- cancelled, timed out, deadline missed
-	OUT failed bigint,
-	OUT failed_ms double precision)
+	OUT given_up_ms double precision)		-- their time
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_recent_classes_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
@@ -96,7 +95,8 @@ WITH t AS (
 ), lately AS (
 	-- As the sampler saw it: the last five seconds and the five before; what is so in both is no accident.
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_now_ms,
-		max(n.busy_ms / 1000.0 / nullif(n.seconds, 0)) AS busy_now
+		max(n.busy_ms / 1000.0 / nullif(n.seconds, 0)) AS busy_now,
+		max(n.cpu_wait_us / 1000.0 / nullif(n.cpu_waits, 0)) AS cpu_wait_ms
 	FROM pgweir.pressure_sums(5, 0) AS n WHERE n.scope = 'server'
 ), before AS (
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_then_ms
@@ -129,7 +129,7 @@ WITH t AS (
 	SELECT c.*, t.slow_ms FROM t CROSS JOIN LATERAL pgweir.recent_classes(t.slow_ms) AS c
 ), quit AS (
 	-- What clients gave up on most often.
-	SELECT c.query AS quit_query, c.failed_ms / greatest(c.failed, 1) AS quit_ms, c.p50_ms AS quit_p50_ms, c.p95_ms AS quit_p95_ms
+	SELECT c.query AS quit_query, c.given_up_ms / c.given_up AS quit_ms, c.p50_ms AS quit_p50_ms, c.p95_ms AS quit_p95_ms
 	FROM class AS c
 	WHERE c.given_up > 0
 	ORDER BY c.given_up DESC LIMIT 1
@@ -313,8 +313,8 @@ WITH judged AS MATERIALIZED (
 		s.errors >= t.errors_min AND s.errors >= t.error_share * s.statements
 			AND s.errors::float8 / greatest(s.statements, 1)
 				>= t.error_growth * s.errors_before / greatest(s.statements_before, 1) AS errors_grew,
-		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.queries > 0, false) AS repeats,
-		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.queries > 0
+		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.repeat_units >= t.repeat_units, false) AS repeats,
+		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.repeat_units >= t.repeat_units
 			AND s.repeat_first >= s.released - interval '2 s', false) AS repeats_new,
 		s.lock_waiting > 0 AND s.lock_waiting >= t.lock_share * s.active AS locked,
 		-- 4: one class takes most of the time and is slow; or statements run and run
@@ -326,7 +326,8 @@ WITH judged AS MATERIALIZED (
 		coalesce(s.slow_mean_ms >= t.slow_growth / 2 * s.slow_mean_before_ms, false) AS slowing,
 		-- 2: by the last seconds where the sampler has seen them, else by the last minute
 		s.thinks > 0 AND s.think_ms >= t.think_share * (s.think_ms + s.busy_ms) AND (
-			least(s.think_now_ms, s.think_then_ms) >= greatest(t.think_ms, coalesce(t.think_growth * s.usual_think_ms, 2 * t.think_ms))
+			least(s.think_now_ms, s.think_then_ms) >= greatest(t.think_ms, coalesce(t.think_growth * s.usual_think_ms, 2 * t.think_ms),
+				t.think_cpu_waits * s.cpu_wait_ms)
 			OR s.think_now_ms IS NULL AND s.think_ms / greatest(s.thinks, 1) >= t.think_ms)
 			AND s.think_ms >= t.load * 10000 AS thinks_long,
 		s.drain_ms >= t.drain_share * greatest(s.pool_query_ms, 1) AND s.drain_ms >= 1000
@@ -436,7 +437,9 @@ CROSS JOIN LATERAL (VALUES
 				round((100 * e.think_ms / greatest(e.think_ms + e.busy_ms, 1))::numeric))
 				|| CASE WHEN e.usual_think_ms IS NOT NULL THEN format(', usually %s ms', round(e.usual_think_ms::numeric, 1)) ELSE '' END
 				|| format('; %s backends wait for a client to take its result; %s new sessions a second.', e.draining,
-					round((e.connects / e.seconds)::numeric, 1)) END
+					round((e.connects / e.seconds)::numeric, 1))
+				|| CASE WHEN e.cpu_wait_ms >= 2 THEN format(' The server''s own machine is short of processors: its processes wait %s ms'
+					|| ' for one.', round(e.cpu_wait_ms::numeric, 1)) ELSE '' END END
 		|| CASE WHEN e.thinking AND e.root <> 2 THEN e.effect_of || CASE e.root
 				WHEN 3 THEN 'the network is between the statements.' ELSE 'connections held for another reason.' END
 			ELSE '' END,
@@ -538,7 +541,7 @@ CROSS JOIN LATERAL (VALUES
 				|| CASE WHEN e.gone > 0 THEN format('; %s clients went away before their answer', e.gone) ELSE '' END
 				|| CASE WHEN e.gone_cliff THEN format(', most of them after %s ms: that is their timeout',
 					round(e.gone_peak_ms::numeric)) ELSE '' END
-				|| CASE WHEN e.quit_query IS NOT NULL THEN format('; most often given up: after %s ms, which usually takes %s ms (p95 %s):'
+				|| CASE WHEN e.quit_query IS NOT NULL THEN format('; most often given up: after %s ms on the average, what usually takes %s ms (p95 %s):'
 					|| ' %s', round(e.quit_ms::numeric), round(e.quit_p50_ms::numeric), round(e.quit_p95_ms::numeric), left(e.quit_query, 120))
 					ELSE '' END
 				|| CASE WHEN e.deadline_p50_ms IS NOT NULL THEN format('; the usual deadline is %s ms, the p95 of run times %s ms',

@@ -85,7 +85,7 @@ $holder->quit;
 
 # --- settings ---
 
-is(value("wait_ms || ' ' || rtt_ms from pgweir.thresholds()"), '50 50', 'thresholds by default');
+is(value("wait_ms || ' ' || rtt_ms from pgweir.thresholds()"), '50 60', 'thresholds by default');
 is($pg->sql("set pgweir.thresholds = 'wait_ms=7, rtt_ms=80.5'; select wait_ms || ' ' || rtt_ms || ' ' || slow_ms from pgweir.thresholds()"), '7 80.5 20', 'a setting changes single ones');
 like($pg->sql_error("set pgweir.thresholds = 'wait_ms=7, rtt'"), qr/invalid value for parameter.*What is wrong begins at "rtt".*wait_ms=100/s, 'and says what is wrong with it');
 like($pg->sql_error("set pgweir.thresholds = 'wait_ms=7, wait=8'"), qr/invalid value for parameter.*There is no threshold "wait".*There are: slots_tight, .*wait_ms, .*silence_rate/s, 'a name that there is not is refused, with those that there are');
