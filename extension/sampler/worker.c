@@ -125,6 +125,8 @@ pgweir_sampler_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	start_state(state);
 	before_shmem_exit(leave, (Datum) 0);
+	/* What is known from a start on is told against what was there then. */
+	run_second(context);
 
 	for (;;)
 	{

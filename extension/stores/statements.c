@@ -100,6 +100,8 @@ slot_init_atomics(PgweirSlot *slot)
 	pg_atomic_init_u64(&slot->last_seen, 0);
 	pg_atomic_init_u64(&slot->min_ns, PG_UINT64_MAX);
 	pg_atomic_init_u64(&slot->max_ns, 0);
+	pg_atomic_init_u64(&slot->step_min_ns, PG_UINT64_MAX);
+	pg_atomic_init_u64(&slot->step_max_ns, 0);
 	pg_atomic_init_u64(&slot->sum_squares, 0);
 	for (int i = 0; i < PGWEIR_NCOUNTERS; i++)
 		pg_atomic_init_u64(&slot->counter[i], 0);
@@ -382,6 +384,11 @@ touch(PgweirSlot *slot, const PgweirTally *tally)
 static void
 add_tally(PgweirSlot *slot, const PgweirTally *tally)
 {
+	/* The extremes first: readers look for counts in the buckets between them. */
+	lower_to(&slot->min_ns, tally->min_ns);
+	raise_to(&slot->max_ns, tally->max_ns);
+	lower_to(&slot->step_min_ns, tally->min_ns);
+	raise_to(&slot->step_max_ns, tally->max_ns);
 	for (int i = 0; i < PGWEIR_NCOUNTERS; i++)
 	{
 		if (tally->usage.counter[i] > 0)
@@ -392,8 +399,6 @@ add_tally(PgweirSlot *slot, const PgweirTally *tally)
 		if (tally->hist[i] > 0)
 			pg_atomic_fetch_add_u64(&slot->hist[i], tally->hist[i]);
 	}
-	lower_to(&slot->min_ns, tally->min_ns);
-	raise_to(&slot->max_ns, tally->max_ns);
 	raise_to(&slot->last_seen, (uint64) tally->last_seen);
 	add_double(&slot->sum_squares, tally->sum_squares);
 	add_recent(slot, tally);

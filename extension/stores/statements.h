@@ -123,15 +123,15 @@ typedef struct PgweirStatement
 typedef void (*PgweirStatementVisitor) (const PgweirStatement *statement, void *arg);
 
 /*
- * Calls visit for every class of a database (InvalidOid: of all), in no order.  No lock is held meanwhile, so visit
+ * Calls visit for every class of a database (InvalidOid: of all), by the time they took, the most first.  No lock is held meanwhile, so visit
  * may allocate, run queries and fail.  Raises the preload error when the library was not preloaded.  The caller
  * decides who may see what: neither texts nor ids are masked here.
  */
 extern void pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg);
 
 /*
- * The same with the counters, percentiles and extremes (by their buckets) of what was executed between two instants, as far as the history reaches
- * (history.h); waits are not kept by time and left out.
+ * The same with the counters, percentiles, extremes and waits of what was executed between two instants, as far as the history reaches
+ * (history.h).
  */
 extern void pgweir_statements_visit_between(Oid dbid, TimestampTz since, TimestampTz until,
 											PgweirStatementVisitor visit, void *arg);
