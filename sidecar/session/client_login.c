@@ -315,7 +315,11 @@ login_authenticated(Client *client)
 	const char *refused;
 	char message[200];
 
-	client_leave_half_open(client);
+	if ((refused = client_leave_half_open(client)) != NULL)
+	{
+		client_close_error(client, "53300", refused);
+		return;
+	}
 	if (login_is_console(login->database))
 	{
 		console_enter(client);

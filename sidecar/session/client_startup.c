@@ -211,6 +211,20 @@ direct_tls(Client *client, const uint8_t *data, size_t len)
 
 /* --- the packet --- */
 
+static const char no_more[] = "no more connections allowed (max_client_conn)";
+
+/* Silent ones give way, as many as there are too many. */
+static bool
+has_place(const Client *client)
+{
+	Worker *worker = client->worker;
+
+	while (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn)
+		if (!worker_make_room(worker, client, no_more))
+			return false;
+	return true;
+}
+
 /* Whoever tries, whatever comes of it. */
 static void
 log_attempt(const Client *client)
@@ -261,12 +275,10 @@ take_startup(Client *client, const WireStartup *startup)
 		return;
 	}
 	/* who has said nothing yet must not keep out those who have */
-	if (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn && !login_is_console(login->database) &&
-		!worker_make_room(worker, client, "no more connections allowed (max_client_conn)"))
+	if (!login_is_console(login->database) && !has_place(client))
 	{
 		worker->clients_refused++;
-		client_close(client, "no more connections allowed (max_client_conn)",
-					 "no more connections allowed (max_client_conn)");
+		client_close(client, no_more, no_more);
 		return;
 	}
 	log_attempt(client);
