@@ -19,6 +19,7 @@ install: all ## install the daemon, its manual pages and the extension
 	install -D -m 755 sidecar/pgweir $(DESTDIR)$(prefix)/bin/pgweir
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 doc/pgweir.1
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 doc/pgweir.5
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man7 doc/pgweir-extension.7
 deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench scenario
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
