@@ -37,6 +37,8 @@ bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENC
 	@test/bench/overload
 bench-report: tree ## cost of measuring and reporting with many clients (BENCH_IDLE= BENCH_POOLS=)
 	@test/bench/report
+bench-diagnosis: tree ## how long pgweir.diagnosis takes beside many statement classes and pools (BENCH_CLASSES= BENCH_POOLS=)
+	@test/as-user test/bench/diagnosis.pl
 bench-logins: tree deps-bench ## a storm of logins beside running traffic, beside PgBouncer (BENCH_LOGINS=)
 	@test/bench/logins
 scenario: tree chain ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
@@ -94,5 +96,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-logins bench-advisor bench-extension bench-overload bench-profile bench-report bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-logins bench-advisor bench-diagnosis bench-extension bench-overload bench-profile bench-report bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario

@@ -163,7 +163,40 @@ assign_deadline(const char *newval, void *extra)
 	pgweir_deadline_us = *(int64 *) extra;
 }
 
-/* Pairs like wait_ms=100, with commas between; pgweir.thresholds() knows the names. */
+/* The columns of pgweir.thresholds(), which has their defaults and says what they mean. */
+static const char *const threshold_names[] = {
+	"slots_tight", "slots_exhausted", "wait_ms", "slow_ms", "slow_growth", "slow_share", "slow_running_s",
+	"load", "lock_share", "idle_in_transaction_s", "held_s", "held_share", "think_share", "think_ms",
+	"think_growth", "think_cpu_waits", "connects_per_s", "drain_share", "rtt_ms", "rtt_growth", "retrans_min", "retrans_share",
+	"lost_share", "errors_min", "error_share", "error_growth", "deploy_s", "repeat_share", "repeat_units", "gone_min",
+	"gone_peak_share", "gone_s", "silence_s", "silence_rate"
+};
+
+static bool
+is_threshold(const char *name, size_t len)
+{
+	for (int i = 0; i < (int) lengthof(threshold_names); i++)
+	{
+		if (strlen(threshold_names[i]) == len && strncmp(threshold_names[i], name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+refuse_threshold(const char *name, size_t len)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < (int) lengthof(threshold_names); i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", threshold_names[i]);
+	GUC_check_errdetail("There is no threshold \"%.*s\".", (int) len, name);
+	GUC_check_errhint("There are: %s.", names.data);
+	pfree(names.data);
+}
+
+/* Pairs like wait_ms=100, with commas between. */
 static bool
 check_thresholds(char **newval, void **extra, GucSource source)
 {
@@ -177,6 +210,11 @@ check_thresholds(char **newval, void **extra, GucSource source)
 
 		if (name == 0 || at[name] != '=')
 			break;
+		if (!is_threshold(at, name))
+		{
+			refuse_threshold(at, name);
+			return false;
+		}
 		(void) strtod(at + name + 1, &end);
 		if (end == at + name + 1)
 			break;
@@ -316,8 +354,8 @@ define_memory_settings(void)
 							"Number of pools, of all sidecars together, that are kept.",
 							NULL, &pgweir_max_pools, 64, 1, 1000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.history_pools",
-							"Number of pools whose pressure is kept, by seconds for an hour and by minutes for a week.",
-							"Each takes 1.8 MB of shared memory, as does the server as a whole, which is always kept.",
+							"Number of pools whose pressure is kept each by itself, by seconds for an hour and by minutes for a week.",
+							"The busiest are kept. Each takes 1.9 MB of shared memory, as do the server as a whole and all pools together, which are always kept.",
 							&pgweir_history_pools, 4, 0, 100, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 

@@ -191,6 +191,8 @@ raise_descriptors(Process *process)
 	long wanted = (long) settings->max_client_conn + servers + OTHER_DESCRIPTORS;
 	long have = daemon_raise_descriptors(wanted);
 
+	log_write(&process->log, LOG_LEVEL_LOG, "kernel file descriptor limit: %ld; max_client_conn: %d, max expected fd use: %ld", have,
+			  settings->max_client_conn, wanted);
 	if (have >= 0 && have < wanted)
 		log_write(&process->log, LOG_LEVEL_WARNING,
 				  "the limit of open files is %ld, but max_client_conn = %d and the pools may need %ld: raise it (ulimit -n, LimitNOFILE=)",
@@ -356,6 +358,46 @@ soft_shutdown(Process *process, const char *signal_name, WorkerPhase phase)
 }
 
 static void
+pause_all(Process *process)
+{
+	Hall *hall = process->hall;
+
+	if (hall->paused || hall->suspended || hall->phase != WORKER_RUNNING)
+	{
+		log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR1, but already paused/suspended");
+		return;
+	}
+	log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR1, pausing all activity");
+	hall_park(hall);
+	hall_pause(hall, NULL);
+	hall_unpark(hall);
+}
+
+static void
+resume_all(Process *process)
+{
+	Hall *hall = process->hall;
+
+	if (hall->phase != WORKER_RUNNING)
+	{
+		log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2 while shutting down, ignoring");
+		return;
+	}
+	if (!hall->paused && !hall->suspended)
+	{
+		log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2, but not paused/suspended");
+		return;
+	}
+	log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2, continuing from %s", hall->suspended ? "SUSPEND" : "PAUSE");
+	hall_park(hall);
+	if (hall->suspended)
+		hall_unsuspend(hall);
+	if (hall->paused)
+		hall_resume(hall, NULL);
+	hall_unpark(hall);
+}
+
+static void
 on_signal(NetWatch *watch, bool readable, bool writable)
 {
 	Process *process = watch->owner;
@@ -378,24 +420,10 @@ on_signal(NetWatch *watch, bool readable, bool writable)
 				shutdown_to(process, WORKER_STOPPED);
 				break;
 			case SIGUSR1:
-				log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR1, pausing all activity");
-				if (process->hall->phase == WORKER_RUNNING)
-				{
-					hall_park(process->hall);
-					hall_pause(process->hall, NULL);
-					hall_unpark(process->hall);
-				}
+				pause_all(process);
 				break;
 			case SIGUSR2:
-				if (process->hall->phase != WORKER_RUNNING)
-				{
-					log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2 while shutting down, ignoring");
-					break;
-				}
-				log_write(&process->log, LOG_LEVEL_LOG, "got SIGUSR2, continuing from SIGUSR1");
-				hall_park(process->hall);
-				hall_resume(process->hall, NULL);
-				hall_unpark(process->hall);
+				resume_all(process);
 				break;
 		}
 }
@@ -421,7 +449,11 @@ look_if_drained(Process *process, usec_t now)
 	drained = hall_is_drained(process->hall);
 	hall_unpark(process->hall);
 	if (drained)
+	{
+		log_write(&process->log, LOG_LEVEL_LOG, "%s connections dropped, exiting",
+				  process->hall->phase == WORKER_DRAIN_CLIENTS ? "client" : "server");
 		net_loop_stop(process->loop);
+	}
 	else if (hall_is_shared(process->hall))
 	{
 		process->look_at = now + DRAIN_LOOK_US;
@@ -570,6 +602,8 @@ become_daemon(Process *process, const Options *options, int *ready_fd)
 	if (process->predecessor < 0 && po->pidfile[0] != '\0' && !daemon_check_pidfile(po->pidfile, error, sizeof(error)))
 		die(process, "%s", error);
 	apply_log_settings(process);
+	if (po->user != NULL && po->user[0] != '\0')
+		log_write(&process->log, LOG_LEVEL_LOG, "running as user %s (%ld)", po->user, (long) geteuid());
 	if (options->daemon && !daemon_background(ready_fd, error, sizeof(error)))
 		die(process, "%s", error);
 }

@@ -12,6 +12,7 @@
 #include "stores/moments.h"
 #include "stores/reports.h"
 #include "stores/timeline.h"
+#include "storage/fd.h"
 #include "storage/procarray.h"
 #include "utils/timestamp.h"
 
@@ -72,8 +73,11 @@ typedef struct PoolBefore
 	char		db[PGWEIR_NAME_LEN];
 	char		user[PGWEIR_NAME_LEN];
 	TimestampTz first_seen;
+	float		demand;			/* for a connection, smoothed over some minutes */
 	uint64		total[PGWEIR_PC_NCOUNTERS];
 } PoolBefore;
+
+#define DEMAND_SECONDS 300		/* over which it is smoothed */
 
 static struct
 {
@@ -81,6 +85,8 @@ static struct
 	PgweirStep	steps[LATE_STEPS];
 	int			n_pools;
 	PoolBefore *pools;			/* owned: pgweir.max_pools of them, in TopMemoryContext */
+	uint64		cpu_wait_ns;
+	uint64		cpu_waits;
 }			before;
 
 static uint32
@@ -188,6 +194,35 @@ count_timeline(uint32 *value)
 	memcpy(before.steps, late, sizeof(before.steps));
 }
 
+/* --- the machine --- */
+
+/*
+ * How long this process waited for a processor, as the kernel counts it.  It asks for one many times a second and needs it shortly, as
+ * backends and services do that are not short of anything else.
+ */
+static void
+count_cpu_waits(uint32 *value)
+{
+	unsigned long long ran;
+	unsigned long long waited;
+	unsigned long long times;
+	FILE	   *file = AllocateFile("/proc/self/schedstat", "r");
+
+	if (file == NULL)
+		return;
+	if (fscanf(file, "%llu %llu %llu", &ran, &waited, &times) == 3)
+	{
+		if (before.cpu_waits > 0 && waited >= before.cpu_wait_ns && times > before.cpu_waits)
+		{
+			value[PGWEIR_HS_CPU_WAIT_US] = saturated((waited - before.cpu_wait_ns) / 1000);
+			value[PGWEIR_HS_CPU_WAITS] = saturated(times - before.cpu_waits);
+		}
+		before.cpu_wait_ns = waited;
+		before.cpu_waits = times;
+	}
+	FreeFile(file);
+}
+
 /* --- pools --- */
 
 static const PoolBefore *
@@ -202,6 +237,15 @@ pool_before(const PgweirPoolView *view)
 			return pool;
 	}
 	return NULL;
+}
+
+/* Connections that a pool's clients held or waited for in a second, on the average. */
+static float
+demand_of(const uint32 *value)
+{
+	float		used = ((float) value[PGWEIR_HS_BUSY_MS] + (float) value[PGWEIR_HS_THINK_MS] + (float) value[PGWEIR_HS_WAIT_MS]) / 1000;
+
+	return Max(used, (float) value[PGWEIR_HS_ACTIVE]) + (float) value[PGWEIR_HS_WAITING];
 }
 
 static void
@@ -229,10 +273,27 @@ count_pool(const PgweirPoolView *view, PgweirMomentEntry *entry)
 
 		value[pool_sums[i].to] += saturated((now >= then ? now - then : now) / pool_sums[i].unit);
 	}
+	/* What a pool that is new has counted may be of long ago. */
+	entry->who.demand = pool != NULL ? pool->demand + (demand_of(value) - pool->demand) / DEMAND_SECONDS :
+		(float) (value[PGWEIR_HS_ACTIVE] + value[PGWEIR_HS_WAITING]);
+}
+
+/* Adds a pool to all together: durations that are peaks are not added up. */
+static void
+add_pool(uint32 *sum, const uint32 *value)
+{
+	for (int s = 0; s < PGWEIR_HS_N; s++)
+	{
+		if (s == PGWEIR_HS_MAXWAIT_MS || s == PGWEIR_HS_HOLDER_MS || s == PGWEIR_HS_LONGEST_MS || s == PGWEIR_HS_RTT_US ||
+			s == PGWEIR_HS_FAILING_MS)
+			sum[s] = Max(sum[s], value[s]);
+		else
+			sum[s] = saturated((uint64) sum[s] + value[s]);
+	}
 }
 
 static void
-note_pools(const PgweirPoolView *views, int n)
+note_pools(const PgweirPoolView *views, const PgweirMomentEntry *entries, int n)
 {
 	if (before.pools == NULL)
 		before.pools = MemoryContextAllocZero(TopMemoryContext, pgweir_max_pools * sizeof(PoolBefore));
@@ -245,6 +306,7 @@ note_pools(const PgweirPoolView *views, int n)
 		strlcpy(pool->db, views[i].db, sizeof(pool->db));
 		strlcpy(pool->user, views[i].user, sizeof(pool->user));
 		pool->first_seen = views[i].first_seen;
+		pool->demand = entries[i].who.demand;
 		memcpy(pool->total, views[i].total, sizeof(pool->total));
 	}
 }
@@ -260,7 +322,7 @@ count_linked(PgweirMomentEntry *entries, int n, TimestampTz now)
 	{
 		if (strncmp(linked[i].linked.state, "idle in transaction", 19) != 0)
 			continue;
-		for (int e = 1; e < n; e++)
+		for (int e = 0; e < n; e++)
 		{
 			if (strcmp(entries[e].who.reporter, linked[i].reporter) == 0 &&
 				strcmp(entries[e].who.db, linked[i].linked.db) == 0 && strcmp(entries[e].who.user, linked[i].linked.user) == 0)
@@ -288,16 +350,21 @@ pgweir_sample_pressure(TimestampTz now)
 {
 	int			n_pools;
 	PgweirPoolView *pools = pgweir_reports_pools(&n_pools);
-	PgweirMomentEntry *entries = palloc0((1 + n_pools) * sizeof(PgweirMomentEntry));
+	PgweirMomentEntry *entries = palloc0((PGWEIR_PLACE_FIRST + n_pools) * sizeof(PgweirMomentEntry));
+	PgweirMomentEntry *each = &entries[PGWEIR_PLACE_FIRST];
+	uint32	   *server = entries[PGWEIR_PLACE_SERVER].value;
 
-	count_backends(now, entries[0].value);
-	count_timeline(entries[0].value);
-	count_network(entries[0].value);
+	count_backends(now, server);
+	count_timeline(server);
+	count_network(server);
+	count_cpu_waits(server);
 	for (int i = 0; i < n_pools; i++)
-		count_pool(&pools[i], &entries[1 + i]);
-	count_linked(entries, 1 + n_pools, now);
-	note_pools(pools, n_pools);
+		count_pool(&pools[i], &each[i]);
+	count_linked(each, n_pools, now);
+	for (int i = 0; i < n_pools; i++)
+		add_pool(entries[PGWEIR_PLACE_POOLS].value, each[i].value);
+	note_pools(pools, each, n_pools);
 	if (before.ready)
-		pgweir_moments_add(now, entries, 1 + n_pools);
+		pgweir_moments_add(now, entries, n_pools > 0 ? PGWEIR_PLACE_FIRST + n_pools : 1);
 	before.ready = true;
 }

@@ -28,7 +28,17 @@ pgweir_histogram_bucket(uint64 us)
 /* The upper edge of a bucket, in microseconds. */
 extern uint64 pgweir_histogram_upper(int bucket);
 
-/* The p-quantile (0..1) in microseconds; 0 when empty. */
+/* And the lower one. */
+static inline uint64
+pgweir_histogram_lower(int bucket)
+{
+	return bucket == 0 ? 0 : pgweir_histogram_upper(bucket - 1) + 1;
+}
+
+/* n quantiles p (0..1), rising, in microseconds; 0 when empty. */
+extern void pgweir_histogram_quantiles(const uint64 *hist, const double *p, int n, uint64 *result);
+
+/* One of them. */
 extern uint64 pgweir_histogram_quantile(const uint64 *hist, double p);
 
 #endif

@@ -23,7 +23,10 @@ typedef struct Shared
 	PgweirRing	ring;
 } Shared;
 
-/* A record: this, then for each counter and bucket that is not zero its index and value, as numbers of variable length. */
+/*
+ * A record: this, then for each counter and bucket that is not zero its index and value, and for each event waited for its number, samples and
+ * microseconds, all as numbers of variable length.
+ */
 typedef struct Record
 {
 	PgweirKey	key;
@@ -31,11 +34,13 @@ typedef struct Record
 	TimestampTz until;
 	TimestampTz last_seen;
 	double		sum_squares;
+	uint64		min_us;
+	uint64		max_us;
 	unsigned char packed[FLEXIBLE_ARRAY_MEMBER];
 } Record;
 
-/* An index and a value take up to 2 + 10 bytes; two ends. */
-#define MAX_PACKED ((PGWEIR_NCOUNTERS + PGWEIR_BUCKETS) * 12 + 2)
+/* An index and a value take up to 2 + 10 bytes, a wait 5 + 5 + 10; three ends. */
+#define MAX_PACKED ((PGWEIR_NCOUNTERS + PGWEIR_BUCKETS) * 12 + PGWEIR_CLASS_WAITS * 20 + 3)
 
 /* What a class had when the last step was taken. */
 typedef struct Baseline
@@ -44,6 +49,7 @@ typedef struct Baseline
 	double		sum_squares;
 	uint64		counter[PGWEIR_NCOUNTERS];
 	uint64		hist[PGWEIR_BUCKETS];
+	PgweirWait	waits[PGWEIR_CLASS_WAITS];
 } Baseline;
 
 static Shared *shared = NULL;
@@ -134,6 +140,34 @@ unpack_array(const unsigned char *p, uint64 *values, int n)
 	return p;
 }
 
+/* Their samples, event and time; no samples end them. */
+static unsigned char *
+pack_waits(unsigned char *p, const PgweirWait *waits)
+{
+	for (int i = 0; i < PGWEIR_CLASS_WAITS; i++)
+	{
+		if (waits[i].samples > 0)
+			p = pack(pack(pack(p, waits[i].samples), waits[i].event), waits[i].ns / 1000);
+	}
+	return pack(p, 0);
+}
+
+static void
+unpack_waits(const unsigned char *p, PgweirWait *waits)
+{
+	uint64		samples;
+
+	memset(waits, 0, PGWEIR_CLASS_WAITS * sizeof(PgweirWait));
+	for (int i = 0; i < PGWEIR_CLASS_WAITS && (p = unpack(p, &samples), samples > 0); i++)
+	{
+		uint64		event;
+		uint64		us;
+
+		p = unpack(unpack(p, &event), &us);
+		waits[i] = (PgweirWait) {.event = (uint32) event, .samples = (uint32) samples, .ns = us * 1000};
+	}
+}
+
 /* --- taking steps --- */
 
 static void
@@ -164,6 +198,27 @@ subtract(uint64 *values, uint64 *before, int n)
 	}
 }
 
+/* Events stand at no fixed places: a class's callers may come in another order. */
+static void
+subtract_waits(PgweirWait *waits, PgweirWait *before)
+{
+	PgweirWait	now[PGWEIR_CLASS_WAITS];
+
+	memcpy(now, waits, sizeof(now));
+	for (int i = 0; i < PGWEIR_CLASS_WAITS; i++)
+	{
+		for (int j = 0; j < PGWEIR_CLASS_WAITS; j++)
+		{
+			if (before[j].samples == 0 || before[j].event != waits[i].event || before[j].samples > waits[i].samples)
+				continue;
+			waits[i].samples -= before[j].samples;
+			waits[i].ns -= Min(before[j].ns, waits[i].ns);
+			break;
+		}
+	}
+	memcpy(before, now, sizeof(now));
+}
+
 /* Turns the sums of a class into what has come since the last step. */
 static void
 subtract_baseline(PgweirHistoryEntry *entry)
@@ -183,6 +238,7 @@ subtract_baseline(PgweirHistoryEntry *entry)
 	}
 	subtract(entry->counter, before->counter, PGWEIR_NCOUNTERS);
 	subtract(entry->hist, before->hist, PGWEIR_BUCKETS);
+	subtract_waits(entry->waits, before->waits);
 	entry->sum_squares = Max(sum_squares - before->sum_squares, 0);
 	before->sum_squares = sum_squares;
 }
@@ -195,7 +251,7 @@ append(const PgweirHistoryEntry *entry)
 	Size		len;
 	Record	   *record;
 
-	end = pack_array(end, entry->hist, PGWEIR_BUCKETS);
+	end = pack_waits(pack_array(end, entry->hist, PGWEIR_BUCKETS), entry->waits);
 	len = end - packed;
 	record = pgweir_ring_append(&shared->ring, offsetof(Record, packed) + len);
 	if (record == NULL)
@@ -205,7 +261,39 @@ append(const PgweirHistoryEntry *entry)
 	record->until = entry->until;
 	record->last_seen = entry->last_seen;
 	record->sum_squares = entry->sum_squares;
+	record->min_us = entry->min_us;
+	record->max_us = entry->max_us;
 	memcpy(record->packed, packed, len);
+}
+
+/*
+ * The extremes are of what was merged in the step, and of deltas: these may have begun before it.  So each is held against the histogram,
+ * which is exact: what cannot be is replaced by the edge of the outermost bucket.
+ */
+static void
+check_extremes(PgweirHistoryEntry *entry)
+{
+	int			low = 0;
+	int			high = PGWEIR_BUCKETS - 1;
+
+	while (low < high && entry->hist[low] == 0)
+		low++;
+	while (high > low && entry->hist[high] == 0)
+		high--;
+	if (entry->min_us < pgweir_histogram_lower(low) || entry->min_us > pgweir_histogram_upper(low))
+		entry->min_us = pgweir_histogram_lower(low);
+	if (high < PGWEIR_BUCKETS - 1 && (entry->max_us < pgweir_histogram_lower(high) || entry->max_us > pgweir_histogram_upper(high)))
+		entry->max_us = pgweir_histogram_upper(high);
+}
+
+static uint64
+waited(const PgweirWait *waits)
+{
+	uint64		samples = 0;
+
+	for (int i = 0; i < PGWEIR_CLASS_WAITS; i++)
+		samples += waits[i].samples;
+	return samples;
 }
 
 typedef struct Step
@@ -228,8 +316,13 @@ add_class(const PgweirKey *key, const PgweirStatement *sum, void *arg)
 	entry.sum_squares = sum->sum_squares;
 	memcpy(entry.counter, sum->counter, sizeof(entry.counter));
 	memcpy(entry.hist, sum->hist, sizeof(entry.hist));
+	memcpy(entry.waits, sum->waits, sizeof(entry.waits));
+	entry.min_us = sum->min_us;
+	entry.max_us = sum->max_us;
 	subtract_baseline(&entry);
-	if (!step->quiet && entry.counter[PGWEIR_CALLS] + entry.counter[PGWEIR_PLANS] > 0)
+	check_extremes(&entry);
+	/* One that takes longer than a step waits without an end in it. */
+	if (!step->quiet && entry.counter[PGWEIR_CALLS] + entry.counter[PGWEIR_PLANS] + waited(entry.waits) > 0)
 		append(&entry);
 }
 
@@ -314,7 +407,9 @@ pgweir_history_visit(TimestampTz since, TimestampTz until, PgweirHistoryVisitor 
 		entry.until = record->until;
 		entry.last_seen = record->last_seen;
 		entry.sum_squares = record->sum_squares;
-		(void) unpack_array(unpack_array(record->packed, entry.counter, PGWEIR_NCOUNTERS), entry.hist, PGWEIR_BUCKETS);
+		entry.min_us = record->min_us;
+		entry.max_us = record->max_us;
+		unpack_waits(unpack_array(unpack_array(record->packed, entry.counter, PGWEIR_NCOUNTERS), entry.hist, PGWEIR_BUCKETS), entry.waits);
 		visit(&entry, arg);
 	}
 	LWLockRelease(lock);

@@ -31,8 +31,11 @@ typedef struct PgweirHistoryEntry
 	TimestampTz until;
 	TimestampTz last_seen;
 	double		sum_squares;
+	uint64		min_us;			/* without meaning when there are no calls */
+	uint64		max_us;
 	uint64		counter[PGWEIR_NCOUNTERS];
 	uint64		hist[PGWEIR_BUCKETS];
+	PgweirWait	waits[PGWEIR_CLASS_WAITS];
 } PgweirHistoryEntry;
 
 /* Calls visit, which may not fail, for what lies between two instants, a step by its middle. */

@@ -9,6 +9,8 @@
 #include "utils/timestamp.h"
 
 #define SILENT_S 60				/* a pool not heard of for so long loses its place */
+#define MUCH_BUSIER 2			/* times as busy: enough to take another's place */
+#define LEAST_DEMAND 0.01F
 
 typedef struct History
 {
@@ -17,7 +19,7 @@ typedef struct History
 } History;
 
 static History *history = NULL;
-static PgweirMoment *rings[2] = {NULL, NULL};	/* seconds, minutes: for each step, a moment of each place */
+static PgweirMoment *rings[2] = {NULL, NULL};	/* seconds, minutes: for each place, a moment of each step */
 static LWLock *lock = NULL;
 
 static const int steps[2] = {PGWEIR_MOMENT_SECONDS, PGWEIR_MOMENT_MINUTES};
@@ -26,7 +28,7 @@ static const int step_s[2] = {1, 60};
 static int
 n_places(void)
 {
-	return 1 + pgweir_history_pools;
+	return PGWEIR_PLACE_FIRST + pgweir_history_pools;
 }
 
 static Size
@@ -64,11 +66,11 @@ pgweir_moments_attach(void *memory, LWLockPadded *locks, bool fresh)
 		memset(memory, 0, pgweir_moments_size());
 }
 
-/* The moment of a place in the step that a second falls into. */
+/* The moment of a place in the step that a second falls into.  Those of a place stand together: the server's are read most. */
 static PgweirMoment *
 moment_at(int ring, int64 second, int place)
 {
-	return &rings[ring][(second / step_s[ring]) % steps[ring] * n_places() + place];
+	return &rings[ring][place * steps[ring] + (second / step_s[ring]) % steps[ring]];
 }
 
 static bool
@@ -78,23 +80,35 @@ is_named(const PgweirMomentPlace *place, const PgweirMomentPlace *who)
 		strcmp(place->user, who->user) == 0;
 }
 
-/* The place of a pool: its own, a free one, or that of a silent one; -1 if there is none. */
+/* Whether a place is easier to take than another: the longer silent one, among those that are not the less busy one. */
+static bool
+is_easier(const PgweirMomentPlace *place, const PgweirMomentPlace *other, int64 second)
+{
+	bool		silent = place->seen < second - SILENT_S;
+
+	if (silent != (other->seen < second - SILENT_S))
+		return silent;
+	return silent ? place->seen < other->seen : place->demand < other->demand;
+}
+
+/* The place of a pool: its own, a free one, that of a silent one or of one much less busy; -1 if there is none. */
 static int
 enter_place(const PgweirMomentPlace *who, int64 second)
 {
 	int			found = -1;
 	uint32		generation;
 
-	for (int i = 1; i < n_places(); i++)
+	for (int i = PGWEIR_PLACE_FIRST; i < n_places(); i++)
 	{
 		PgweirMomentPlace *place = &history->place[i];
 
 		if (place->seen != 0 && is_named(place, who))
 			return i;
-		if (place->seen < second - SILENT_S && (found < 0 || place->seen < history->place[found].seen))
+		if (found < 0 || is_easier(place, &history->place[found], second))
 			found = i;
 	}
-	if (found < 0)
+	if (found < 0 || (history->place[found].seen >= second - SILENT_S &&
+					  who->demand <= MUCH_BUSIER * Max(history->place[found].demand, LEAST_DEMAND)))
 		return -1;
 	generation = history->place[found].generation;
 	history->place[found] = *who;
@@ -129,11 +143,12 @@ pgweir_moments_add(TimestampTz now, const PgweirMomentEntry *entries, int n)
 	/* A second that comes twice, as after a step of the clock, is added once. */
 	for (int i = 0; i < n && second != history->last; i++)
 	{
-		int			place = i == 0 ? 0 : enter_place(&entries[i].who, second);
+		int			place = i < PGWEIR_PLACE_FIRST ? i : enter_place(&entries[i].who, second);
 
 		if (place < 0)
 			continue;
 		history->place[place].seen = second;
+		history->place[place].demand = entries[i].who.demand;
 		put(0, second, place, entries[i].value);
 		put(1, second, place, entries[i].value);
 	}
@@ -144,7 +159,7 @@ pgweir_moments_add(TimestampTz now, const PgweirMomentEntry *entries, int n)
 static void
 copy_step(PgweirMomentCopy *copy, int ring, int64 second)
 {
-	for (int place = 0; place < n_places(); place++)
+	for (int place = 0; place < copy->n_places; place++)
 	{
 		const PgweirMoment *moment = moment_at(ring, second, place);
 
@@ -156,7 +171,7 @@ copy_step(PgweirMomentCopy *copy, int ring, int64 second)
 }
 
 PgweirMomentCopy *
-pgweir_moments_read(bool minutes, TimestampTz from, TimestampTz to)
+pgweir_moments_read(bool minutes, TimestampTz from, TimestampTz to, int n_first)
 {
 	int			ring = minutes ? 1 : 0;
 	PgweirMomentCopy *copy = palloc0(sizeof(PgweirMomentCopy));
@@ -167,13 +182,13 @@ pgweir_moments_read(bool minutes, TimestampTz from, TimestampTz to)
 	/* To the beginning of the first step that begins in the range. */
 	first = (first + step_s[ring] - 1) / step_s[ring] * step_s[ring];
 	n = first > last ? 0 : (last - first) / step_s[ring] + 1;
-	copy->n_places = n_places();
-	copy->places = palloc(n_places() * sizeof(PgweirMomentPlace));
-	copy->place = MemoryContextAllocHuge(CurrentMemoryContext, (n * n_places() + 1) * sizeof(int));
-	copy->moment = MemoryContextAllocHuge(CurrentMemoryContext, (n * n_places() + 1) * sizeof(PgweirMoment));
+	copy->n_places = n_first > 0 ? n_first : n_places();
+	copy->places = palloc(copy->n_places * sizeof(PgweirMomentPlace));
+	copy->place = MemoryContextAllocHuge(CurrentMemoryContext, (n * copy->n_places + 1) * sizeof(int));
+	copy->moment = MemoryContextAllocHuge(CurrentMemoryContext, (n * copy->n_places + 1) * sizeof(PgweirMoment));
 
 	LWLockAcquire(lock, LW_SHARED);
-	memcpy(copy->places, history->place, n_places() * sizeof(PgweirMomentPlace));
+	memcpy(copy->places, history->place, copy->n_places * sizeof(PgweirMomentPlace));
 	for (int64 i = 0; i < n; i++)
 		copy_step(copy, ring, first + i * step_s[ring]);
 	LWLockRelease(lock);

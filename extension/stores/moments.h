@@ -1,9 +1,10 @@
 /*
  * moments.h: the pressure of the last hour by seconds, and of the last week by minutes.
  *
- * Two rings in shared memory, fixed in size when the server starts.  A moment is a second or a minute of the server as a whole, or of
- * one pool of a sidecar.  The first pgweir.history_pools pools have a place; a pool that was silent for a minute loses it to the next
- * that needs one, and with it what was kept of it.
+ * Two rings in shared memory, fixed in size when the server starts.  A moment is a second or a minute of the server as a whole, of all
+ * pools of sidecars together, or of one pool.  pgweir.history_pools pools have a place of their own: a pool that was silent for a
+ * minute loses it to the next that needs one, and the least busy of them to one that has long been much busier; with the place goes
+ * what was kept of the pool.
  *
  * The sampler is the only writer, once a second; one lock, held for a copy.  What is counted is summed up in a minute's moment, what is
  * so at an instant is kept as its peak, so that trouble of a second still shows after days.
@@ -51,6 +52,8 @@ typedef enum PgweirMomentSeries
 	PGWEIR_HS_DRAIN_MS,
 	PGWEIR_HS_XACTS,
 	PGWEIR_HS_REPEATED,			/* statements of transactions that repeat a class many times */
+	PGWEIR_HS_CPU_WAIT_US,		/* that the sampler waited for a processor */
+	PGWEIR_HS_CPU_WAITS,		/* ... how often it asked for one */
 	PGWEIR_HS_N
 } PgweirMomentSeries;
 
@@ -64,13 +67,19 @@ typedef struct PgweirMoment
 	uint32		value[PGWEIR_HS_N];
 } PgweirMoment;
 
-/* Whom moments are about.  Place 0 is the server; its names are empty. */
+/* The places that are always there; the pools follow. */
+#define PGWEIR_PLACE_SERVER 0
+#define PGWEIR_PLACE_POOLS 1
+#define PGWEIR_PLACE_FIRST 2
+
+/* Whom moments are about.  The names of the server and of all pools together are empty. */
 typedef struct PgweirMomentPlace
 {
 	char		reporter[PGWEIR_NAME_LEN];
 	char		db[PGWEIR_NAME_LEN];
 	char		user[PGWEIR_NAME_LEN];
 	uint32		generation;
+	float		demand;			/* how busy a pool has been of late, in connections */
 	int64		seen;			/* second; 0 = the place is free */
 } PgweirMomentPlace;
 
@@ -87,18 +96,18 @@ typedef struct PgweirMomentCopy
 	int		   *place;			/* of each moment */
 	PgweirMoment *moment;
 	int			n_places;
-	PgweirMomentPlace *places;
+	PgweirMomentPlace *places;	/* their names */
 } PgweirMomentCopy;
 
 extern Size pgweir_moments_size(void);
 extern int	pgweir_moments_locks(void);
 extern void pgweir_moments_attach(void *memory, LWLockPadded *locks, bool fresh);
 
-/* Adds a second: of the server first, then of its pools. */
+/* Adds a second: of the server first, then, if there are pools, of all together and of each. */
 extern void pgweir_moments_add(TimestampTz now, const PgweirMomentEntry *entries, int n);
 
-/* Copies the moments that begin at from or later and before to, palloc'd. */
-extern PgweirMomentCopy *pgweir_moments_read(bool minutes, TimestampTz from, TimestampTz to);
+/* Copies the moments of the first n places (0: of all) that begin at from or later and before to, palloc'd. */
+extern PgweirMomentCopy *pgweir_moments_read(bool minutes, TimestampTz from, TimestampTz to, int n);
 
 extern void pgweir_moments_reset(void);
 

@@ -6,8 +6,9 @@
  * are merged here now and then; readers see table and unmerged deltas added up.
  *
  * The table is split into partitions by the key's hash.  Each has one LWLock: shared suffices to find a class and to
- * add to its counters, which are atomics; exclusive is taken only to insert or evict in that partition.  A full
- * partition evicts by a clock sweep over its own slots.  The text of the statement, constants replaced by $n, stands
+ * add to its counters, which are atomics; exclusive is taken only to insert or evict in that partition.  The sampler keeps some
+ * slots of each partition free, by a clock sweep in small steps; a statement that finds none free all the same looks at a few slots and evicts
+ * the least used of these.  The text of the statement, constants replaced by $n, stands
  * inline in the slot and goes with it.
  */
 #ifndef PGWEIR_STORES_STATEMENTS_H
@@ -123,15 +124,15 @@ typedef struct PgweirStatement
 typedef void (*PgweirStatementVisitor) (const PgweirStatement *statement, void *arg);
 
 /*
- * Calls visit for every class of a database (InvalidOid: of all), in no order.  No lock is held meanwhile, so visit
+ * Calls visit for every class of a database (InvalidOid: of all), by the time they took, the most first.  No lock is held meanwhile, so visit
  * may allocate, run queries and fail.  Raises the preload error when the library was not preloaded.  The caller
  * decides who may see what: neither texts nor ids are masked here.
  */
 extern void pgweir_statements_visit(Oid dbid, PgweirStatementVisitor visit, void *arg);
 
 /*
- * The same with the counters, percentiles and extremes (by their buckets) of what was executed between two instants, as far as the history reaches
- * (history.h); waits are not kept by time and left out.
+ * The same with the counters, percentiles, extremes and waits of what was executed between two instants, as far as the history reaches
+ * (history.h).
  */
 extern void pgweir_statements_visit_between(Oid dbid, TimestampTz since, TimestampTz until,
 											PgweirStatementVisitor visit, void *arg);

@@ -31,6 +31,8 @@ typedef struct PgweirSlot
 	pg_atomic_uint64 last_seen;
 	pg_atomic_uint64 min_ns;
 	pg_atomic_uint64 max_ns;
+	pg_atomic_uint64 step_min_ns;	/* the same since the last step of the history */
+	pg_atomic_uint64 step_max_ns;
 	pg_atomic_uint64 sum_squares;	/* the bits of a double */
 	pg_atomic_uint64 counter[PGWEIR_NCOUNTERS];
 	pg_atomic_uint64 hist[PGWEIR_BUCKETS];

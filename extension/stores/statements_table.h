@@ -103,10 +103,16 @@ extern uint64 pgweir_statements_p99_ns(const PgweirKey *key);
 /* Adds a tally to its class, which is inserted (without text) when it was evicted meanwhile. */
 extern void pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally);
 
+/* For the sampler, often: evicts a few classes where places run short, so that who needs one finds it free. */
+extern void pgweir_statements_keep_free(void);
+
 /* For the sampler: the class was seen at an event.  False when it is not in the table. */
 extern bool pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns);
 
-/* The sums of all classes, callers and unmerged deltas added up, without texts; needs no database. In the current memory context. */
+/*
+ * The sums of all classes, callers and unmerged deltas added up, without texts; needs no database. In the current memory context.
+ * min_us and max_us are of what was merged since the sums before, or is in a delta: the history is the only one to ask.
+ */
 typedef struct PgweirSums PgweirSums;
 extern PgweirSums *pgweir_statements_sums(void);
 typedef void (*PgweirSumsVisitor) (const PgweirKey *key, const PgweirStatement *sum, void *arg);

@@ -15,6 +15,9 @@ PG_FUNCTION_INFO_V1(pgweir_pressure_since_1_0);
 
 #define CHUNK_S 5				/* what is usual is found over pieces of so many seconds */
 
+/* Of the places that are not a pool's. */
+static const char *const scopes[PGWEIR_PLACE_FIRST] = {"server", "pools"};
+
 static ReturnSetInfo *
 start(FunctionCallInfo fcinfo)
 {
@@ -24,9 +27,9 @@ start(FunctionCallInfo fcinfo)
 }
 
 static void
-put_name(PgweirRow *row, bool is_server, const char *name)
+put_name(PgweirRow *row, bool is_pool, const char *name)
 {
-	if (is_server)
+	if (!is_pool)
 		pgweir_row_null(row);
 	else
 		pgweir_row_text(row, name);
@@ -37,20 +40,20 @@ Datum
 pgweir_pressure_moments_1_0(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = start(fcinfo);
-	PgweirMomentCopy *copy = pgweir_moments_read(PG_GETARG_BOOL(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2));
+	PgweirMomentCopy *copy = pgweir_moments_read(PG_GETARG_BOOL(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2), 0);
 	PgweirRow	row = {0};
 
 	for (int i = 0; i < copy->n; i++)
 	{
 		const PgweirMoment *moment = &copy->moment[i];
 		const PgweirMomentPlace *place = &copy->places[copy->place[i]];
-		bool		is_server = copy->place[i] == 0;
+		bool		is_pool = copy->place[i] >= PGWEIR_PLACE_FIRST;
 
 		pgweir_row_time(&row, moment->second * USECS_PER_SEC);
-		pgweir_row_text(&row, is_server ? "server" : "pool");
-		put_name(&row, is_server, place->reporter);
-		put_name(&row, is_server, place->db);
-		put_name(&row, is_server, place->user);
+		pgweir_row_text(&row, is_pool ? "pool" : scopes[copy->place[i]]);
+		put_name(&row, is_pool, place->reporter);
+		put_name(&row, is_pool, place->db);
+		put_name(&row, is_pool, place->user);
 		pgweir_row_int8(&row, moment->seconds);
 		for (int s = 0; s < PGWEIR_HS_N; s++)
 			pgweir_row_int8(&row, moment->value[s]);
@@ -59,52 +62,41 @@ pgweir_pressure_moments_1_0(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The seconds from older_s to newer_s ago. */
+/* The seconds from older_s to newer_s ago, of the server and of all pools together. */
 static PgweirMomentCopy *
 read_ago(int older_s, int newer_s)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return pgweir_moments_read(false, now - older_s * USECS_PER_SEC, now - newer_s * USECS_PER_SEC + 1);
+	return pgweir_moments_read(false, now - older_s * USECS_PER_SEC, now - newer_s * USECS_PER_SEC + 1, PGWEIR_PLACE_FIRST);
 }
 
-/*
- * pgweir.pressure_sums(older_s integer, newer_s integer): a row of the server and one of all pools together: peaks (of pools the
- * sums over the pools of each one's) and sums.
- */
+/* pgweir.pressure_sums(older_s integer, newer_s integer): a row of the server and one of all pools together: peaks and sums. */
 Datum
 pgweir_pressure_sums_1_0(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = start(fcinfo);
 	PgweirMomentCopy *copy = read_ago(PG_GETARG_INT32(0), PG_GETARG_INT32(1));
-	uint64	   *sums = palloc0(copy->n_places * PGWEIR_HS_N * sizeof(uint64));
-	uint64		seconds[2] = {0, 0};
-	int64		last = -1;
+	uint64		sum[PGWEIR_PLACE_FIRST][PGWEIR_HS_N];
+	uint64		seconds[PGWEIR_PLACE_FIRST] = {0, 0};
 	PgweirRow	row = {0};
 
+	memset(sum, 0, sizeof(sum));
 	for (int i = 0; i < copy->n; i++)
 	{
-		int			pooled = copy->place[i] > 0;
-		uint64	   *sum = &sums[copy->place[i] * PGWEIR_HS_N];
+		const uint32 *value = copy->moment[i].value;
+		uint64	   *of = sum[copy->place[i]];
 
-		if (!pooled || copy->moment[i].second != last)
-			seconds[pooled]++;
-		last = pooled ? copy->moment[i].second : last;
+		seconds[copy->place[i]]++;
 		for (int s = 0; s < PGWEIR_HS_N; s++)
-			sum[s] = s < PGWEIR_HS_FIRST_SUM ? Max(sum[s], copy->moment[i].value[s]) : sum[s] + copy->moment[i].value[s];
+			of[s] = s < PGWEIR_HS_FIRST_SUM ? Max(of[s], value[s]) : of[s] + value[s];
 	}
-	for (int pooled = 0; pooled < 2; pooled++)
+	for (int place = 0; place < PGWEIR_PLACE_FIRST; place++)
 	{
-		pgweir_row_text(&row, pooled ? "pools" : "server");
-		pgweir_row_int8(&row, seconds[pooled]);
+		pgweir_row_text(&row, scopes[place]);
+		pgweir_row_int8(&row, seconds[place]);
 		for (int s = 0; s < PGWEIR_HS_N; s++)
-		{
-			uint64		sum = 0;
-
-			for (int place = pooled; place < (pooled ? copy->n_places : 1); place++)
-				sum += sums[place * PGWEIR_HS_N + s];
-			pgweir_row_int8(&row, sum);
-		}
+			pgweir_row_int8(&row, sum[place][s]);
 		pgweir_row_emit(&row, result);
 	}
 	return (Datum) 0;
@@ -151,7 +143,7 @@ cut_into_chunks(const PgweirMomentCopy *copy, Chunk *chunks)
 	{
 		const PgweirMoment *moment = &copy->moment[i];
 
-		if (copy->place[i] != 0)
+		if (copy->place[i] == PGWEIR_PLACE_POOLS)
 		{
 			if (n > 0 && chunks[n - 1].epoch == moment->second / CHUNK_S)
 			{
@@ -222,7 +214,7 @@ pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 static const char *const series_names[PGWEIR_HS_N] = {
 	"size", "active", "idle", "in_transaction", "waiting", "opening", "maxwait_ms", "holder_ms", "longest_ms", "locked",
 	"draining", "rtt_us", "failing_ms", "statements", "busy_ms", "errors", "cancelled", "missed", "refused", "gone",
-	"connects", "connect_failures", "think_ms", "thinks", "wait_ms", "drain_ms", "xacts", "repeated"
+	"connects", "connect_failures", "think_ms", "thinks", "wait_ms", "drain_ms", "xacts", "repeated", "cpu_wait_us", "cpu_waits"
 };
 
 static int

@@ -70,6 +70,23 @@ pgweir_row_emit(PgweirRow *row, ReturnSetInfo *result)
 	row->n = 0;
 }
 
+/* As InitMaterializedSRF(), for a result that is kept in memory up to this size even when work_mem is less. */
+static inline ReturnSetInfo *
+pgweir_rows_begin(FunctionCallInfo fcinfo, int kilobytes)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext caller;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (kilobytes <= work_mem)
+		return result;
+	caller = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	tuplestore_end(result->setResult);
+	result->setResult = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0, false, kilobytes);
+	MemoryContextSwitchTo(caller);
+	return result;
+}
+
 /* Whether the caller may read statements and activity of this user. */
 static inline bool
 pgweir_may_read(Oid userid)

@@ -106,9 +106,20 @@ static const CommandRow commands[] = {
 
 /* --- answering --- */
 
+/* In PgBouncer's two lines: one for those who look for ERROR, one that tells whose. */
+static void
+log_error(const Client *client, const char *message)
+{
+	log_write(client->worker->log, LOG_LEVEL_ERROR, "%s", message);
+	if (client->worker->settings->log_pooler_errors)
+		client_log(client, LOG_LEVEL_WARNING, "pooler error: %s", message);
+}
+
 static void
 send_answer(Client *client, Result *result)
 {
+	if (result->error[0] != '\0')
+		log_error(client, result->error);
 	if (client->state == CLIENT_CLOSED)
 		; /* it has closed itself: KILL_CLIENT */
 	else if (result->failed)

@@ -48,8 +48,10 @@ add_sent(NetSampler *sampler, AddressSum *sum, uint64_t id, usec_t connect_time,
 		before = *seen;
 	else if (worker_now(sampler->worker) - connect_time < YOUNG_US)
 		before = (NetSeen){.id = id};
-	*seen = (NetSeen){.id = id, .retransmits = health->retransmits, .segments = health->segments};
-	sum->retransmits += health->retransmits - before.retransmits;
+	/* They get fewer when one turns out to have been needless: what was told of it is made up for by the next. */
+	uint32_t retransmits = health->retransmits > before.retransmits ? health->retransmits : before.retransmits;
+	*seen = (NetSeen){.id = id, .retransmits = retransmits, .segments = health->segments};
+	sum->retransmits += retransmits - before.retransmits;
 	sum->segments += health->segments - before.segments;
 }
 

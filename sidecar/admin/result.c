@@ -168,6 +168,7 @@ result_error_detail(Result *result, const char *sqlstate, const char *message, c
 
 	if (detail != NULL && detail[0] != '\0')
 		error.detail = slice_str(detail);
+	snprintf(result->error, sizeof(result->error), "%s", message);
 	check(result, wire_write_error(&result->buf, &error));
 	ready(result);
 }

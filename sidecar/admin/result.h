@@ -19,6 +19,7 @@ typedef struct Result
 {
 	Buf buf;
 	bool failed;
+	char error[160]; /* the message, when the answer is one: for the log */
 	int columns;  /* of the current result set */
 	int values;	  /* put so far into the current row */
 	WireWriter _row;

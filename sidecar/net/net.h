@@ -343,7 +343,7 @@ typedef struct NetHealth
 {
 	uint32_t rtt_us;
 	uint32_t rttvar_us;
-	uint32_t retransmits; /* since the connection began */
+	uint32_t retransmits; /* since the connection began, without those that the peer said were needless */
 	uint32_t segments;	  /* sent with data, likewise; those sent again count too */
 	uint32_t lost;
 	uint32_t unacked;

@@ -61,13 +61,13 @@ net_health(const NetConn *conn, NetHealth *out)
 	struct tcp_info info = {0};
 	socklen_t len = sizeof(info);
 
-	/* fails for Unix sockets */
+	/* Fails for Unix sockets.  A peer that is slow to acknowledge is sent things twice, too, and says so (RFC 2883): no loss. */
 	if (!net_is_open(conn) || getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return false;
 	*out = (NetHealth){
 		.rtt_us = info.tcpi_rtt,
 		.rttvar_us = info.tcpi_rttvar,
-		.retransmits = info.tcpi_total_retrans,
+		.retransmits = info.tcpi_total_retrans > info.tcpi_dsack_dups ? info.tcpi_total_retrans - info.tcpi_dsack_dups : 0,
 		.segments = info.tcpi_data_segs_out,
 		.lost = info.tcpi_lost,
 		.unacked = info.tcpi_unacked,

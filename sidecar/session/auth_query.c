@@ -232,7 +232,7 @@ connect_ends(AuthLookup *lookup, const char *database, const char *auth_user)
 		return false;
 	}
 	atomic_fetch_add(&lookup->worker->load, 1);
-	if ((inner = client_create(lookup->worker, fds[1], &self)) == NULL)
+	if ((inner = client_create(lookup->worker, fds[1], &self, hall_next_id(lookup->worker->hall))) == NULL)
 	{
 		atomic_fetch_sub(&lookup->worker->load, 1);
 		close(fds[1]);

@@ -14,6 +14,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
+#include "session/expect.h"
 #include "wire/msg.h"
 #include "wire/startup.h"
 
@@ -85,7 +86,7 @@ send_request(CancelJob *job)
 	Server *server = job->server;
 	Buf out = {0};
 
-	if (server == NULL || server->group_serial != job->group_serial || server->outstanding == 0)
+	if (server == NULL || server->group_serial != job->group_serial || expect_head(server) == 0)
 		job_end(job, true); /* its target is over: nothing is sent */
 	else if (wire_write_cancel_request(&out, server->backend_pid, slice_make(server->cancel_key, server->cancel_key_len)))
 	{
@@ -194,7 +195,7 @@ cancel_server(Server *server, CancelWhy why)
 
 	server_log(server, LOG_LEVEL_DEBUG, "canceling (%s)",
 			   why == CANCEL_DEADLINE ? "query deadline" : why == CANCEL_GONE ? "client gone" : "client request");
-	if (server->outstanding == 0)
+	if (expect_head(server) == 0)
 		return;
 	if ((job = calloc(1, sizeof(CancelJob))) == NULL)
 		return; /* the grace or the client's own patience ends it */
@@ -265,7 +266,7 @@ cancel_by_key(Worker *worker, const uint8_t key[8])
 		cancel_console(client);
 	else if (client->state == CLIENT_WAITING)
 		cancel_waiting(client);
-	else if (client->state == CLIENT_ACTIVE && client->server->outstanding > 0)
+	else if (client->state == CLIENT_ACTIVE) /* it may run in a group whose Sync has not come */
 		cancel_server(client->server, CANCEL_CLIENT);
 	worker_run_actions(worker);
 }

@@ -75,25 +75,6 @@ in_logins(ClientState state)
 }
 
 void
-client_leave_half_open(Client *client)
-{
-	if (!client->half_open)
-		return;
-	list_remove(&client->worker->half_open, &client->half_node);
-	client->half_open = false;
-	client->conn.background = false;
-	client->cancel_node = (MapNode){0};
-}
-
-void
-client_enter_half_open(Client *client)
-{
-	client->conn.background = true; /* clients that have work to do come first */
-	client->half_open = true;
-	list_append(&client->worker->half_open, &client->half_node);
-}
-
-void
 client_set_state(Client *client, ClientState state)
 {
 	Worker *worker = client->worker;
@@ -112,8 +93,6 @@ client_set_state(Client *client, ClientState state)
 		worker_walk_skip(worker, &client->node);
 		list_remove(&worker->clients, &client->node);
 	}
-	if (state == CLIENT_CLOSED)
-		client_leave_half_open(client);
 	client->state = state;
 }
 
@@ -163,6 +142,8 @@ consider_running(const Client *client, const Settings *settings, const UserSpec 
 		consider(client->deadline, DUE_DEADLINE, first, due);
 		if (client->expired)
 			consider(client->grace_until, DUE_GRACE, first, due);
+		if (client->in_group && server->outstanding == 0 && deadline_transaction_us(client) > 0)
+			consider(deadline_after(client->tx_since, deadline_transaction_us(client)), DUE_TRANSACTION_DEADLINE, first, due);
 		consider(deadline_after(client->request_time, limit_of(user ? user->query_timeout_us : 0, settings->query_timeout_us)),
 				 DUE_QUERY, first, due);
 	}
@@ -308,6 +289,8 @@ client_update_flow(Client *client)
 {
 	bool stop;
 
+	if (client->login != NULL)
+		atomic_store_explicit(&client->login_busy, client->leaving || client_login_waits(client), memory_order_relaxed);
 	switch (client->state)
 	{
 		case CLIENT_WELCOME:
@@ -459,6 +442,7 @@ on_released(NetConn *conn)
 
 	paramset_unref(worker->params, client->params);
 	client_statements_free(client->statements, worker->statements);
+	statement_unref(worker->statements, client->unnamed);
 	client_login_free(client->login);
 	free(client->startup_app);
 	free(client);
@@ -474,7 +458,7 @@ static const NetHandler client_handler = {
 /* --- life --- */
 
 Client *
-client_create(Worker *worker, int fd, const NetPeer *peer)
+client_create(Worker *worker, int fd, const NetPeer *peer, uint64_t id)
 {
 	Client *client = calloc(1, sizeof(Client));
 
@@ -483,7 +467,7 @@ client_create(Worker *worker, int fd, const NetPeer *peer)
 	client->worker = worker;
 	client->peer = *peer;
 	client->state = CLIENT_STARTUP;
-	client->id = atomic_fetch_add(&worker->hall->next_id, 1) + 1;
+	client->id = id;
 	client->connect_time = client->request_time = client->idle_since = worker_now(worker);
 	client->deadline = client->grace_until = DEADLINE_NONE;
 	client->session_deadline_us = -1;
@@ -565,7 +549,8 @@ leave_counts(Client *client)
 	}
 	apps_leave(&client->app, now);
 	atomic_fetch_sub(&worker->load, 1);
-	atomic_fetch_sub(&worker->hall->client_count, 1);
+	if (client->sent_away == NULL) /* else it has not counted since then */
+		atomic_fetch_sub(&worker->hall->client_count, 1);
 }
 
 /* It was told that it is over; or it went in the middle of proving who it is. */
@@ -589,6 +574,7 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 
 	if (client->state == CLIENT_CLOSED)
 		return;
+	(void) client_leave_half_open(client); /* first: nobody sends it away any more */
 	if (!client->quiet && (worker->settings->log_disconnections || failed_login))
 		client_log(client, LOG_LEVEL_LOG, "closing because: %s (age=%ds)", reason,
 				   (int) ((worker_now(worker) - client->connect_time) / USEC_PER_SEC));

@@ -276,8 +276,12 @@ login_authenticate(Client *client)
 	if (login_is_console(login->database) && login_is_own_uid(client))
 		login->method = AUTH_TYPE_ANY;
 	client_set_state(client, CLIENT_AUTH);
-	if (stored == NULL && needs_secret(login->method) && start_lookup(client))
-		return;
+	if (stored == NULL && needs_secret(login->method))
+	{
+		if (start_lookup(client))
+			return;
+		client_log(client, client->worker->settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, "no such user: %s", login->user);
+	}
 	switch (login->method)
 	{
 		case AUTH_TYPE_ANY:

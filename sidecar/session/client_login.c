@@ -120,12 +120,6 @@ login_is_own_uid(const Client *client)
 		   (strcmp(client->login->user, "pgbouncer") == 0 || strcmp(client->login->user, "pgweir") == 0);
 }
 
-static const char *
-tls_name(const Client *client, char *buf, size_t size)
-{
-	return net_is_tls(&client->conn) ? net_tls_describe(&client->conn, buf, size) : "no";
-}
-
 static void
 console_enter(Client *client)
 {
@@ -133,7 +127,6 @@ console_enter(Client *client)
 	const char *user = client->login->user;
 	Buf out = {0};
 	char version[80];
-	char tls[80];
 	bool any = settings->auth_type == AUTH_TYPE_ANY;
 	bool ok;
 
@@ -154,9 +147,6 @@ console_enter(Client *client)
 		 new_cancel_key(client) &&
 		 wire_write_backend_key_data(&out, wire_load_u32(client->cancel_key), slice_make(client->cancel_key + 4, 4)) &&
 		 wire_write_ready_for_query(&out, 'I');
-	client_log(client, settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG,
-			   "login attempt: db=%s user=%s tls=%s replication=no", client->login->database, user,
-			   tls_name(client, tls, sizeof(tls)));
 	client->role = worker_role(client->worker, user);
 	client->database = NULL;
 	client_set_state(client, CLIENT_CONSOLE);
@@ -325,7 +315,11 @@ login_authenticated(Client *client)
 	const char *refused;
 	char message[200];
 
-	client_leave_half_open(client);
+	if ((refused = client_leave_half_open(client)) != NULL)
+	{
+		client_close_error(client, "53300", refused);
+		return;
+	}
 	if (login_is_console(login->database))
 	{
 		console_enter(client);
@@ -364,12 +358,6 @@ login_authenticated(Client *client)
 	}
 	if (login->replication != REPLICATION_NONE && !dedicate(client))
 		return;
-	if (worker->settings->log_connections && !client->quiet)
-		client_log(client, LOG_LEVEL_LOG, "login attempt: db=%s user=%s tls=%s replication=%s", database->name,
-				   client->role->name, tls_name(client, message, sizeof(message)),
-				   login->replication == REPLICATION_NONE	   ? "no"
-				   : login->replication == REPLICATION_LOGICAL ? "database"
-															   : "yes");
 	if (has_welcome(client->pool))
 	{
 		client_login_finish(client);

@@ -115,6 +115,8 @@ take_startup_parameter(Client *client, Slice name, Slice value)
 	else if (!note_parameter(client, name, value) &&
 			 !list_has(client->worker->settings->ignore_startup_parameters, name))
 	{
+		client_log(client, LOG_LEVEL_WARNING, "unsupported startup parameter: %.*s=%.*s", name.len > 100 ? 100 : (int) name.len,
+				   (const char *) name.ptr, value.len > 100 ? 100 : (int) value.len, (const char *) value.ptr);
 		snprintf(message, sizeof(message), "unsupported startup parameter: %.*s",
 				 name.len > 100 ? 100 : (int) name.len, (const char *) name.ptr);
 		client_close(client, message, message);
@@ -209,6 +211,35 @@ direct_tls(Client *client, const uint8_t *data, size_t len)
 
 /* --- the packet --- */
 
+static const char no_more[] = "no more connections allowed (max_client_conn)";
+
+/* Silent ones give way, as many as there are too many. */
+static bool
+has_place(const Client *client)
+{
+	Worker *worker = client->worker;
+
+	while (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn)
+		if (!worker_make_room(worker, client, no_more))
+			return false;
+	return true;
+}
+
+/* Whoever tries, whatever comes of it. */
+static void
+log_attempt(const Client *client)
+{
+	const ClientLogin *login = client->login;
+	char tls[80];
+
+	client_log(client, client->worker->settings->log_connections ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG,
+			   "login attempt: db=%s user=%s tls=%s replication=%s", login->database, login->user,
+			   net_is_tls(&client->conn) ? net_tls_describe(&client->conn, tls, sizeof(tls)) : "no",
+			   login->replication == REPLICATION_NONE	   ? "no"
+			   : login->replication == REPLICATION_LOGICAL ? "database"
+														   : "yes");
+}
+
 static void
 take_startup(Client *client, const WireStartup *startup)
 {
@@ -244,14 +275,13 @@ take_startup(Client *client, const WireStartup *startup)
 		return;
 	}
 	/* who has said nothing yet must not keep out those who have */
-	if (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn && !login_is_console(login->database) &&
-		!worker_make_room(worker, client, "no more connections allowed (max_client_conn)"))
+	if (!login_is_console(login->database) && !has_place(client))
 	{
 		worker->clients_refused++;
-		client_close(client, "no more connections allowed (max_client_conn)",
-					 "no more connections allowed (max_client_conn)");
+		client_close(client, no_more, no_more);
 		return;
 	}
+	log_attempt(client);
 	if (send_negotiation(client, startup))
 		login_authenticate(client);
 }

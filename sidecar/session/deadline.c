@@ -5,7 +5,7 @@
  * settings of the rule of [limits], the user, the database and [pgbouncer], the first that is set.  max_query_deadline caps all of them.
  *
  * A transaction's deadline (transaction_deadline, settings only) shortens the deadline of each of its groups to what is left of it.
- * When it passes between two groups, the server connection rolls back, and the client finds itself in a failed transaction
+ * When it passes between two groups, or in a group whose Sync has not come, the server connection rolls back, and the client finds itself in a failed transaction
  * (local.c): its next statement, unless that is ROLLBACK, gets the error.  In session mode the server connection stays linked.
  */
 #include "session/session.h"
@@ -160,7 +160,7 @@ expire_syncing(Client *client, usec_t now)
 	char detail[160];
 
 	deadline_detail(client, now, detail, sizeof(detail));
-	link_abandon(client);
+	link_take_away(client);
 	client_set_state(client, CLIENT_IDLE);
 	request_reject(client, &(RequestError){"57014", deadline_message(client), detail, NULL});
 	client->idle_since = now;
@@ -197,6 +197,7 @@ deadline_grace_passed(Client *client, usec_t now)
 	char detail[160];
 	bool in_tx = server->tx_status != 'I';
 	bool cut = server->stream_left > 0;
+	bool open = client->in_group; /* its Sync is still to come, and gets the ReadyForQuery */
 	Buf out = {0};
 	WireError error = {.severity = slice_str("ERROR"), .severity_v = slice_str("ERROR"), .code = slice_str("57014"),
 					   .message = slice_str(deadline_message(client))};
@@ -215,15 +216,17 @@ deadline_grace_passed(Client *client, usec_t now)
 	client_unblocked(client);
 	client->server = NULL;
 	client->hold = false;
-	client->in_group = false;
 	server->client = NULL;
 	server_close(server, "did not answer a cancel within deadline_grace");
-	client->tx_failed = in_tx;
+	client->tx_failed = in_tx || open;
+	client->local_open = client->local_skip = open;
+	client->local_implicit = open && !in_tx;
 	if (client->reject == REJECT_COPY)
 		client->reject = REJECT_NONE; /* what is left of the copy is dropped as stray */
 	client->idle_since = now;
 	client_set_state(client, CLIENT_IDLE);
-	if (wire_write_error(&out, &error) && wire_write_ready_for_query(&out, in_tx ? 'E' : 'I'))
+	client->in_group = false;
+	if (wire_write_error(&out, &error) && (open || wire_write_ready_for_query(&out, in_tx ? 'E' : 'I')))
 		client_send_buf(client, &out);
 	buf_free(&out);
 	client_rearm_timer(client);
@@ -236,7 +239,10 @@ static bool
 roll_back_linked(Server *server)
 {
 	Buf out = {0};
-	bool ok = wire_write_query(&out, slice_str("ROLLBACK")) && expect_push(server, EXPECT_QUERY);
+	bool ok = !server->skipping || (wire_write_sync(&out) && expect_push(server, EXPECT_SYNC));
+
+	server->skipping = false;
+	ok = ok && wire_write_query(&out, slice_str("ROLLBACK")) && expect_push(server, EXPECT_QUERY);
 
 	if (ok)
 	{
@@ -251,29 +257,38 @@ roll_back_linked(Server *server)
 	return ok;
 }
 
-void
-deadline_transaction_expired(Client *client, usec_t now)
+/* Look again soon: a cancel is still on its way, or its effect. */
+static void
+look_again(Client *client, usec_t now)
+{
+	timer_arm(net_timers(client->worker->loop), &client->timer, now + USEC_PER_MSEC);
+}
+
+/* The client goes on in a failed transaction, without its server or (session mode) with one that is rolled back. */
+static void
+end_transaction(Client *client, bool told, usec_t now)
 {
 	Server *server = client->server;
 
-	if (server->cancels > 0)
-	{
-		/* a cancel of the statement before is still on its way: look again when it has arrived */
-		timer_arm(net_timers(client->worker->loop), &client->timer, now + USEC_PER_MSEC);
-		return;
-	}
 	client->tx_failed = true;
-	client->tx_untold = server->tx_status == 'T';
-	if (client->tx_untold)
+	client->tx_untold = !told;
+	client->local_open = client->in_group;
+	client->local_implicit = client->in_group && server->tx_status == 'I';
+	client->local_skip = client->in_group && told;
+	client->stream_drop = client->stream_left > 0;
+	client->stream_ends_group = false;
+	if (!told)
 	{
 		server_stats(server)->expired_running++;
 		stats_count_error(server_stats(server), "57014");
 	}
 	client->deadline = DEADLINE_NONE;
+	client->grace_until = DEADLINE_NONE;
+	client->expired = false;
 	client->idle_since = now;
-	if (client->pool->mode != POOL_MODE_SESSION)
+	if (client->pool->mode != POOL_MODE_SESSION || server->partial_request)
 	{
-		link_abandon(client);
+		link_take_away(client);
 		client_set_state(client, CLIENT_IDLE);
 	}
 	else if (!roll_back_linked(server))
@@ -281,6 +296,28 @@ deadline_transaction_expired(Client *client, usec_t now)
 		client_close(client, "out of memory", "bouncer resources exhaustion");
 		return;
 	}
+	client->in_group = false;
 	client_rearm_timer(client);
 	client_update_flow(client);
+	worker_run_actions(client->worker);
+}
+
+void
+deadline_transaction_expired(Client *client, usec_t now)
+{
+	Server *server = client->server;
+	bool answers = client->in_group && expect_head(server) != 0;
+
+	if (server->cancels > 0)
+		look_again(client, now);
+	else if (answers && !client->expired)
+	{
+		client->by_transaction = true;
+		deadline_expired(client, now);
+		look_again(client, now);
+	}
+	else if (answers)
+		look_again(client, now);
+	else
+		end_transaction(client, client->in_group ? server->skipping : server->tx_status != 'T', now);
 }

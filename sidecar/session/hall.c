@@ -573,6 +573,7 @@ hall_create(const HallOptions *options)
 	list_init(&hall->pool_list);
 	list_init(&hall->dedicated);
 	list_init(&hall->limits);
+	list_init(&hall->half_open);
 	list_init(&hall->changed_pools);
 	list_init(&hall->changed_databases);
 	if (RAND_bytes((uint8_t *) &hall->hash_seed, sizeof(hall->hash_seed)) == 1 &&

@@ -17,6 +17,11 @@ extern PoolMode session_pool_mode(const SessionPool *pool);
 /* The private pool of a replication client of this one has gone. */
 extern void idle_lost_dedicated(Worker *worker, SessionPool *pool);
 
+/* --- half_open.c --- */
+extern bool hall_has_too_many_half_open(Hall *hall);
+/* Close those of this worker that were sent away. */
+extern void worker_send_away(Worker *worker);
+
 /* --- worker.c --- */
 /* The loop stays the caller's.  NULL when out of memory or descriptors. */
 extern Worker *worker_create(Hall *hall, int index, NetLoop *loop);

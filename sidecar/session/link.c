@@ -269,19 +269,32 @@ link_release(Client *client, const GroupRun *run)
 	worker_run_actions(worker);
 }
 
+/* The statements of an open group that have run must not be committed by the Sync that ends it. */
+static bool
+write_rollback(Server *server, Buf *out)
+{
+	server->unnamed_number = 0;
+	return wire_write_parse(out, slice_str(""), slice_str("ROLLBACK"), (Slice){NULL, 0}) && expect_push(server, EXPECT_PARSE_PLAIN) &&
+		   wire_write_bind(out, slice_str(""), slice_str("")) && expect_push(server, EXPECT_BIND) &&
+		   wire_write_execute(out, slice_str("")) && expect_push(server, EXPECT_EXECUTE);
+}
+
 /* End what the client left open, so that the server owes nothing but answers. */
 static bool
 finish_request(Server *server, bool group_open)
 {
 	Buf out = {0};
+	bool fails_copy = server->copy_in && !server->copy_in_ending;
 	bool ok = true;
 
-	if (server->copy_in && !server->copy_in_ending)
+	if (fails_copy)
 	{
 		ok = wire_write_copy_fail(&out, "client disconnected");
 		server->copy_in_ending = true;
 		group_open |= server->outstanding == 0;
 	}
+	if (ok && group_open && !fails_copy && !server->skipping)
+		ok = write_rollback(server, &out);
 	if (ok && group_open)
 	{
 		ok = wire_write_sync(&out) && expect_push(server, EXPECT_SYNC);
@@ -297,18 +310,28 @@ void
 link_abandon(Client *client)
 {
 	Server *server = client->server;
+	SessionStats *stats = server_stats(server);
+	usec_t ran = worker_now(client->worker) - client->group_since;
+
+	if (server->state != SERVER_SYNCING && (server->outstanding > 0 || client->in_group))
+	{
+		stats->gone_running++;
+		stats->gone_us += (uint64_t) ran;
+		histogram_add(&stats->gone_hist, ran);
+	}
+	link_take_away(client);
+}
+
+void
+link_take_away(Client *client)
+{
+	Server *server = client->server;
 	Worker *worker = client->worker;
 	usec_t now = worker_now(worker);
 	bool group_open = client->in_group;
 	bool syncing = server->state == SERVER_SYNCING;
-	bool running = !syncing && (server->outstanding > 0 || group_open);
 
-	if (running)
-	{
-		server_stats(server)->gone_running++;
-		server_stats(server)->gone_us += (uint64_t) (now - client->group_since);
-		histogram_add(&server_stats(server)->gone_hist, now - client->group_since);
-	}
+	client->in_group = false;
 	repeats_end(&server->repeats, server_stats(server), now);
 	unlink_pair(client, server);
 	server_set_state(server, SERVER_CLEANING);

@@ -3,7 +3,8 @@
  *
  * The client is in a failed transaction, as after any error: everything but its end is refused with 25P02, and ROLLBACK (or COMMIT, which
  * rolls back) is answered here.  No server is involved.  When the transaction ended behind the client's back (tx_untold), the first
- * answer tells why, and a COMMIT fails, so that nobody believes to have committed.
+ * answer tells why, and a COMMIT fails, so that nobody believes to have committed.  The same holds for a group that was still open, with or
+ * without a transaction block: its Sync gets the error if nothing before did.
  */
 #include "session/session.h"
 
@@ -54,7 +55,13 @@ answer_query(Client *client, Slice payload, Buf *out)
 	Slice sql;
 	bool ok;
 
-	if (wire_read_query(payload, &sql) && ends_transaction(sql))
+	client->local_open = false;
+	if (client->local_implicit)
+	{
+		ok = write_aborted(client, out);
+		client->tx_failed = client->local_implicit = client->local_skip = false;
+	}
+	else if (wire_read_query(payload, &sql) && ends_transaction(sql))
 	{
 		ok = pretends_commit(client, sql) ? write_aborted(client, out) : wire_write_command_complete(out, "ROLLBACK");
 		client->tx_failed = client->tx_untold = false;
@@ -97,9 +104,12 @@ answer_extended(Client *client, uint8_t type, Slice payload, Buf *out)
 
 	if (type == FE_SYNC)
 	{
-		bool over = client->local_ends_tx && client->local_ran;
+		bool over = (client->local_ends_tx && client->local_ran) || client->local_implicit;
 
-		client->local_skip = client->local_ran = false;
+		/* what the group had done before is lost, which its Sync would confirm */
+		if (client->local_open && client->tx_untold && !write_aborted(client, out))
+			return false;
+		client->local_skip = client->local_ran = client->local_open = client->local_implicit = false;
 		if (over)
 			client->tx_failed = client->tx_untold = client->local_ends_tx = false;
 		return wire_write_ready_for_query(out, client->tx_failed ? 'E' : 'I');

@@ -278,7 +278,7 @@ server_open(Worker *worker, SessionPool *pool)
 	server->conn.fd = -1;
 	server->conn.loop = worker->loop;
 	server->conn.handler = &server_handler;
-	server->id = atomic_fetch_add(&worker->hall->next_id, 1) + 1;
+	server->id = hall_next_id(worker->hall);
 	server->params = paramset_ref(worker->params->empty);
 	server->tx_status = 'I';
 	server->connect_time = now;

@@ -14,7 +14,7 @@
  *                        (pool.h, Homes), which carries it out outside; only the owner of a client or server closes it, so what it has
  *                        taken from its queue stays true until it is done with it.
  *   Hall.tables (mutex)  the maps and lists of databases, roles, pools and cancel keys; what a login changes in them (counts of clients,
- *                        secrets of roles, a pool's welcome and last error).  Taken by logins and ends of sessions, not by transactions.
+ *                        secrets of roles, a pool's welcome and last error, who is half open).  Taken by logins and ends of sessions, not by transactions.
  *   the registries       (params.h, prepared.h) lock by themselves, and only to make and to end an entry.
  *   parked               everything else (settings, pause, modes, phase) changes only while all other workers are parked at the end of
  *                        a turn: hall_park() ... hall_unpark(), by the first worker.  Meanwhile that one thread may touch everything,
@@ -109,7 +109,7 @@ struct Client
 	uint8_t cancel_key[8];
 	union
 	{
-		ListNode half_node;	 /* Worker.half_open, until it has proved who it is */
+		ListNode half_node;	 /* Hall.half_open or Worker.sent_away, until it has proved who it is; Hall.tables */
 		MapNode cancel_node; /* Hall.cancel_keys, from login on */
 	};
 	ListNode node;
@@ -124,6 +124,8 @@ struct Client
 	Timer timer;		 /* the earliest of everything that can happen to this client by time */
 	const ParamSet *params; /* counted reference */
 	ClientStatements *statements; /* owned; NULL until the first named one */
+	Statement *unnamed;		 /* counted; its unnamed one, where the text may be needed again: unnamed.h */
+	uint64_t unnamed_number; /* 0 = it has none */
 	ClientLogin *login;	 /* owned; NULL after login */
 	char *startup_app;	 /* owned; application_name suffix base when application_name_add_host */
 
@@ -142,19 +144,24 @@ struct Client
 	bool local_ends_tx;	 /* tx_failed: the statement parsed last is ROLLBACK or COMMIT */
 	bool local_skip;	 /* ... an error was given: drop up to Sync */
 	bool local_ran;		 /* ... and that statement was executed */
+	bool local_open;	 /* ... it was taken away in the middle of a group, whose Sync is still to come */
+	bool local_implicit; /* ... whose transaction ends with it: there is no transaction block */
 	bool tx_untold;		 /* tx_failed: by its deadline while idle, and the client has not been told yet */
 	bool by_transaction; /* the running group's deadline is that of its transaction */
 	bool bad_deadline_told;
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
-	bool half_open;		 /* in Worker.half_open */
+	bool half_open;		 /* in one of these */
+	atomic_bool login_busy; /* half open, and something is being done for it: others are sent away rather than it */
 	bool has_key;		 /* in Hall.cancel_keys */
 	bool counted;		 /* in the clients of its database, role and pool */
 	bool quiet;			 /* a cancel request: not worth a log line */
 	bool expired;		 /* a cancel for the deadline of the running group is under way */
 	bool leaving;		 /* STARTUP: goes to the first worker at the end of the turn */
+	bool rerun;			 /* what is being sent was sent before: request_again() */
 	ClientReject reject;
+	const char *sent_away; /* static; half open, and to be closed with this for another to come in; Hall.tables */
 	const char *doom, *doom_fatal; /* static; close with these once what was read is sent on */
 	usec_t group_since;	 /* when it arrived (or was queued) */
 	usec_t held_since;	 /* hold: when the next group arrived; 0 = none is held */
@@ -173,6 +180,29 @@ struct Client
 };
 
 /* --- servers --- */
+
+/* The group that is being kept, after ... */
+typedef enum ReplayAt
+{
+	REPLAY_NOWHERE,	  /* none is */
+	REPLAY_FAKED,	  /* a Parse that was not sent on: the next message counts as the first */
+	REPLAY_BIND,
+	REPLAY_DESCRIBE,  /* of the portal */
+	REPLAY_EXECUTE,	  /* or Describe of a statement: the group may end here */
+} ReplayAt;
+
+/* What can be run again on a server connection: replay.h. */
+typedef struct Replay
+{
+	Buf kept;	  /* the last groups that were sent, as the client sent them */
+	int groups;	  /* ... that are whole */
+	ReplayAt at;
+	Buf withheld; /* what was answered to those that are to be run again */
+	int withheld_groups;
+	bool failed;  /* the group at the head of the queue is such a one, and has not ended */
+	char code[6]; /* why */
+	Buf again;	  /* what is left to run again */
+} Replay;
 
 typedef enum ServerState
 {
@@ -223,15 +253,12 @@ struct Server
 	size_t stream_left; /* bytes of the current message still to be forwarded */
 	bool stream_drop;
 	Buf expected;		/* one byte per answer still to come: expect.h */
-	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
-	int unproved;		/* answers still to come to a Parse of a named statement */
-	Buf replay;			/* the running group, where it can be run again: replay.h */
-	Statement *replay_statement; /* borrowed from `parses` while that group runs */
-	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
-	Buf replay_withheld; /* replaying, and the group is not whole: the error, in case the rest is of another kind */
-	bool replay_may_begin; /* the group so far is one Parse that was not sent on: its Bind counts as the first message */
-	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
+	Buf subjects;		/* what those answers are about that are about a statement: expect.h */
+	int unproved;		/* answers still to come that may turn out not to: expect_in_doubt() */
+	bool answered;		/* the client has seen something of the answer to the group at the head of `expected` */
+	Replay replay;
 	ServerStatements statements;
+	uint64_t unnamed_number; /* whose unnamed statement is there: unnamed.h; 0 = not known */
 	const ParamSet *params; /* counted reference; NULL before login */
 	Timer timer;
 	usec_t connect_time, request_time, linked_at, query_since;
@@ -385,6 +412,7 @@ struct Hall
 	pthread_mutex_t tables;
 	List changed_databases; /* for idle_look */
 	Map databases, roles, pools, cancel_keys;
+	List half_open; /* the clients that have not proved who they are, by id: in order of arrival */
 	List pool_list, dedicated;
 	ParamRegistry params;
 	StatementRegistry statements;
@@ -432,12 +460,13 @@ struct Worker
 	AppTable apps;
 	uint64_t login_failures;  /* clients that tried and were not let in */
 	uint64_t clients_refused; /* ... of these for max_client_conn */
-	List half_open; /* the logins that have not proved who they are, in order of arrival */
+	List sent_away; /* half-open clients to be closed; Hall.tables */
 	int cancel_jobs;
 	List cancels;
 	List peer_cancels; /* requests for other processes; the first worker has them all */
 	List walks;
 	ClassTexts class_texts;
+	uint64_t unnamed_parses; /* numbers the unnamed statements */
 	bool running_actions;
 	bool has_actions; /* there may be some in its queue */
 	bool has_moves;	  /* ... servers to move */
@@ -464,6 +493,12 @@ typedef struct HallOptions
 
 /* With one worker; hall_start() makes the others. */
 extern Hall *hall_create(const HallOptions *options);
+/* Of a client or server, which no other has had. */
+static inline uint64_t
+hall_next_id(Hall *hall)
+{
+	return atomic_fetch_add(&hall->next_id, 1) + 1;
+}
 /* After hall_stop().  Accepts NULL. */
 extern void hall_free(Hall *hall);
 static inline bool
@@ -487,8 +522,8 @@ hall_unlock_tables(Hall *hall)
 extern Database *worker_database(Worker *worker, const char *name);
 extern Role *worker_role(Worker *worker, const char *name);
 /*
- * There are too many clients: send the one of this worker away that has been half open for longest and for which nothing is being
- * done; never `asker`.  false: there is none.
+ * There are too many clients: send the one away that has been half open for longest and for which nothing is being done; never
+ * `asker`.  false: there is none.
  */
 extern bool worker_make_room(Worker *worker, const Client *asker, const char *why);
 /* The pool, and the worker's part of it; NULL when out of memory. */
@@ -607,15 +642,12 @@ extern void hosts_take_change(Worker *worker, const char *host, const NetAddress
 
 
 /* --- client.c --- */
-extern Client *client_create(Worker *worker, int fd, const NetPeer *peer);
+extern Client *client_create(Worker *worker, int fd, const NetPeer *peer, uint64_t id);
 extern void client_set_state(Client *client, ClientState state);
 /* End the session: FATAL `message` (sqlstate 08P01) unless NULL, then close; the server it holds is cleaned. `reason` goes to the log. */
 extern void client_close(Client *client, const char *reason, const char *fatal_message);
 extern void client_close_error(Client *client, const char *sqlstate, const char *message);
 extern void client_rearm_timer(Client *client);
-/* It has proved who it is, is being closed, or goes to another worker. */
-extern void client_leave_half_open(Client *client);
-extern void client_enter_half_open(Client *client);
 /* Decide whether input may flow now, and pause or resume accordingly. */
 extern void client_update_flow(Client *client);
 extern void client_send_buf(Client *client, Buf *buf); /* sends and frees the content */
@@ -627,6 +659,11 @@ extern void client_unblocked(Client *client);
 
 /* The client's application_name has changed. */
 extern void client_enter_app(Client *client, const char *name);
+
+/* --- half_open.c --- */
+extern void client_enter_half_open(Client *client);
+/* It has proved who it is, is being closed, or goes to another worker.  Not NULL: it was sent away, and is to be closed with this. */
+extern const char *client_leave_half_open(Client *client);
 
 /* --- client_login.c --- */
 extern size_t client_login_input(Client *client, uint8_t *data, size_t len);
@@ -662,6 +699,8 @@ extern void auth_lookup_abandon(AuthLookup *lookup);
 
 /* --- request.c: what a logged-in client sends --- */
 extern size_t request_input(Client *client, uint8_t *data, size_t len);
+/* Send what replay.again holds, or as much of it as does not depend on an answer to come. */
+extern void request_again(Client *client);
 /* The group (queued or just begun) is not run: ERROR to the client, the rest of the group is dropped, the session goes on. */
 typedef struct RequestError
 {
@@ -735,6 +774,8 @@ typedef struct GroupRun
 extern void link_release(Client *client, const GroupRun *run);
 /* The client goes away, whatever the server is doing: cancel, drain, clean. */
 extern void link_abandon(Client *client);
+/* The same, when it is not the client who leaves. */
+extern void link_take_away(Client *client);
 /* SYNCING: something of the answer to the SETs was read. */
 extern void link_sync_progress(Server *server);
 

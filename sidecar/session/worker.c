@@ -26,6 +26,7 @@ typedef struct WorkerPost
 	PostKind kind;
 	int fd;
 	NetPeer peer;
+	uint64_t id;
 	Client *client; /* owned */
 	uint8_t key[8];
 	char *host;			   /* owned */
@@ -79,42 +80,11 @@ next_post(Worker *worker)
 
 /* --- new connections --- */
 
-bool
-worker_make_room(Worker *worker, const Client *asker, const char *why)
-{
-	/* those for which something is being done will be over soon; that they are many in front is unlikely */
-	int looks = 100;
-
-	list_each(node, &worker->half_open)
-	{
-		Client *client = CONTAINER_OF(node, Client, half_node);
-
-		if (client != asker && !client->leaving && !client_login_waits(client))
-		{
-			client_close_error(client, "53300", why);
-			return true;
-		}
-		if (--looks == 0)
-			return false;
-	}
-	return false;
-}
-
-/* Each worker has its share. */
-static bool
-has_too_many_half_open(const Worker *worker)
-{
-	int limit = worker->settings->max_login_clients;
-	int share = (limit + worker->hall->worker_count - 1) / worker->hall->worker_count;
-
-	return limit > 0 && worker->half_open.count > share;
-}
-
 static void
-accepted(Worker *worker, int fd, const NetPeer *peer)
+accepted(Worker *worker, int fd, const NetPeer *peer, uint64_t id)
 {
 	static const char too_many[] = "too many clients are logging in (max_login_clients)";
-	Client *client = client_create(worker, fd, peer);
+	Client *client = client_create(worker, fd, peer, id);
 
 	if (client == NULL)
 	{
@@ -122,7 +92,7 @@ accepted(Worker *worker, int fd, const NetPeer *peer)
 		atomic_fetch_sub(&worker->load, 1);
 		close(fd);
 	}
-	else if (has_too_many_half_open(worker) && !worker_make_room(worker, client, too_many))
+	else if (hall_has_too_many_half_open(worker->hall) && !worker_make_room(worker, client, too_many))
 		client_close_error(client, "53300", too_many);
 	worker_run_actions(worker);
 }
@@ -149,16 +119,17 @@ hall_accept(Hall *hall, int fd, const NetPeer *peer)
 {
 	Worker *worker = choose_worker(hall);
 	WorkerPost *item = worker->index > 0 ? calloc(1, sizeof(WorkerPost)) : NULL;
+	uint64_t id = hall_next_id(hall); /* here, so that their order is that of arrival */
 
 	if (item == NULL)
 		worker = hall->workers[0]; /* also when memory is short */
 	atomic_fetch_add(&worker->load, 1);
 	if (item == NULL)
 	{
-		accepted(worker, fd, peer);
+		accepted(worker, fd, peer, id);
 		return;
 	}
-	*item = (WorkerPost){.kind = POST_ACCEPTED, .fd = fd, .peer = *peer};
+	*item = (WorkerPost){.kind = POST_ACCEPTED, .fd = fd, .peer = *peer, .id = id};
 	post(worker, item);
 }
 
@@ -170,6 +141,7 @@ client_goes_first(Client *client)
 	if (client->worker->index == 0)
 		return true;
 	client->leaving = true;
+	atomic_store_explicit(&client->login_busy, true, memory_order_relaxed);
 	client->worker->has_leavers = true;
 	net_pause(&client->conn);
 	return false;
@@ -180,7 +152,14 @@ send_client(Client *client)
 {
 	Worker *from = client->worker;
 	WorkerPost *item = calloc(1, sizeof(WorkerPost));
+	const char *sent_away = client_leave_half_open(client);
 
+	if (sent_away != NULL)
+	{
+		client_close_error(client, "53300", sent_away);
+		free(item);
+		return;
+	}
 	if (item == NULL)
 	{
 		client_close(client, "out of memory", "bouncer resources exhaustion");
@@ -188,7 +167,6 @@ send_client(Client *client)
 	}
 	worker_walk_skip(from, &client->node);
 	list_remove(&from->logins, &client->node);
-	client_leave_half_open(client);
 	timer_disarm(net_timers(from->loop), &client->timer);
 	net_detach(&client->conn);
 	atomic_fetch_sub(&from->load, 1);
@@ -265,7 +243,7 @@ take_posts(Worker *worker)
 	{
 		switch (item->kind)
 		{
-			case POST_ACCEPTED: accepted(worker, item->fd, &item->peer); break;
+			case POST_ACCEPTED: accepted(worker, item->fd, &item->peer, item->id); break;
 			case POST_CLIENT: take_client(worker, item->client); break;
 			case POST_CANCEL: cancel_by_key(worker, item->key); break;
 			case POST_HOST: hosts_take_change(worker, item->host, item->addresses, item->count); break;
@@ -406,6 +384,7 @@ hall_park(Hall *hall)
 		Worker *worker = hall->workers[i];
 
 		take_posts(worker);
+		worker_send_away(worker);
 		policy_enter(worker);
 		take_arrivals(worker);
 		policy_leave(worker, NULL);
@@ -440,6 +419,7 @@ worker_turn(Worker *worker)
 		{
 			atomic_store(&worker->called, false);
 			take_posts(worker);
+			worker_send_away(worker);
 			worker->has_actions = true; /* perhaps */
 		}
 		worker_run_actions(worker);
@@ -494,7 +474,7 @@ worker_create(Hall *hall, int index, NetLoop *loop)
 	worker->statements = &hall->statements;
 	list_init(&worker->clients);
 	list_init(&worker->logins);
-	list_init(&worker->half_open);
+	list_init(&worker->sent_away);
 	list_init(&worker->derivations);
 	list_init(&worker->servers);
 	list_init(&worker->cancels);

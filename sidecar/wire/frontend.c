@@ -160,6 +160,33 @@ wire_read_execute(Slice payload, WireExecute *out)
 }
 
 bool
+wire_write_bind(Buf *buf, Slice portal, Slice statement)
+{
+	WireWriter w;
+
+	wire_writer_init(&w, buf);
+	wire_start(&w, FE_BIND);
+	wire_put_slice_cstr(&w, portal);
+	wire_put_slice_cstr(&w, statement);
+	wire_put_i16(&w, 0);
+	wire_put_i16(&w, 0);
+	wire_put_i16(&w, 0);
+	return wire_finish(&w);
+}
+
+bool
+wire_write_execute(Buf *buf, Slice portal)
+{
+	WireWriter w;
+
+	wire_writer_init(&w, buf);
+	wire_start(&w, FE_EXECUTE);
+	wire_put_slice_cstr(&w, portal);
+	wire_put_i32(&w, 0);
+	return wire_finish(&w);
+}
+
+bool
 wire_write_sync(Buf *buf)
 {
 	return write_empty(buf, FE_SYNC);

@@ -71,6 +71,10 @@ typedef struct WireExecute
 } WireExecute;
 
 extern bool wire_read_execute(Slice payload, WireExecute *out) MUST_CHECK;
+/* Of a statement without parameters; results as text. */
+extern bool wire_write_bind(Buf *buf, Slice portal, Slice statement) MUST_CHECK;
+/* To the end. */
+extern bool wire_write_execute(Buf *buf, Slice portal) MUST_CHECK;
 extern bool wire_write_sync(Buf *buf) MUST_CHECK;
 extern bool wire_write_flush(Buf *buf) MUST_CHECK;
 extern bool wire_write_terminate(Buf *buf) MUST_CHECK;

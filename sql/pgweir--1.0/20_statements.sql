@@ -5,7 +5,8 @@ CREATE FUNCTION pgweir.statements(
 	since timestamptz DEFAULT NULL,
 	until timestamptz DEFAULT NULL,
 	OUT userid oid,
-	OUT dbid oid,
+	OUT username name,
+	OUT database name,
 	OUT queryid bigint,
 	OUT toplevel boolean,
 	OUT query text,
@@ -64,6 +65,8 @@ CREATE FUNCTION pgweir.statements(
 	OUT deadlock_ms double precision,
 	OUT terminated bigint,
 	OUT terminated_ms double precision,
+	OUT errors bigint,
+	OUT errors_ms double precision,
 	OUT data_errors bigint,
 	OUT data_error_ms double precision,
 	OUT integrity_errors bigint,
@@ -84,75 +87,27 @@ CREATE FUNCTION pgweir.statements(
 	OUT top_wait text,
 	OUT waits text[],
 	OUT relids oid[],
-	OUT relations text[])
+	OUT relations text[],
+	OUT dbid oid)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_statements_1_0'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1000;
 COMMENT ON FUNCTION pgweir.statements(boolean, timestamptz, timestamptz) IS
-'what is known of each statement class, or what it did between two instants; ids and texts of others only for members of pg_read_all_stats';
+'what is known of each statement class, or what it did between two instants, by the time it took; ids and texts of others only for members of '
+	'pg_read_all_stats';
 
+-- The function gives its rows in this view's order, and nothing here adds to them: see the head of views/statements.c.
 CREATE VIEW pgweir.slow_queries AS
-SELECT s.userid, pg_get_userbyid(s.userid) AS username, d.datname AS database, s.queryid, s.toplevel, s.query,
-	s.calls, s.total_ms, s.mean_ms, s.min_ms, s.max_ms, s.stddev_ms, s.p50_ms, s.p95_ms, s.p99_ms, s.plans, s.plan_ms,
-	s.generic_plan_calls, s.custom_plan_calls,
-	s.rows, s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
-	s.local_blks_hit, s.local_blks_read, s.local_blks_dirtied, s.local_blks_written,
-	s.temp_blks_read, s.temp_blks_written, s.blk_read_ms, s.blk_write_ms,
-	s.local_blk_read_ms, s.local_blk_write_ms, s.temp_blk_read_ms, s.temp_blk_write_ms,
-	s.wal_records, s.wal_fpi, s.wal_bytes,
-	s.jit_calls, s.jit_functions, s.jit_generation_ms, s.jit_inlining_ms, s.jit_optimization_ms, s.jit_emission_ms,
-	s.completed, s.completed_ms, s.failed, s.failed_ms, s.cancelled, s.cancelled_ms,
-	s.statement_timeouts, s.statement_timeout_ms, s.lock_timeouts, s.lock_timeout_ms,
-	s.deadline_missed, s.deadline_missed_ms, s.deadlocks, s.deadlock_ms, s.terminated, s.terminated_ms,
-	s.data_errors + s.integrity_errors + s.serialization_failures + s.access_errors + s.resource_errors
-		+ s.other_errors AS errors,
-	s.data_error_ms + s.integrity_error_ms + s.serialization_failure_ms + s.access_error_ms + s.resource_error_ms
-		+ s.other_error_ms AS errors_ms,
-	s.data_errors, s.data_error_ms, s.integrity_errors, s.integrity_error_ms,
-	s.serialization_failures, s.serialization_failure_ms, s.access_errors, s.access_error_ms,
-	s.resource_errors, s.resource_error_ms, s.other_errors, s.other_error_ms,
-	s.recent_calls, s.recent_ms, s.first_seen, s.last_seen, s.query_truncated,
-	s.top_wait, s.waits, s.relids, s.relations
-FROM pgweir.statements(true) AS s
-LEFT JOIN pg_database AS d ON d.oid = s.dbid
-WHERE s.calls > 0
-ORDER BY s.total_ms DESC;
+SELECT s.* FROM pgweir.statements(true) AS s WHERE s.calls > 0;
 COMMENT ON VIEW pgweir.slow_queries IS
 'statement classes by the time they took, failed executions and their time included';
 GRANT SELECT ON pgweir.slow_queries TO PUBLIC;
 
 CREATE FUNCTION pgweir.slow_queries_between(since timestamptz, until timestamptz) RETURNS SETOF pgweir.slow_queries
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 1000
-SET search_path TO pg_catalog, pg_temp
-AS $$
-SELECT s.userid, pg_get_userbyid(s.userid) AS username, d.datname AS database, s.queryid, s.toplevel, s.query,
-	s.calls, s.total_ms, s.mean_ms, s.min_ms, s.max_ms, s.stddev_ms, s.p50_ms, s.p95_ms, s.p99_ms, s.plans, s.plan_ms,
-	s.generic_plan_calls, s.custom_plan_calls,
-	s.rows, s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
-	s.local_blks_hit, s.local_blks_read, s.local_blks_dirtied, s.local_blks_written,
-	s.temp_blks_read, s.temp_blks_written, s.blk_read_ms, s.blk_write_ms,
-	s.local_blk_read_ms, s.local_blk_write_ms, s.temp_blk_read_ms, s.temp_blk_write_ms,
-	s.wal_records, s.wal_fpi, s.wal_bytes,
-	s.jit_calls, s.jit_functions, s.jit_generation_ms, s.jit_inlining_ms, s.jit_optimization_ms, s.jit_emission_ms,
-	s.completed, s.completed_ms, s.failed, s.failed_ms, s.cancelled, s.cancelled_ms,
-	s.statement_timeouts, s.statement_timeout_ms, s.lock_timeouts, s.lock_timeout_ms,
-	s.deadline_missed, s.deadline_missed_ms, s.deadlocks, s.deadlock_ms, s.terminated, s.terminated_ms,
-	s.data_errors + s.integrity_errors + s.serialization_failures + s.access_errors + s.resource_errors
-		+ s.other_errors AS errors,
-	s.data_error_ms + s.integrity_error_ms + s.serialization_failure_ms + s.access_error_ms + s.resource_error_ms
-		+ s.other_error_ms AS errors_ms,
-	s.data_errors, s.data_error_ms, s.integrity_errors, s.integrity_error_ms,
-	s.serialization_failures, s.serialization_failure_ms, s.access_errors, s.access_error_ms,
-	s.resource_errors, s.resource_error_ms, s.other_errors, s.other_error_ms,
-	s.recent_calls, s.recent_ms, s.first_seen, s.last_seen, s.query_truncated,
-	s.top_wait, s.waits, s.relids, s.relations
-FROM pgweir.statements(true, coalesce($1, '-infinity'), coalesce($2, 'infinity')) AS s
-LEFT JOIN pg_database AS d ON d.oid = s.dbid
-WHERE s.calls > 0
-ORDER BY s.total_ms DESC;
-$$;
+AS 'MODULE_PATHNAME', 'pgweir_slow_queries_between_1_0'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1000;
 COMMENT ON FUNCTION pgweir.slow_queries_between(timestamptz, timestamptz) IS
-'slow_queries of what ran between two instants, in steps of ten seconds, as far back as pgweir.info() says; least and greatest time by their buckets, no waits';
+'slow_queries of what ran between two instants, in steps of ten seconds, as far back as pgweir.info() says';
 
 CREATE VIEW pgweir.slow_queries_last_minute AS
 SELECT * FROM pgweir.slow_queries_between(clock_timestamp() - interval '1 minute', NULL);

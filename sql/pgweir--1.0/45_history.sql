@@ -37,7 +37,9 @@ CREATE FUNCTION pgweir.pressure_moments(
 	OUT wait_ms bigint,
 	OUT drain_ms bigint,
 	OUT xacts bigint,
-	OUT repeated bigint)
+	OUT repeated bigint,
+	OUT cpu_wait_us bigint,
+	OUT cpu_waits bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_pressure_moments_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 7200;
@@ -76,7 +78,9 @@ CREATE FUNCTION pgweir.pressure_sums(
 	OUT wait_ms bigint,
 	OUT drain_ms bigint,
 	OUT xacts bigint,
-	OUT repeated bigint)
+	OUT repeated bigint,
+	OUT cpu_wait_us bigint,
+	OUT cpu_waits bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_pressure_sums_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 2;
@@ -113,7 +117,7 @@ SELECT m.at, m.scope, m.reporter, m.database, m.username, m.seconds, m.size, m.a
 	m.in_transaction AS idle_in_transaction, m.waiting, m.opening, m.maxwait_ms, m.holder_ms AS oldest_holder_ms,
 	m.longest_ms, m.locked, m.draining, m.rtt_us / 1000.0::float8 AS rtt_ms, m.failing_ms,
 	m.statements, m.busy_ms, m.errors, m.cancelled, m.missed AS deadline_missed, m.refused, m.gone, m.connects,
-	m.connect_failures, m.think_ms, m.thinks, m.wait_ms, m.drain_ms, m.xacts, m.repeated,
+	m.connect_failures, m.think_ms, m.thinks, m.wait_ms, m.drain_ms, m.xacts, m.repeated, m.cpu_wait_us, m.cpu_waits,
 	CASE WHEN m.size > 0
 		THEN least(1, (CASE m.scope WHEN 'server' THEN m.active + m.idle ELSE m.active END
 			+ m.in_transaction + m.opening + m.waiting)::float8 / m.size) END AS pressure
@@ -124,7 +128,7 @@ FROM (
 ) AS m
 ORDER BY m.at, m.scope DESC, m.reporter, m.database, m.username;
 COMMENT ON VIEW pgweir.pressure_history IS
-'the server and its pools, by seconds for the last hour, before that by minutes for a week: peaks of what was so, sums of what happened';
+'the server, all pools together and the busiest pools each, by seconds for the last hour, before that by minutes for a week: peaks of what was so, sums of what happened';
 GRANT SELECT ON pgweir.pressure_history TO pg_read_all_stats;
 
 CREATE FUNCTION pgweir.pressure_at(instant timestamptz) RETURNS SETOF pgweir.pressure_history

@@ -4,14 +4,33 @@
 -- What the server does for itself or an operator asked of it: no query of a service.
 --
 CREATE FUNCTION pgweir.is_housekeeping(query text) RETURNS boolean
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path TO pg_catalog, pg_temp
-AS $$
-	SELECT query ~* '^\s*(vacuum|analyze|checkpoint|create|alter|drop|reindex|cluster|refresh|copy|begin|start|commit|end|rollback|abort|savepoint|release|prepare transaction|set|reset|show|discard|listen|notify|fetch|close|explain)\M'
-		OR query ~ '\mpgweir\.'
-$$;
+AS 'MODULE_PATHNAME', 'pgweir_is_housekeeping_1_0'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgweir.is_housekeeping(text) IS
 'whether a statement is maintenance, transaction control or one of pgweir''s own: such are not held to be slow queries';
+
+CREATE FUNCTION pgweir.recent_classes(
+	slow_ms double precision,
+	OUT dbid oid,
+	OUT queryid bigint,
+	OUT query text,
+	OUT recent_calls bigint,
+	OUT recent_ms double precision,
+	OUT mean_ms double precision,			-- of the last minute
+	OUT share double precision,				-- of the time of all classes in the last minute
+	OUT calls_before bigint,
+	OUT mean_before_ms double precision,
+	OUT p50_ms double precision,
+	OUT p95_ms double precision,
+	OUT blocks_per_call bigint,
+	OUT rows_per_call bigint,
+	OUT given_up bigint,					-- cancelled, timed out, deadline missed
+	OUT given_up_ms double precision)		-- their time
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgweir_recent_classes_1_0'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION pgweir.recent_classes(double precision) IS
+'statement classes, without housekeeping, that ran in the last minute and took so long on the average, or that callers gave up on';
 
 --
 -- The figures that the rules below look at, in one row.  Read it as the evidence behind the evidence.
@@ -39,12 +58,14 @@ WITH t AS (
 		SELECT *, state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' AND NOT pgweir.is_housekeeping(query) AS works
 		FROM backend
 	) AS b CROSS JOIN t
+), pool AS MATERIALIZED (
+	SELECT * FROM pgweir.pools()
 ), keeper AS (
 	-- Connections that a client of a pool by session keeps without a transaction.
 	SELECT count(*) AS kept, max(b.state_s) AS kept_s
 	FROM backend AS b
 	JOIN pgweir.linked() AS l ON l.pid = b.pid
-	JOIN pgweir.pools() AS p USING (reporter, database, username)
+	JOIN pool AS p USING (reporter, database, username)
 	CROSS JOIN t
 	WHERE b.state = 'idle' AND b.state_s >= t.held_s AND p.mode = 'session'
 ), holder AS (
@@ -74,7 +95,8 @@ WITH t AS (
 ), lately AS (
 	-- As the sampler saw it: the last five seconds and the five before; what is so in both is no accident.
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_now_ms,
-		max(n.busy_ms / 1000.0 / nullif(n.seconds, 0)) AS busy_now
+		max(n.busy_ms / 1000.0 / nullif(n.seconds, 0)) AS busy_now,
+		max(n.cpu_wait_us / 1000.0 / nullif(n.cpu_waits, 0)) AS cpu_wait_ms
 	FROM pgweir.pressure_sums(5, 0) AS n WHERE n.scope = 'server'
 ), before AS (
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_then_ms
@@ -103,27 +125,17 @@ WITH t AS (
 		r.first_seen AS repeat_first
 	FROM pgweir.repeats() AS r
 	ORDER BY r.statements DESC LIMIT 1
-), class AS (
-	SELECT s.queryid, s.dbid, s.query, s.recent_calls, s.recent_ms, s.p50_ms, s.p95_ms, s.first_seen,
-		s.statement_timeouts, s.cancelled, s.deadline_missed, s.failed, s.failed_ms,
-		s.recent_ms / nullif(s.recent_calls, 0) AS mean_ms,
-		s.recent_ms / nullif(sum(s.recent_ms) OVER (), 0) AS share,
-		CASE WHEN s.calls > s.recent_calls
-			THEN (s.total_ms - s.recent_ms) / (s.calls - s.recent_calls) END AS mean_before_ms,
-		s.calls - s.recent_calls AS calls_before,
-		(s.shared_blks_hit + s.shared_blks_read) / greatest(s.calls, 1) AS blocks_per_call,
-		s.rows / greatest(s.calls, 1) AS rows_per_call
-	FROM pgweir.statements(true) AS s
-	WHERE s.toplevel AND s.recent_calls > 0 AND NOT pgweir.is_housekeeping(s.query)
+), class AS MATERIALIZED (
+	SELECT c.*, t.slow_ms FROM t CROSS JOIN LATERAL pgweir.recent_classes(t.slow_ms) AS c
 ), quit AS (
 	-- What clients gave up on most often.
-	SELECT c.query AS quit_query, c.failed_ms / greatest(c.failed, 1) AS quit_ms, c.p50_ms AS quit_p50_ms, c.p95_ms AS quit_p95_ms
+	SELECT c.query AS quit_query, c.given_up_ms / c.given_up AS quit_ms, c.p50_ms AS quit_p50_ms, c.p95_ms AS quit_p95_ms
 	FROM class AS c
-	WHERE c.cancelled + c.deadline_missed + c.statement_timeouts > 0
-	ORDER BY c.cancelled + c.deadline_missed + c.statement_timeouts DESC LIMIT 1
+	WHERE c.given_up > 0
+	ORDER BY c.given_up DESC LIMIT 1
 ), slowest AS (
-	SELECT c.* FROM class AS c CROSS JOIN t
-	WHERE c.mean_ms >= t.slow_ms
+	SELECT c.* FROM class AS c
+	WHERE c.mean_ms >= c.slow_ms
 	ORDER BY c.recent_ms DESC LIMIT 1
 ), pools AS (
 	SELECT count(*) AS pools,
@@ -155,11 +167,11 @@ WITH t AS (
 		max(p.run_p95_ms) AS run_p95_ms,
 		min(p.deadline_p50_ms) AS deadline_p50_ms,
 		bool_or(p.size > 0 AND p.sv_active >= p.size AND p.cl_waiting > 0) AS exhausted
-	FROM pgweir.pools() AS p
+	FROM pool AS p
 ), worst_pool AS (
 	SELECT format('%s/%s', p.database, p.username) AS worst_pool, p.size AS worst_size, p.cl_waiting AS worst_waiting,
 		p.wait_p95_ms AS worst_wait_p95_ms, p.gone_peak_ms, p.gone_peak_share
-	FROM pgweir.pools() AS p
+	FROM pool AS p
 	ORDER BY p.cl_waiting + p.peak_waiting DESC, p.wait_p95_ms DESC NULLS LAST LIMIT 1
 ), net AS (
 	SELECT count(*) AS peers, max(n.rtt_ms) AS worst_rtt_ms, coalesce(sum(n.retrans), 0) AS retrans,
@@ -218,6 +230,44 @@ COMMENT ON VIEW pgweir.signals IS
 GRANT SELECT ON pgweir.signals TO pg_read_all_stats;
 
 --
+-- The index that a statement lacks, from kept advice as long as that names one and no index has changed since; a minute after it was
+-- made it also counts that it names none.
+--
+CREATE FUNCTION pgweir.ddl_in(advice jsonb, queryid bigint) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(s.ddl, E'\n' ORDER BY s.gain_pct DESC)
+	FROM jsonb_to_recordset(advice -> 'suggestions') AS s (action text, ddl text, queryids jsonb, gain_pct float8)
+	WHERE s.action <> 'drop' AND s.queryids @> to_jsonb(queryid)
+$$;
+COMMENT ON FUNCTION pgweir.ddl_in(jsonb, bigint) IS
+'the indexes that advice has for a statement, to paste';
+
+CREATE FUNCTION pgweir.ddl_for(queryid bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+	advice jsonb := pgweir.read_document('advice');
+	ddl text;
+BEGIN
+	IF advice -> 'basis' = pgweir.advice_basis() THEN
+		ddl := pgweir.ddl_in(advice, queryid);
+		IF ddl IS NOT NULL OR advice -> 'times' ? queryid::text
+				AND (advice ->> 'at')::timestamptz > clock_timestamp() - interval '60 s' THEN
+			RETURN ddl;
+		END IF;
+	END IF;
+	RETURN pgweir.ddl_in(pgweir.current_advice(false), queryid);
+END
+$$;
+REVOKE ALL ON FUNCTION pgweir.ddl_for(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.ddl_for(bigint) TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.ddl_for(bigint) IS
+'the indexes that index_suggestions has for a statement, to paste; null when there are none';
+
+--
 -- The rules.  "judged" says for each cause whether its signs are there, by the thresholds; "explained" tells causes from their
 -- effects, from the strongest evidence to the weakest:
 --
@@ -230,7 +280,18 @@ GRANT SELECT ON pgweir.signals TO pg_read_all_stats;
 --   6  nothing of these, nobody waits, and yet clients give up
 --   7  nothing of these, and nobody asks any more
 --
-CREATE VIEW pgweir.diagnosis AS
+-- A function, so that a session plans it once, and takes the joins of single rows as they are written.
+--
+CREATE FUNCTION pgweir.diagnose() RETURNS TABLE (
+	cause integer, name text, verdict text, confidence double precision, evidence text, remedy text, why text, since timestamptz)
+LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED ROWS 7
+SET search_path TO pg_catalog, pg_temp
+SET join_collapse_limit = 1
+SET from_collapse_limit = 1
+AS $$
+#variable_conflict use_column
+BEGIN
+RETURN QUERY
 WITH judged AS MATERIALIZED (
 	SELECT s.*, t.silence_s,
 		-- 7
@@ -252,8 +313,8 @@ WITH judged AS MATERIALIZED (
 		s.errors >= t.errors_min AND s.errors >= t.error_share * s.statements
 			AND s.errors::float8 / greatest(s.statements, 1)
 				>= t.error_growth * s.errors_before / greatest(s.statements_before, 1) AS errors_grew,
-		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.queries > 0, false) AS repeats,
-		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.queries > 0
+		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.repeat_units >= t.repeat_units, false) AS repeats,
+		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.repeat_units >= t.repeat_units
 			AND s.repeat_first >= s.released - interval '2 s', false) AS repeats_new,
 		s.lock_waiting > 0 AND s.lock_waiting >= t.lock_share * s.active AS locked,
 		-- 4: one class takes most of the time and is slow; or statements run and run
@@ -265,7 +326,8 @@ WITH judged AS MATERIALIZED (
 		coalesce(s.slow_mean_ms >= t.slow_growth / 2 * s.slow_mean_before_ms, false) AS slowing,
 		-- 2: by the last seconds where the sampler has seen them, else by the last minute
 		s.thinks > 0 AND s.think_ms >= t.think_share * (s.think_ms + s.busy_ms) AND (
-			least(s.think_now_ms, s.think_then_ms) >= greatest(t.think_ms, coalesce(t.think_growth * s.usual_think_ms, 2 * t.think_ms))
+			least(s.think_now_ms, s.think_then_ms) >= greatest(t.think_ms, coalesce(t.think_growth * s.usual_think_ms, 2 * t.think_ms),
+				t.think_cpu_waits * s.cpu_wait_ms)
 			OR s.think_now_ms IS NULL AND s.think_ms / greatest(s.thinks, 1) >= t.think_ms)
 			AND s.think_ms >= t.load * 10000 AS thinks_long,
 		s.drain_ms >= t.drain_share * greatest(s.pool_query_ms, 1) AND s.drain_ms >= 1000
@@ -287,7 +349,7 @@ WITH judged AS MATERIALIZED (
 	FROM (
 		SELECT s.*, s.gone_peak_ms <= 2 * s.run_p95_ms AS gone_cliff_first FROM pgweir.signals AS s
 	) AS s CROSS JOIN pgweir.thresholds() AS t
-), effects AS (
+), effects AS MATERIALIZED (
 	SELECT j.*, t.gone_s,
 		j.pool_full OR j.server_full OR j.keeps AS full_up,
 		coalesce(j.lossy, false) OR coalesce(j.far, false) AS net_bad,
@@ -297,14 +359,14 @@ WITH judged AS MATERIALIZED (
 		j.leaks_much AND j.leaker_is_new OR j.errors_grew OR j.repeats_new AS buggy,
 		coalesce(j.leaks_much, false) AND NOT j.leaker_is_new AS leaks_of_old
 	FROM judged AS j CROSS JOIN pgweir.thresholds() AS t
-), explained AS (
+), explained AS MATERIALIZED (
 	SELECT e.*,
 		CASE
 			WHEN e.down THEN 7 WHEN e.net_bad THEN 3 WHEN e.buggy OR e.locked THEN 5 WHEN e.leaks_of_old THEN 1
 			WHEN e.slow THEN 4 WHEN e.thinking THEN 2 WHEN e.full_up OR e.keeps THEN 1
 		END AS root
 	FROM effects AS e
-), ruled AS (
+), ruled AS MATERIALIZED (
 	SELECT e.*,
 		e.gives_up AND e.root IS NULL AND NOT e.slowing AND (coalesce(e.gives_up_clearly, false)
 			OR least(pgweir.pressure_since('cancelled', 1), pgweir.pressure_since('gone', 1), pgweir.pressure_since('missed', 1))
@@ -375,7 +437,9 @@ CROSS JOIN LATERAL (VALUES
 				round((100 * e.think_ms / greatest(e.think_ms + e.busy_ms, 1))::numeric))
 				|| CASE WHEN e.usual_think_ms IS NOT NULL THEN format(', usually %s ms', round(e.usual_think_ms::numeric, 1)) ELSE '' END
 				|| format('; %s backends wait for a client to take its result; %s new sessions a second.', e.draining,
-					round((e.connects / e.seconds)::numeric, 1)) END
+					round((e.connects / e.seconds)::numeric, 1))
+				|| CASE WHEN e.cpu_wait_ms >= 2 THEN format(' The server''s own machine is short of processors: its processes wait %s ms'
+					|| ' for one.', round(e.cpu_wait_ms::numeric, 1)) ELSE '' END END
 		|| CASE WHEN e.thinking AND e.root <> 2 THEN e.effect_of || CASE e.root
 				WHEN 3 THEN 'the network is between the statements.' ELSE 'connections held for another reason.' END
 			ELSE '' END,
@@ -426,10 +490,7 @@ CROSS JOIN LATERAL (VALUES
 				THEN format('In database %s: SELECT ddl, reason FROM pgweir.index_suggestions WHERE %s = ANY (queryids);',
 					e.slow_database, e.slow_queryid)
 			WHEN e.slow_class
-				THEN coalesce(
-					(SELECT string_agg(i.ddl, E'\n' ORDER BY i.gain_pct DESC) FROM pgweir.index_suggestions AS i
-						WHERE e.slow_queryid = ANY (i.queryids) AND i.action <> 'drop'),
-					format('No index is known to help. SELECT pgweir.explain_advice(%s);', e.slow_queryid))
+				THEN coalesce(pgweir.ddl_for(e.slow_queryid), format('No index is known to help. SELECT pgweir.explain_advice(%s);', e.slow_queryid))
 			ELSE 'SELECT * FROM pgweir.running_queries; SELECT pg_cancel_backend(pid) for what should not run.' END,
 		'An index lets a statement read the rows it wants instead of all; its connection is free that much sooner.',
 		coalesce(pgweir.pressure_since('busy_ms', 500, 4), e.busy_since)),
@@ -480,7 +541,7 @@ CROSS JOIN LATERAL (VALUES
 				|| CASE WHEN e.gone > 0 THEN format('; %s clients went away before their answer', e.gone) ELSE '' END
 				|| CASE WHEN e.gone_cliff THEN format(', most of them after %s ms: that is their timeout',
 					round(e.gone_peak_ms::numeric)) ELSE '' END
-				|| CASE WHEN e.quit_query IS NOT NULL THEN format('; most often given up: after %s ms, which usually takes %s ms (p95 %s):'
+				|| CASE WHEN e.quit_query IS NOT NULL THEN format('; most often given up: after %s ms on the average, what usually takes %s ms (p95 %s):'
 					|| ' %s', round(e.quit_ms::numeric), round(e.quit_p50_ms::numeric), round(e.quit_p95_ms::numeric), left(e.quit_query, 120))
 					ELSE '' END
 				|| CASE WHEN e.deadline_p50_ms IS NOT NULL THEN format('; the usual deadline is %s ms, the p95 of run times %s ms',
@@ -521,6 +582,15 @@ CROSS JOIN LATERAL (VALUES
 			WHEN e.silent THEN clock_timestamp() - e.silence_seconds * interval '1 s' END)
 ) AS r (cause, name, verdict, certainty, evidence, remedy, why, since)
 ORDER BY r.cause;
+END
+$$;
+REVOKE ALL ON FUNCTION pgweir.diagnose() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgweir.diagnose() TO pg_read_all_stats;
+COMMENT ON FUNCTION pgweir.diagnose() IS
+'the rows of pgweir.diagnosis';
+
+CREATE VIEW pgweir.diagnosis AS
+SELECT d.cause, d.name, d.verdict, d.confidence, d.evidence, d.remedy, d.why, d.since FROM pgweir.diagnose() AS d;
 COMMENT ON VIEW pgweir.diagnosis IS
 'for each of the seven causes of an unresponsive service: verdict, confidence, evidence, what to do, why it works, since when';
 GRANT SELECT ON pgweir.diagnosis TO pg_read_all_stats;

@@ -1,5 +1,5 @@
 // lib/pq through database/sql: db.Prepare makes named statements.  A query with arguments is by default an unnamed statement that is prepared in one
-// group and bound in the next, which no pooler in transaction mode keeps together; with binary_parameters it is one group.
+// group and bound in the next; with binary_parameters (the second argument) it is one group.
 package main
 
 import (
@@ -155,7 +155,14 @@ func errorsRecover(db conn) {
 }
 
 // The driver learns a statement's columns when it prepares it and never again, so a change of them is an error, as without a pooler.
-func ddl(db, other conn) {
+func ddl(db, other conn, all []conn) {
+	// A server that comes back from its cancel only now would be one that does not know the statement, and gives no error.
+	for _, c := range all {
+		c.exec("begin")
+	}
+	for _, c := range all {
+		c.exec("commit")
+	}
 	statement, err := db.PrepareContext(ctx, "select * from goods where id = $1")
 	must(err)
 	narrow, err := db.PrepareContext(ctx, "select id from goods where id = $1")
@@ -189,7 +196,11 @@ func ddl(db, other conn) {
 }
 
 func main() {
-	pool, err := sql.Open("postgres", "binary_parameters=yes")
+	options := ""
+	if len(os.Args) > 2 {
+		options = os.Args[2]
+	}
+	pool, err := sql.Open("postgres", options)
 	must(err)
 	var conns []conn
 	for i := 0; i < 5; i++ {
@@ -208,7 +219,7 @@ func main() {
 	check("copy", func() { copyRows(db) })
 	check("cancel", func() { cancel(conns[4]); same(db.one("select 2"), 2) })
 	check("errors", func() { errorsRecover(db) })
-	check("ddl", func() { ddl(db, others[0]) })
+	check("ddl", func() { ddl(db, others[0], others) })
 	for _, c := range conns {
 		c.Close()
 	}

@@ -14,12 +14,12 @@ my @cases = ('connect', 'types', 'transactions', 'prepared across servers', 'cop
 # A Go program: the command that runs it, and whether its packages are there.
 sub go
 {
-	my ($name, $package, $file) = @_;
+	my ($name, $package, $file, @arguments) = @_;
 	my $path = $ENV{GOPATH} // '/usr/share/gocode';
 	my %env = (GO111MODULE => 'off', GOPATH => $path, GOFLAGS => '', GOCACHE => "$ENV{PGWEIR_TMP}/gocache", GOTOOLCHAIN => 'local', CGO_ENABLED => 0);
 	my $version = (split /-/, `dpkg-query -W -f '\${Version}' golang-github-\Q@{[$package =~ s{^github.com/}{}r =~ tr{/}{-}r]}\E-dev 2>/dev/null` || '(unknown)')[0];
 
-	return {name => $name, env => \%env, have => ['go', 'list', $package], run => ['go', 'run', "$here/$file", $version]};
+	return {name => $name, env => \%env, have => ['go', 'list', $package], run => ['go', 'run', "$here/$file", $version, @arguments]};
 }
 my @drivers = (
 	{name => 'psycopg2', have => [$python, '-c', 'import psycopg2'], run => [$python, "$here/driver_psycopg2.py"]},
@@ -28,6 +28,7 @@ my @drivers = (
 	{name => 'node-postgres', have => ['node', '-e', 'require("pg")'], run => ['node', "$here/driver_pg.js"]},
 	{name => 'JDBC', have => ['sh', '-c', 'test -n "$1" && command -v javac >/dev/null', 'sh', $jar // ''], run => ['java', '-cp', $jar // '', "$here/DriverJdbc.java"]},
 	go('lib/pq', 'github.com/lib/pq', 'driver_pq.go'),
+	go('lib/pq, binary_parameters', 'github.com/lib/pq', 'driver_pq.go', 'binary_parameters=yes'),
 	go('pgx', 'github.com/jackc/pgx/v4', 'driver_pgx.go'),
 );
 my $pg = server(preload => '');
@@ -46,7 +47,7 @@ for my $driver (grep { ($ENV{PGWEIR_DRIVER} // $_->{name}) eq $_->{name} } @driv
 
 		note($out =~ /^(driver .*)/m);
 		is($status, 0, 'it ends well') or diag $err;
-		for my $case (@cases) { like($got{$case} // 'not run', qr/^ok/, $case); }
+		for my $case (@cases) { like($got{$case} // 'not run', qr/^ok/, $case) or diag "$out$err"; }
 		is($pg->sql("select count(*) from pg_stat_activity where state like 'idle in transaction%'"), '0', 'it leaves no transaction open');
 	};
 }

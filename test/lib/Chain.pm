@@ -15,6 +15,7 @@ package Chain;
 use strict;
 use warnings;
 use Carp;
+use Fcntl ':flock';
 use Time::HiRes qw(time sleep);
 
 use PgweirTest;
@@ -97,16 +98,31 @@ GRANT EXECUTE ON FUNCTION pgweir.report(text, integer, jsonb) TO reporter;
 SELECT pgweir.reset();
 SQL
 
+# The data is loaded once and copied for each chain.
+sub template
+{
+	my $dir = "$ENV{PGWEIR_TMP}/shop";
+
+	open my $lock, '>', "$dir.lock" or croak "$dir.lock: $!";
+	flock $lock, LOCK_EX;
+	return $dir if -e $dir;
+	my $pg = PgweirTest::server(conf => {shared_buffers => '96MB', max_wal_size => '1GB'});
+	$pg->sql('CREATE DATABASE shop');
+	$pg->{dbname} = 'shop';
+	$pg->sql($schema);
+	$pg->stop or croak 'the server did not stop';
+	rename $pg->{data}, $dir or croak "$dir: $!";
+	return $dir;
+}
+
 sub start_server
 {
 	my ($self) = @_;
 
-	$self->{pg} = PgweirTest::server(conf => {
+	$self->{pg} = PgweirTest::server(template => template(), conf => {
 		max_connections => 40, shared_buffers => '96MB', max_parallel_workers_per_gather => 0, jit => 'off', max_wal_size => '1GB',
 		'pgweir.flush_interval' => '1s', autovacuum_naptime => '15s', %{$self->{conf} // {}}});
-	$self->pg->sql('CREATE DATABASE shop');
 	$self->pg->{dbname} = 'shop';
-	$self->pg->sql($schema);
 	return;
 }
 

@@ -32,7 +32,7 @@ SELECT is(columns_of('pgweir.slow_queries'),
 	'precision, access_errors bigint, access_error_ms double precision, resource_errors bigint, resource_error_ms double precision, '
 	'other_errors bigint, other_error_ms double precision, recent_calls bigint, recent_ms double precision, first_seen timestamp with '
 	'time zone, last_seen timestamp with time zone, query_truncated boolean, top_wait text, waits text[], relids oid[], relations '
-	'text[]',
+	'text[], dbid oid',
 	'columns of slow_queries');
 SELECT is(columns_of('pgweir.running_queries'),
 	'pid integer, username name, database name, application_name text, queryid bigint, query text, '
@@ -62,7 +62,7 @@ SELECT is(columns_of('pgweir.pressure_history'),
 	'oldest_holder_ms bigint, longest_ms bigint, locked bigint, draining bigint, rtt_ms double precision, failing_ms bigint, '
 	'statements bigint, busy_ms bigint, errors bigint, cancelled bigint, deadline_missed bigint, refused bigint, gone bigint, '
 	'connects bigint, connect_failures bigint, think_ms bigint, thinks bigint, wait_ms bigint, drain_ms bigint, xacts bigint, '
-	'repeated bigint, pressure double precision',
+	'repeated bigint, cpu_wait_us bigint, cpu_waits bigint, pressure double precision',
 	'columns of pressure_history');
 SELECT is(columns_of('pgweir.diagnosis'),
 	'cause integer, name text, verdict text, confidence double precision, evidence text, remedy text, why text, '

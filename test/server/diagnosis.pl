@@ -128,6 +128,17 @@ is(accused($v), '5 culprit', 'cause 5: errors that were not there before') or di
 like($v->{5}{evidence}, qr/40 errors .*40 of them about names that do not exist/, 'with their number and kind');
 $app->disconnect;
 
+# --- 5: statements one by one that one statement could do; once is no pattern ---
+
+fresh();
+my $repeat = '"fingerprint": "f1", "query": "select name from product where id = ?", "in_xact": 1, "most": 30, "first_us": 4000000';
+report(queries => 90, repeats => qq([{$repeat, "units": 1, "statements": 30}]));
+is(accused(verdicts()), '', 'cause 5: one transaction that repeats a statement accuses nobody');
+report(queries => 600, repeats => qq([{$repeat, "units": 20, "statements": 600}]));
+$v = verdicts();
+is(accused($v), '5 suspect', 'many of them are a suspect, without a new release no culprit') or diag explain $v;
+like($v->{5}{evidence}, qr/up to 30 times in a row, 630 times in all \(N\+1\): select name from product/, 'and which statement it is');
+
 # --- 2: the service thinks inside of transactions ---
 
 fresh();

@@ -47,12 +47,26 @@ $then = value('clock_timestamp()');
 eventually { value("count(*) from pgweir.pressure_history where scope = 'server' and at > '$then'") >= 2 } 'two more seconds';
 cmp_ok(value("count(distinct (reporter, database)) from pgweir.pressure_history where scope = 'pool'"), '<=', 2, 'no more pools are kept than have a place');
 
+# The two places are taken by pools that have nothing to do; one that is busy gets a place, and one that is idle does not get it back.
+eventually {
+	report('two', '{"db": "busy", "user": "app", "size": 9, "sv_active": 8, "cl_waiting": 4, "queries": 500, "query_us": 8000000}');
+	value("count(*) from pgweir.pressure_history where scope = 'pool' and database = 'busy'") >= 1;
+} 'the busy pool to take a place';
+$then = value('clock_timestamp()');
+eventually {
+	report('one', '{"db": "late", "user": "app", "size": 1}');
+	report('two', '{"db": "busy", "user": "app", "size": 9, "sv_active": 8, "cl_waiting": 4, "queries": 500, "query_us": 8000000}');
+	value("count(*) from pgweir.pressure_history where scope = 'pool' and database = 'busy' and at > '$then'") >= 2;
+} 'two seconds more of it';
+is(value("count(*) from pgweir.pressure_history where scope = 'pool' and database = 'late'"), 0, 'the busiest pools have the places');
+cmp_ok(value("max(size) from pgweir.pressure_history where scope = 'pools'"), '>=', 10, 'all pools together have one of their own');
+
 # --- the trend ---
 
-my $used = 0;
+my $used = 100;
 eventually {
 	$used += 2;
-	report('two', qq({"db": "shop", "user": "app", "size": 1000, "sv_active": $used}));
+	report('two', qq({"db": "grows", "user": "app", "size": 1000, "sv_active": $used}));
 	select undef, undef, undef, 0.3;
 	value("coalesce(exhausted_in_s, 0) > 0 from pgweir.pool_pressure where reporter = 'two'") eq 't';
 } 'a time to exhaustion';
@@ -66,14 +80,16 @@ $holder->query('begin; select 4242');
 is(value("concat_ws('|', oldest_holder_query, oldest_holder_application) from pgweir.pool_pressure where scope = 'server'"), 'select 4242;|checkout', 'the oldest holder with its last statement');
 my $pid = value('oldest_holder_pid from pgweir.pool_pressure where scope = \'server\'');
 $pg->sql(qq(select pgweir.report('two', 1, '{"pools": [{"db": "shop", "user": "app", "size": 3, "sv_active": 1}], "servers": [{"pid": $pid, "db": "shop", "user": "app", "client": "10.1.2.3", "port": 99, "app": "till", "state": "idle in transaction"}]}')));
-is(value("concat_ws('|', oldest_holder_client, oldest_holder_application, idle_in_transaction) from pgweir.pool_pressure where scope = 'pool' and reporter = 'two'"), '10.1.2.3:99|till|1', 'and its real client');
+is(value("concat_ws('|', oldest_holder_client, oldest_holder_application, idle_in_transaction) from pgweir.pool_pressure where scope = 'pool' and reporter = 'two' and database = 'shop'"), '10.1.2.3:99|till|1', 'and its real client');
 $holder->quit;
 
 # --- settings ---
 
-is(value("wait_ms || ' ' || rtt_ms from pgweir.thresholds()"), '50 50', 'thresholds by default');
+is(value("wait_ms || ' ' || rtt_ms from pgweir.thresholds()"), '50 60', 'thresholds by default');
 is($pg->sql("set pgweir.thresholds = 'wait_ms=7, rtt_ms=80.5'; select wait_ms || ' ' || rtt_ms || ' ' || slow_ms from pgweir.thresholds()"), '7 80.5 20', 'a setting changes single ones');
 like($pg->sql_error("set pgweir.thresholds = 'wait_ms=7, rtt'"), qr/invalid value for parameter.*What is wrong begins at "rtt".*wait_ms=100/s, 'and says what is wrong with it');
+like($pg->sql_error("set pgweir.thresholds = 'wait_ms=7, wait=8'"), qr/invalid value for parameter.*There is no threshold "wait".*There are: slots_tight, .*wait_ms, .*silence_rate/s, 'a name that there is not is refused, with those that there are');
+is($pg->sql("set pgweir.thresholds = '" . join(',', map { "$_=7" } split /\|/, value("string_agg(n, '|') from jsonb_object_keys(to_jsonb((select t from pgweir.thresholds() t))) n")) . "'; select string_agg(distinct value, ' ') from jsonb_each_text(to_jsonb((select t from pgweir.thresholds() t)))"), '7', 'every one that there is can be set');
 
 # --- the worker comes back, and what was kept stays ---
 

@@ -29,6 +29,8 @@ $holder->query('rollback');
 $waiter->result;
 cmp_ok($pg->sql(q{select count(*) from pgweir.slow_queries where query ~ '^update t set v = ..? where' and top_wait = 'Lock: transactionid' and waits[1] like 'Lock: transactionid %'}), '==', 1,
 	'slow_queries shows the class with its top wait');
+is($pg->sql(q{select pgweir.snapshot(); select top_wait || ' ' || (waits[1] like 'Lock: transactionid %') from pgweir.slow_queries_last_minute where query ~ '^update t set v = ..? where'}),
+	"t\nLock: transactionid true", 'so does that of the last minute');
 
 $waiter->start('select count(*) as busy from generate_series(1, 20000000)');
 eventually { (events('as busy')->{'CPU CPU'} // 0) > 50 } 'work on the CPU to be seen';

@@ -42,6 +42,16 @@ my $stranger = PgWire->open_socket(port => $w->{port});
 $stranger->send(PgWire::cancel_request('\0\1\2\3wxyz'));
 ok(!$stranger->fill, 'a key nobody has is closed without a word');
 
+subtest 'in a group whose Sync has not come' => sub {
+	my $v = $w->wire;
+
+	$v->send(PgWire::parse('', 'select pg_sleep(35)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
+	running('35');
+	$v->cancel;
+	while (my $m = $v->next_message) { next if $m->{type} ne 'E'; is(PgWire::error_fields($m->{payload})->{C}, '57014', 'the statement is cancelled'); last; }
+	$v->send(PgWire::sync());
+	is($v->until_ready->{status}, 'I', '... and the session goes on');
+};
 subtest 'a client that vanishes' => sub {
 	my $v = $w->wire;
 
@@ -70,6 +80,16 @@ subtest 'a client that vanishes' => sub {
 	$v->vanish;
 	eventually { $pg->sql("select count(*) from pg_stat_activity where state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()") == 0 } 'the group ends', 10;
 	pass('a group without its Sync is ended');
+	for my $begin ('', 'begin')
+	{
+		$v = $w->wire;
+		$v->ask($begin) if $begin;
+		$v->send(PgWire::parse('', 'insert into t values (5)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
+		while (my $m = $v->next_message) { last if $m->{type} eq 'C'; }
+		$v->vanish;
+		eventually { $pg->sql("select count(*) from pg_stat_activity where state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()") == 0 } 'the group ends', 10;
+		is($pg->sql('select count(*) from t'), 0, '... and nothing of it is committed' . ($begin && ', in a transaction block'));
+	}
 	cmp_ok($pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"), '<=', 2, 'no more servers than the pool may have');
 };
 

@@ -215,18 +215,18 @@ subtest 'versions' => sub {
 	my $reports = sub { value('max(reports) from pgweir.reporters()') };
 
 	unlike($w->log, $say, 'nothing to say when they are the same');
-	$pg->sql(q{alter function pgweir.report rename to report_c;
+	$pg->sql(q{begin; alter function pgweir.report rename to report_c;
 		create function pgweir.report(text, integer, jsonb) returns void language plpgsql security definer as $$ begin
 			if $2 <> 1 then raise 'unsupported report version %', $2 using errcode = '0A000'; end if;
-			perform pgweir.report_c($1, $2, $3); end $$});
+			perform pgweir.report_c($1, $2, $3); end $$; commit});
 	my $seen = $reports->();
 	eventually { $reports->() > $seen + 3 } 'reports to an older extension';
 	like($w->log_since($mark), qr/version 1, this process sends version \d+: update the extension/, 'the log tells');
 	my @told = $w->log_since($mark) =~ /$say/g;
 	is(scalar @told / 3, 1, 'once');
 	unlike($w->log_since($mark), qr/does not work/, 'and it works');
-	$pg->sql(q{create or replace function pgweir.report2(text, integer, jsonb) returns integer language sql security definer as 'select pgweir.report_c($1, $2, $3) + 1000';
-		drop function pgweir.report; alter function pgweir.report2 rename to report});
+	$pg->sql(q{begin; create or replace function pgweir.report2(text, integer, jsonb) returns integer language sql security definer as 'select pgweir.report_c($1, $2, $3) + 1000';
+		drop function pgweir.report; alter function pgweir.report2 rename to report; commit});
 	$w->console('set report_interval = 0');
 	$w->console("set report_interval = '100ms'");
 	ok($w->wait_log(qr/version 100\d, this process sends version \d: update pgweir/, $mark), 'a newer one likewise');

@@ -33,8 +33,10 @@ subtest 'the one that has been silent for longest makes room' => sub {
 };
 subtest 'silent clients do not use up max_client_conn' => sub {
 	my $w = sidecar($pg, auth => \%auth, settings => {auth_type => 'scram-sha-256', max_client_conn => 4, tcp_defer_accept => 0});
-	my @mute = map { silent($w) } 1 .. 4;
+	my @mute = map { silent($w) } 1 .. 9; # more than there are places, which nobody has taken yet
 	my @in;
+
+	eventually { login_clients($w) >= 9 } 'the silent ones have arrived';
 
 	for (1 .. 4)
 	{

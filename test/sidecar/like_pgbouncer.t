@@ -129,16 +129,35 @@ delete $_->{application_name} for @parameters;
 is_deeply($parameters[0], $parameters[1], 'a database reports the same parameters');
 
 # --- the log: the same words after time, process and level ---
-sub lines { my ($path) = @_; my %seen; for (split /\n/, slurp($path)) { s/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \S+ \[\d+\] // or next; s/0x[0-9a-f]+/0x/g; s/:\d+/:N/g; s/age=\d+s/age=Ns/; $seen{$_} = 1; } return \%seen; }
+for my $one (@both)
+{
+	my $bare = PgWire->open_socket(port => $one->port);
+
+	close $bare->{socket}; # as a balancer looks whether somebody listens
+	for my $signal (qw(USR1 USR1 USR2 USR2)) { kill $signal, $one->{pid}; $_->ask('show version') for $admin, $their_admin; }
+	$one->wire(may_fail => 1, user => 'nobody_at_all', database => 'shop');
+}
+sub lines { my ($path) = @_; my %seen; for (split /\n/, slurp($path)) { s/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \S+ \[\d+\] // or next; s/0x[0-9a-f]+/0x/g; s/: ?\d+/:N/g; s/age=\d+s/age=Ns/; $seen{$_} = 1; } return \%seen; }
 my ($ours, $theirs) = (lines($w->{log}), lines("$b->{dir}/log"));
 for my $text (
 	'LOG C-0x: shop/postgres@127.0.0.1:N login attempt: db=shop user=postgres tls=no', 'LOG C-0x: pgbouncer/admin@127.0.0.1:N login attempt: db=pgbouncer user=admin tls=no',
 	'LOG S-0x: shop/postgres@127.0.0.1:N new connection to server (from 127.0.0.1:N)', '/stranger@127.0.0.1:N closing because:', 'pooler error: unsupported startup parameter: no_such',
-	'RELOAD command issued')
+	'RELOAD command issued', "ERROR invalid command 'nonsense', use SHOW HELP;",
+	"WARNING C-0x: pgbouncer/admin\@127.0.0.1:N pooler error: invalid command 'nonsense', use SHOW HELP;", 'ERROR admin access needed', 'ERROR SET failed',
+	'pooler error: already suspended/paused', 'WARNING C-0x: pgbouncer/watcher@127.0.0.1:N pooler error: admin access needed', 'unsupported startup parameter: no_such=1',
+	'login attempt: db=postgres user=stranger', 'login attempt: db=shop user=nobody_at_all', 'no such user: nobody_at_all', 'LOG got SIGUSR1, pausing all activity',
+	'LOG got SIGUSR1, but already paused/suspended', 'LOG got SIGUSR2, continuing from PAUSE', 'LOG got SIGUSR2, but not paused/suspended',
+	'kernel file descriptor limit:N', 'max_client_conn:N, max expected fd use:N')
 {
 	my ($a, $c) = map { my $lines = $_; (grep { index($_, $text) >= 0 } sort keys %$lines)[0] } $ours, $theirs;
 
-	ok(defined $a && defined $c, "log: $text") or diag join "\n   ", "PgBouncer:", sort keys %$theirs;
+	ok(defined $a && defined $c, "log: $text") or diag join "\n   ", "PgBouncer:", sort(keys %$theirs), 'pgweir:', sort keys %$ours;
+}
+for ([pgweir => $ours], [PgBouncer => $theirs])
+{
+	my ($name, $lines) = @$_;
+
+	is_deeply([grep { /\(nodb\)\/\(nouser\).*closing because: client unexpected eof/ } keys %$lines], [], "log: who connects and says nothing is not worth a line, $name");
 }
 $_->disconnect for @clients;
 done_testing;

@@ -77,6 +77,46 @@ subtest 'a Parse that fails leaves nothing behind' => sub {
 	is($c->until_ready->{error}{C}, '22012', 'an error before a Parse skips it');
 	is(run_named($c, 'late')->{error}{C}, '26000', '... as the server did');
 };
+subtest 'the unnamed statement, made in one group and used in the next' => sub {
+	my ($d, $e) = map { $w->wire } 1, 2;
+	my @use = (PgWire::bind_message('', '', 4), PgWire::execute(), PgWire::sync());
+	my $make = sub { my ($who, $sql) = @_; $who->send(PgWire::parse('', $sql), PgWire::describe('S', ''), PgWire::sync()); return $who->until_ready; };
+	my $run = sub { my ($who, @v) = @_; return run_named($who, '', @v); };
+
+	like($make->($d, 'select $1::int + 1')->{types}, qr/^1tTZ$/, 'one client makes its own');
+	$make->($e, q{select 'of another', $1::text});
+	is(rows($run->($d, 4)), '5', '... and finds it, though another client has made one on the same server');
+	is(rows($run->($e, 'x')), 'of another,x', '... which finds its own');
+	$e->ask('begin');
+	is(rows($run->($d, 6)), '7', 'on another server');
+	$e->ask('commit');
+	$d->send(PgWire::describe('S', ''), PgWire::sync());
+	is($d->until_ready->{types}, 'tTZ', 'Describe of it later');
+	is(rows($run->($d, 7)), '8', '... does not end it');
+	$d->ask('select 1');
+	is($run->($d, 4)->{error}{C}, '26000', 'a simple Query ends it');
+	$make->($e, 'select 9');
+	is($run->($d)->{error}{C}, '26000', 'nobody gets that of another client');
+	$make->($d, 'select $1::int');
+	is($make->($d, 'selec')->{error}{C}, '42601', 'one that cannot be parsed');
+	is($run->($d, 1)->{error}{C}, '26000', '... leaves none');
+	$d->send(PgWire::parse('', 'selec'), PgWire::sync(), PgWire::parse('', 'select $1::int + 20'), PgWire::sync(), @use);
+	is($d->until_ready->{error}{C}, '42601', 'in a pipeline, a bad one');
+	is($d->until_ready->{types}, '1Z', '... a good one');
+	is(rows($d->until_ready), '24', '... and its use');
+	$e->ask('begin');
+	is(rows($run->($d, 5)), '25', '... and again on another server');
+	$e->ask('commit');
+	$d->send(PgWire::close_message('S', ''), PgWire::sync());
+	is($d->until_ready->{types}, '3Z', 'Close');
+	is($run->($d, 1)->{error}{C}, '26000', '... ends it');
+	$pg->sql('create table gone(id int)');
+	$make->($d, 'select count(*) from gone where id = $1');
+	$pg->sql('drop table gone');
+	$make->($e, 'select 1');
+	is($run->($d, 1)->{error}{C}, '42P01', 'one that cannot be made again is told');
+	is($d->value('select 2'), 2, '... and the session goes on');
+};
 subtest 'more statements than max_prepared_statements' => sub {
 	for my $n (1 .. 60)
 	{

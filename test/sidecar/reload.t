@@ -34,9 +34,10 @@ subtest 'pool_mode' => sub {
 	$w->set(pool_mode => 'session')->reload;
 	$pid = pid($c);
 	isnt(pid($d), $pid, 'from transaction to session: each client keeps its server from the next statement on');
-	$w->set(pool_mode => 'transaction')->reload;
+	$w->set(pool_mode => 'transaction', default_pool_size => 1)->reload;
 	pid($c); pid($d);
-	is(pid($c), pid($d), '... and back');
+	is(pid($c), pid($d), '... and back: both get by with one');
+	$w->set(default_pool_size => undef)->reload;
 };
 subtest 'databases' => sub {
 	databases(d => 'dbname=postgres');

@@ -8,6 +8,7 @@ my $c = $w->wire;
 my $a;
 
 sub idle { return eventually { $pg->sql("select count(*) from pg_stat_activity where state like 'idle in%'") == 0 } 'no transaction idles', 10; }
+sub over { return eventually { $pg->sql("select count(*) from pg_stat_activity where xact_start is not null and pid <> pg_backend_pid() and backend_type = 'client backend'") == 0 } 'no transaction is open', 10; }
 sub told
 {
 	my ($a, $what, $status) = @_;
@@ -108,6 +109,56 @@ subtest 'prepared ROLLBACK and COMMIT' => sub {
 	told($s->until_ready, 'COMMIT', 'I');
 	is($s->value('select 9'), 9, 'the session goes on');
 };
+for my $mode (qw(transaction session))
+{
+	subtest "in a group whose Sync has not come, $mode mode" => sub {
+		$w->set(pool_mode => $mode)->reload;
+		my $s = $w->wire;
+		my @insert = (PgWire::parse('', 'insert into kept values (5)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
+		my @select = (PgWire::parse('', 'select 1'), PgWire::bind_message('', ''), PgWire::execute());
+		my $rest = sub { $s->send(PgWire::sync()); return $s->until_ready; };
+		my $until = sub { my ($type) = @_; while (my $m = $s->next_message) { return $m->{payload} if $m->{type} eq $type; } die 'the connection ended'; };
+		my $insert = sub { $s->send(@insert); return $until->('C'); };
+
+		$insert->();
+		over();
+		$a = $rest->();
+		told($a, 'its own transaction, at Sync', 'I');
+		is($s->value('select 1'), 1, 'the session goes on');
+		$insert->();
+		over();
+		$s->send(@select, PgWire::sync());
+		told($s->until_ready, '... at the next statement', 'I');
+		is($s->value('select 2'), 2, 'the session goes on');
+
+		$s->ask('begin');
+		$insert->();
+		over();
+		told($rest->(), 'in a transaction block', 'E');
+		is($s->ask('rollback')->{status}, 'I', 'which ends');
+		is($s->value('select 3'), 3, 'the session goes on');
+
+		$s->send(PgWire::parse('', 'select pg_sleep(30)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
+		$a = PgWire::error_fields($until->('E'));
+		is("$a->{C} $a->{M}", '57014 canceling statement due to transaction deadline', 'a statement that runs is cancelled');
+		over();
+		is($rest->()->{status}, 'I', '... and its Sync answered');
+		is($s->value('select 4'), 4, 'the session goes on');
+		$s->ask('begin');
+		$s->send(PgWire::parse('', 'select pg_sleep(30)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
+		$until->('E');
+		over();
+		is($rest->()->{status}, 'E', 'the same in a transaction block');
+		is($s->ask('rollback')->{status}, 'I', 'which ends');
+		is($s->value('select 5'), 5, 'the session goes on');
+		$s->send(@insert, PgWire::parse('', 'selec'), PgWire::flush_message());
+		$until->('E');
+		over();
+		$a = $rest->();
+		is("$a->{status} $a->{types}", 'I Z', 'who knows that it failed hears nothing new');
+		is($s->value('select 6'), 6, 'the session goes on');
+	};
+}
 subtest 'who has none' => sub {
 	my $v = sidecar($pg, settings => {admission => 0, transaction_deadline => '200ms'}, databases => {'*' => '', calm => 'dbname=postgres transaction_deadline=0'}, auth => {postgres => ''});
 	my $s = $v->wire(database => 'calm');

@@ -44,8 +44,8 @@ SELECT history_since BETWEEN since - interval '1 s' AND clock_timestamp() AS tol
 -- the same figures as since the reset
 SELECT count(*) FROM pgweir.slow_queries_between(NULL, NULL) AS h JOIN pgweir.slow_queries AS s USING (userid, queryid, toplevel, database)
 WHERE s.query ~ 'AS (first|second|both)' AND database = current_database()
-	AND (h.calls, h.completed, h.failed, h.rows, h.shared_blks_hit, h.p50_ms, h.p99_ms) IS NOT DISTINCT FROM
-	(s.calls, s.completed, s.failed, s.rows, s.shared_blks_hit, greatest(s.p50_ms, h.p50_ms), greatest(s.p99_ms, h.p99_ms))
+	AND (h.calls, h.completed, h.failed, h.rows, h.shared_blks_hit, h.min_ms, h.max_ms, h.p50_ms, h.p99_ms) IS NOT DISTINCT FROM
+	(s.calls, s.completed, s.failed, s.rows, s.shared_blks_hit, s.min_ms, s.max_ms, s.p50_ms, s.p99_ms)
 	AND abs(h.total_ms - s.total_ms) < 0.001 AND abs(h.stddev_ms - s.stddev_ms) < 0.001;
 -- a reset forgets
 SELECT pgweir.reset();

@@ -1,0 +1,45 @@
+/*
+ * peek.h: a look at what a client has sent, before anything is done with it: its messages, and what the group that they begin asks for.
+ */
+#ifndef PGWEIR_SESSION_PEEK_H
+#define PGWEIR_SESSION_PEEK_H
+
+#include "session/session.h"
+#include "wire/msg.h"
+
+typedef struct Message
+{
+	uint8_t *data; /* header first */
+	size_t available;
+	size_t total;
+	uint8_t type;
+	Slice payload; /* as much of it as is there */
+	bool whole;
+} Message;
+
+/* The message that begins at data, of which len bytes are there. */
+extern WireStatus read_message(uint8_t *data, size_t len, Message *message);
+
+typedef struct GroupInfo
+{
+	usec_t tag_us; /* tightest deadline comment, -1 = none */
+	uint64_t fingerprint; /* class of the first statement, 0 = none seen */
+	Slice sql;			  /* borrowed: its text */
+	Limit *limit;		  /* the rule of [limits] that it is under, once its first statement was seen */
+	bool whole;
+	bool extended;
+	bool first_seen;	  /* its first statement */
+} GroupInfo;
+
+/* The tighter of two deadlines, where -1 means none. */
+static inline usec_t
+peek_tighter(usec_t a, usec_t b)
+{
+	return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+/* Add what one message says. */
+extern void peek_message(Client *client, const Message *message, GroupInfo *info);
+/* Look through what is there of the group that begins at data. */
+extern void peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info);
+
+#endif
