@@ -602,6 +602,8 @@ become_daemon(Process *process, const Options *options, int *ready_fd)
 	if (process->predecessor < 0 && po->pidfile[0] != '\0' && !daemon_check_pidfile(po->pidfile, error, sizeof(error)))
 		die(process, "%s", error);
 	apply_log_settings(process);
+	if (po->user != NULL && po->user[0] != '\0')
+		log_write(&process->log, LOG_LEVEL_LOG, "running as user %s (%ld)", po->user, (long) geteuid());
 	if (options->daemon && !daemon_background(ready_fd, error, sizeof(error)))
 		die(process, "%s", error);
 }

@@ -256,6 +256,9 @@ choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 	if (candidate->index->predicate)
 		appendStringInfo(&buf, " It holds only the %.1f %% of the rows that the statement%s always asks for.",
 						 100 * candidate->index->fraction, n == 1 ? "" : "s");
+	if (candidate->index->predicate && work->alike > 0)
+		appendStringInfo(&buf, " That it always does is taken from %d executions that were kept, which all had the same value.",
+						 work->alike);
 	append_superseded(&buf, superseded(candidate->table, candidate->index));
 	if (candidate->index->am == BRIN_AM_OID)
 		appendStringInfo(&buf, " The rows lie in that order (correlation %.2f), so that a summary of each range of pages does: it "
@@ -291,6 +294,7 @@ choice_confidence(PgweirWorkload *workload, const PgweirChoice *choice)
 		calls += work->calls;
 		observed |= is_observed(work);
 		assumed |= list_length(work->variants) > 1 && work->sampled == 0;
+		assumed |= index->predicate != NIL && work->alike > 0;
 	}
 	for (i = 0; i < index->nkeys; i++)
 	{
@@ -517,7 +521,7 @@ pgweir_suggestions_explain(PgweirWorkload *workload, PgweirWork *work, const Pgw
 	else
 		appendStringInfo(&buf,
 						 "Indexes would bring its planner cost from %.1f to %.1f, but they do not pay for the whole: "
-						 "too little of the observed time, too many writes, or beyond the budget.",
+						 "too little of the observed time or too little to be felt, too many writes, or beyond the budget.",
 						 work->cost, alone);
 	foreach (lc, work->scans)
 		explain_scan(&buf, workload, lfirst(lc));

@@ -24,6 +24,10 @@
 #include "utils/selfuncs.h"
 
 #include "advisor/compat_advisor.h"
+#include "advisor/constants.h"
+
+/* Values a column may have at most for one of them to stand in the definition of an index. */
+#define MAX_CONSTANT_VALUES 100
 
 typedef struct ScanContext
 {
@@ -31,6 +35,8 @@ typedef struct ScanContext
 	RelOptInfo *rel;
 	PgweirScan *scan;
 	int			arm;			/* that clauses are being read for; 0: none */
+	bool		own;			/* conditions are the statement's own: what has no value holds in every execution */
+	bool		barred;			/* the clause at hand protects rows, from some users */
 } ScanContext;
 
 /* Whether the expression has columns of this relation and of no other. */
@@ -154,6 +160,45 @@ add_predicate(ScanContext *context, PgweirPredicateKind kind, const PgweirIndexC
 	return predicate;
 }
 
+/* Notes that the predicate's clause holds in every execution. */
+static void
+note_constant(ScanContext *context, PgweirPredicate *predicate, Node *clause)
+{
+	if (context->own && !context->barred)
+		predicate->constant = own_expression(context, clause);
+}
+
+/* The number of values of an expression; 0: not known. */
+static double
+distinct_values(ScanContext *context, Node *expr)
+{
+	VariableStatData vardata;
+	bool		isdefault;
+	double		distinct;
+
+	examine_variable(context->root, expr, 0, &vardata);
+	distinct = get_variable_numdistinct(&vardata, &isdefault);
+	ReleaseVariableStats(vardata);
+	return isdefault ? 0 : distinct;
+}
+
+/*
+ * Notes a comparison with a constant that stays the same.  Only of columns of few values, such as a state or a kind: that
+ * the same of many was asked for says less about the next time.
+ */
+static void
+note_literal(ScanContext *context, PgweirPredicate *predicate, OpExpr *clause, Node *operand, Node *other)
+{
+	double		distinct;
+
+	if (!IsA(other, Const) || ((Const *) other)->constisnull || !pgweir_constant_is_marked((Const *) other) ||
+		contain_mutable_functions((Node *) clause))
+		return;
+	distinct = distinct_values(context, operand);
+	if (distinct > 0 && distinct <= MAX_CONSTANT_VALUES)
+		note_constant(context, predicate, (Node *) clause);
+}
+
 /* Whether a LIKE or regular expression begins with characters that are meant literally. */
 static bool
 has_fixed_prefix(Oid operator, Const *pattern)
@@ -248,10 +293,12 @@ match_pattern(ScanContext *context, Node *operand, Oid operator, Node *pattern, 
 
 /* operand operator other, where other does not read this table. */
 static void
-match_comparison(ScanContext *context, Node *operand, Oid operator, Node *other, Oid collation, double selectivity)
+match_comparison(ScanContext *context, OpExpr *clause, Node *operand, Oid operator, Node *other, double selectivity)
 {
 	Relids		partner = pull_varnos(context->root, other);
+	Oid			collation = clause->inputcollid;
 	PgweirIndexColumn column;
+	PgweirPredicate *predicate;
 
 	if (!OidIsValid(operator) || bms_is_member(context->rel->relid, partner) || contain_volatile_functions(other))
 		return;
@@ -263,8 +310,9 @@ match_comparison(ScanContext *context, Node *operand, Oid operator, Node *other,
 	switch (get_op_opfamily_strategy(operator, column.opfamily))
 	{
 		case BTEqualStrategyNumber:
-			add_predicate(context, bms_is_empty(partner) ? PGWEIR_PREDICATE_EQUAL : PGWEIR_PREDICATE_JOIN, &column,
-						  selectivity, partner);
+			predicate = add_predicate(context, bms_is_empty(partner) ? PGWEIR_PREDICATE_EQUAL : PGWEIR_PREDICATE_JOIN,
+									  &column, selectivity, partner);
+			note_literal(context, predicate, clause, operand, other);
 			break;
 		case BTLessStrategyNumber:
 		case BTLessEqualStrategyNumber:
@@ -289,9 +337,9 @@ match_operator(ScanContext *context, OpExpr *op, double selectivity)
 	left = linitial(op->args);
 	right = lsecond(op->args);
 	if (is_own(context, left))
-		match_comparison(context, left, op->opno, right, op->inputcollid, selectivity);
+		match_comparison(context, op, left, op->opno, right, selectivity);
 	else if (is_own(context, right))
-		match_comparison(context, right, get_commutator(op->opno), left, op->inputcollid, selectivity);
+		match_comparison(context, op, right, get_commutator(op->opno), left, selectivity);
 }
 
 /* column = ANY (array) */
@@ -331,7 +379,7 @@ match_null_test(ScanContext *context, NullTest *test, double selectivity)
 		return;
 	predicate = add_predicate(context, test->nulltesttype == IS_NULL ? PGWEIR_PREDICATE_EQUAL : PGWEIR_PREDICATE_RANGE,
 							  &column, selectivity, NULL);
-	predicate->constant = own_expression(context, (Node *) test);
+	note_constant(context, predicate, (Node *) test);
 }
 
 /* column, NOT column, column IS TRUE, column IS FALSE */
@@ -345,7 +393,7 @@ match_boolean(ScanContext *context, Node *clause, Node *operand, double selectiv
 		!match_operand(context, operand, InvalidOid, false, &column))
 		return;
 	predicate = add_predicate(context, PGWEIR_PREDICATE_EQUAL, &column, selectivity, NULL);
-	predicate->constant = own_expression(context, clause);
+	note_constant(context, predicate, clause);
 }
 
 static void
@@ -468,6 +516,7 @@ match_restriction(ScanContext *context, RestrictInfo *rinfo)
 			match_or(context, rinfo);
 		return;
 	}
+	context->barred = rinfo->security_level < context->root->qual_security_level;
 	match_clause(context, (Node *) rinfo->clause,
 				 clause_selectivity(context->root, (Node *) rinfo, context->rel->relid, JOIN_INNER, NULL));
 }
@@ -476,14 +525,9 @@ match_restriction(ScanContext *context, RestrictInfo *rinfo)
 static double
 fraction_per_value(ScanContext *context, Node *expr)
 {
-	VariableStatData vardata;
-	bool		isdefault;
-	double		distinct;
+	double		distinct = distinct_values(context, expr);
 
-	examine_variable(context->root, expr, 0, &vardata);
-	distinct = get_variable_numdistinct(&vardata, &isdefault);
-	ReleaseVariableStats(vardata);
-	return distinct > 0 ? 1 / distinct : 1;
+	return distinct > 0 ? 1 / distinct : 1.0 / DEFAULT_NUM_DISTINCT;
 }
 
 /* Columns of this relation that some equality makes equal to another relation's. */
@@ -595,7 +639,7 @@ void
 pgweir_predicates_visit(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, void *arg)
 {
 	PgweirScans *scans = arg;
-	ScanContext context = {root, rel, NULL, 0};
+	ScanContext context = {.root = root, .rel = rel, .own = scans->own};
 	MemoryContext old;
 	ListCell   *lc;
 

@@ -29,7 +29,7 @@ typedef struct PgweirPredicate
 	double		selectivity;	/* fraction of the table's rows that satisfy it */
 	int			arm;			/* of an OR it stands in, numbered within the scan from 1; 0: it always holds */
 	Bitmapset  *partner;		/* JOIN: relations on the other side, in the planner's numbers */
-	Node	   *constant;		/* the condition if it has no value that could change: IS NULL, a boolean column */
+	Node	   *constant;		/* the condition if it holds in every execution: IS NULL, a boolean column, = a constant that stays */
 } PgweirPredicate;
 
 /* An order that the statement could use, or the columns of a row comparison. */
@@ -59,6 +59,7 @@ typedef struct PgweirScans
 {
 	List	   *scans;			/* of PgweirScan */
 	MemoryContext context;		/* they are made in */
+	bool		own;			/* what is planned is the statement itself, not with the values of one execution */
 } PgweirScans;
 
 /* A PgweirScanVisitor; arg is a PgweirScans. */

@@ -11,6 +11,7 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/lsyscache.h"
 
+#include "advisor/constants.h"
 #include "advisor/isolate.h"
 #include "advisor/statement.h"
 #include "guc.h"
@@ -153,4 +154,82 @@ pgweir_sampled_queries(const PgweirSampled *sampled, int64 queryid, int nqueries
 			break;
 	}
 	return result;
+}
+
+/* Leaves in a list of literals those that the other has alike. */
+static void
+keep_same(List *literals, const List *others)
+{
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach (lc, literals)
+	{
+		const char *other = i < list_length(others) ? list_nth(others, i) : NULL;
+
+		i++;
+		if (lfirst(lc) && (other == NULL || strcmp(lfirst(lc), other) != 0))
+			lfirst(lc) = NULL;
+	}
+}
+
+/* The literals that all executions share; *count is how many executions. */
+static List *
+shared_literals(const PgweirSampled *sampled, int64 queryid, const char *text, int *count)
+{
+	List	   *shared = NIL;
+	ListCell   *lc;
+
+	*count = 0;
+	foreach (lc, sampled->executions)
+	{
+		const Execution *execution = lfirst(lc);
+		List	   *literals;
+
+		if (execution->queryid != queryid)
+			continue;
+		if (!pgweir_constants_align(text, execution->text, &literals))
+			return NIL;
+		if ((*count)++ == 0)
+			shared = literals;
+		else
+			keep_same(shared, literals);
+	}
+	return *count >= PGWEIR_MIN_SAME ? shared : NIL;
+}
+
+typedef struct Fixing
+{
+	const PgweirSampled *sampled;
+	int64		queryid;
+	const char *text;
+	MemoryContext context;
+	List	   *queries;
+	int			count;
+} Fixing;
+
+static void
+fix_action(void *arg)
+{
+	Fixing	   *fixing = arg;
+	MemoryContext old = MemoryContextSwitchTo(fixing->context);
+	List	   *literals = shared_literals(fixing->sampled, fixing->queryid, fixing->text, &fixing->count);
+
+	if (literals)
+		fixing->queries = pgweir_constants_fix(fixing->queries, literals);
+	else
+		fixing->count = 0;
+	MemoryContextSwitchTo(old);
+}
+
+List *
+pgweir_sampled_fix(const PgweirSampled *sampled, int64 queryid, const char *text, List *queries, int *alike)
+{
+	Fixing		fixing = {sampled, queryid, text, CurrentMemoryContext, queries, 0};
+
+	*alike = 0;
+	if (pgweir_isolated(GetUserId(), NULL, fix_action, &fixing) != NULL)
+		return queries;
+	*alike = fixing.count;
+	return fixing.queries;
 }

@@ -20,4 +20,10 @@ extern PgweirSampled *pgweir_sampled_load(void);
  */
 extern List *pgweir_sampled_queries(const PgweirSampled *sampled, int64 queryid, int nqueries);
 
+/*
+ * The queries of a class with the literals in place that are the same in all executions kept (see constants.h), and how
+ * many those are; as they are given, and none, when there are too few or any two texts differ in more than literals.
+ */
+extern List *pgweir_sampled_fix(const PgweirSampled *sampled, int64 queryid, const char *text, List *queries, int *alike);
+
 #endif

@@ -19,6 +19,8 @@ int			pgweir_advisor_time_limit_ms = 5000;
 int			pgweir_advisor_max_statements = 200;
 int			pgweir_advisor_min_table_pages = 128;
 double		pgweir_advisor_min_gain = 10.0;
+double		pgweir_advisor_min_saving_ms = 1.0;
+int			pgweir_advisor_min_saved_per_hour_ms = 60000;
 int			pgweir_advisor_lock_timeout_ms = 100;
 int			pgweir_advisor_extra_search_ms = 0;
 int			pgweir_advisor_interval_s = 0;
@@ -60,6 +62,9 @@ static const IntSetting int_settings[] = {
 	 &pgweir_advisor_max_memory_kb, 262144, 1024, MAX_KILOBYTES, GUC_UNIT_KB},
 	{"pgweir.advisor_max_age", "Age up to which index_suggestions shows stored advice, if nothing has changed; 0 is none.",
 	 &pgweir_advisor_max_age_s, 900, 0, INT_MAX, GUC_UNIT_S},
+	{"pgweir.advisor_min_saved_per_hour",
+	 "Time an index must save in an hour if it shortens no statement by pgweir.advisor_min_saving.",
+	 &pgweir_advisor_min_saved_per_hour_ms, 60000, 0, INT_MAX, GUC_UNIT_MS},
 	{"pgweir.advisor_unused_days", "Days without a scan after which an index counts as unused.",
 	 &pgweir_advisor_unused_days, 7, 0, 3650, 0},
 };
@@ -83,6 +88,9 @@ pgweir_advisor_init(void)
 	DefineCustomRealVariable("pgweir.advisor_min_gain",
 							 "Share of a statement's cost that an index must save to count for it, in per cent.", NULL,
 							 &pgweir_advisor_min_gain, 10.0, 0.0, 100.0, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("pgweir.advisor_min_saving",
+							 "Time by which an index must shorten the execution of some statement to be suggested whatever it saves in all.",
+							 NULL, &pgweir_advisor_min_saving_ms, 1.0, 0.0, 1e9, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pgweir.advisor_hypopg_compatible",
 							 "Makes hypothetical indexes as large and as flat as HypoPG 1.3.1 does.",
 							 "For comparison only: the advisor's own model is closer to real indexes.",

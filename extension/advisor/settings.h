@@ -16,6 +16,8 @@ extern int	pgweir_advisor_interval_s;		/* 0: no runs in the background */
 extern int	pgweir_advisor_max_memory_kb;
 extern int	pgweir_advisor_min_brin_pages;
 extern int	pgweir_advisor_max_age_s;
+extern double pgweir_advisor_min_saving_ms;
+extern int	pgweir_advisor_min_saved_per_hour_ms;
 extern int	pgweir_advisor_unused_days;
 extern bool pgweir_advisor_hypopg_compatible;
 

@@ -7,12 +7,14 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
@@ -187,12 +189,20 @@ pgweir_table_expression_stats(PgweirTables *tables, PgweirTable *table, Node *ex
 	return expression->stats;
 }
 
-/* Whether the updates change a column of the index; of an expression it is not known. */
+/* Whether the updates change a column of the index or its predicate; of an expression it is not known. */
 static bool
 touches(const Bitmapset *updated, const PgweirIndex *index)
 {
+	Bitmapset  *attrs = NULL;
+	int			attr = -1;
 	int			i;
 
+	pull_varattnos((Node *) index->predicate, 1, &attrs);
+	while ((attr = bms_next_member(attrs, attr)) >= 0)
+	{
+		if (bms_is_member(attr + FirstLowInvalidHeapAttributeNumber, updated))
+			return true;
+	}
 	for (i = 0; i < index->ncolumns; i++)
 	{
 		if (index->column[i].attno == 0 || bms_is_member(index->column[i].attno, updated))
@@ -205,11 +215,12 @@ double
 pgweir_write_entries(const PgweirTable *table, const PgweirWrite *write, const PgweirIndex *index)
 {
 	/* An update that stays on its page and changes no indexed column makes no entry. */
-	double		per_update = 1 - table->hot_fraction;
+	double		per_update = (1 - table->hot_fraction) * index->fraction;
 
+	/* If it changes one it makes entries in the other indexes, too, whether or not this one has the row. */
 	if (touches(write->updated, index))
-		per_update = 1 + table->hot_fraction * list_length(table->indexes);
-	return (write->inserts + write->updates * per_update) * index->fraction;
+		per_update = index->fraction + table->hot_fraction * list_length(table->indexes);
+	return write->inserts * index->fraction + write->updates * per_update;
 }
 
 double

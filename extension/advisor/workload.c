@@ -23,6 +23,7 @@
 
 #include "advisor/assume.h"
 #include "advisor/compat_advisor.h"
+#include "advisor/constants.h"
 #include "advisor/isolate.h"
 #include "advisor/schedule.h"
 #include "advisor/settings.h"
@@ -262,6 +263,43 @@ typedef struct Preparation
 	PgweirScans scans;
 } Preparation;
 
+/* The statement with what is known of its constants and parameters, as queries and with values that stand for executions. */
+static List *
+make_variants(PgweirWorkload *workload, PgweirWork *work, List **queries)
+{
+	bool		observed = work->queryid != 0;
+	double		rows = observed && work->calls > 0 ? work->rows / work->calls : -1;
+	List	   *variants;
+	List	   *sampled = NIL;
+
+	/* Whoever writes parameters into a text means the constants beside them to stay. */
+	pgweir_constants_mark(*queries, observed || pgweir_statement_has_params(*queries));
+	if (workload->sampled && observed)
+		*queries = pgweir_sampled_fix(workload->sampled, work->queryid, work->text, *queries, &work->alike);
+	if (rows >= 0)
+		pgweir_statement_assume_limit(*queries, rows);
+	variants = pgweir_assume_values(*queries, work->text, rows);
+	if (workload->sampled && observed)
+		sampled = pgweir_sampled_queries(workload->sampled, work->queryid, list_length(*queries));
+	work->sampled = list_length(sampled);
+	return list_concat(variants, sampled);
+}
+
+/* Plans the queries as they are, noting the scans; their cost together. */
+static double
+plan_queries(PgweirWorkload *workload, PgweirWork *work, List *queries, PgweirScans *scans, bool own)
+{
+	PgweirWhatif whatif = {.visit = pgweir_predicates_visit, .visit_arg = scans};
+	double		cost = 0;
+	ListCell   *lc;
+
+	scans->own = own;
+	foreach (lc, queries)
+		cost += pgweir_whatif_plan(lfirst_node(Query, lc), work->text, &whatif).cost;
+	workload->plans += list_length(queries);
+	return cost;
+}
+
 /* Parses the statement and plans it as it is, noting its scans.  Runs as its author. */
 static void
 prepare_action(void *arg)
@@ -269,20 +307,15 @@ prepare_action(void *arg)
 	Preparation *preparation = arg;
 	PgweirWorkload *workload = preparation->workload;
 	PgweirWork *work = preparation->work;
-	PgweirWhatif whatif = {0};
 	MemoryContext old = MemoryContextSwitchTo(workload->scratch);
 	List	   *queries;
 	List	   *variants = NIL;
-	List	   *sampled = NIL;
 	ListCell   *lc;
-	ListCell   *query;
 	const char *reason;
 	double		cost = 0;
 	TimestampTz start;
 	double		planned_ms;
 
-	whatif.visit = pgweir_predicates_visit;
-	whatif.visit_arg = &preparation->scans;
 	queries = pgweir_statement_parse(work->text, &reason);
 	if (pgweir_statement_is_foreign(queries))
 	{
@@ -292,23 +325,12 @@ prepare_action(void *arg)
 	foreach (lc, queries)
 		PGWEIR_CHECK_PERMISSIONS(lfirst_node(Query, lc));
 	if (queries)
-	{
-		double		rows = work->queryid != 0 && work->calls > 0 ? work->rows / work->calls : -1;
-
-		if (rows >= 0)
-			pgweir_statement_assume_limit(queries, rows);
-		variants = pgweir_assume_values(queries, work->text, rows);
-		if (workload->sampled && work->queryid != 0)
-			sampled = pgweir_sampled_queries(workload->sampled, work->queryid, list_length(queries));
-		variants = list_concat(variants, sampled);
-	}
+		variants = make_variants(workload, work, &queries);
 	start = GetCurrentTimestamp();
+	if (!list_member_ptr(variants, queries))
+		(void) plan_queries(workload, work, queries, &preparation->scans, true);
 	foreach (lc, variants)
-	{
-		foreach (query, (List *) lfirst(lc))
-			cost += pgweir_whatif_plan(lfirst_node(Query, query), work->text, &whatif).cost;
-		workload->plans += list_length(queries);
-	}
+		cost += plan_queries(workload, work, lfirst(lc), &preparation->scans, lfirst(lc) == queries);
 	planned_ms = (double) (GetCurrentTimestamp() - start) / 1000;
 	MemoryContextSwitchTo(workload->context);
 	if (workload->count > 1 && pgweir_advisor_time_limit_ms > 0 && planned_ms > pgweir_advisor_time_limit_ms * MAX_PLANNING_SHARE)
@@ -316,7 +338,6 @@ prepare_action(void *arg)
 		queries = variants = NIL;
 		reason = psprintf("planning it takes %.0f ms, too long to try indexes within pgweir.advisor_time_limit", planned_ms);
 	}
-	work->sampled = list_length(sampled);
 	work->queries = copyObject(queries);
 	foreach (lc, variants)
 		work->variants = lappend(work->variants, copyObject((List *) lfirst(lc)));
@@ -366,7 +387,7 @@ note_writes(PgweirWorkload *workload, const PgweirWork *work, const Query *query
 static bool
 prepare_work(PgweirWorkload *workload, PgweirWork *work)
 {
-	Preparation preparation = {workload, work, {NIL, workload->context}};
+	Preparation preparation = {workload, work, {NIL, workload->context, false}};
 	MemoryContext old;
 	ListCell   *lc;
 

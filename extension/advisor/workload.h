@@ -35,6 +35,7 @@ typedef struct PgweirWork
 	List	   *queries;		/* analysed; NIL when skipped */
 	List	   *variants;		/* of lists of Query: them with values for parameters, assumed and seen; costs are their average */
 	int			sampled;		/* of these, executions that were seen */
+	int			alike;			/* executions that agree in literals which were taken for the statement's; 0: none were */
 	const char *skipped;		/* why it is left out */
 	ErrorData  *error;			/* if that was an error */
 	bool		has_params;

@@ -6,8 +6,9 @@
  * are merged here now and then; readers see table and unmerged deltas added up.
  *
  * The table is split into partitions by the key's hash.  Each has one LWLock: shared suffices to find a class and to
- * add to its counters, which are atomics; exclusive is taken only to insert or evict in that partition.  A full
- * partition evicts by a clock sweep over its own slots.  The text of the statement, constants replaced by $n, stands
+ * add to its counters, which are atomics; exclusive is taken only to insert or evict in that partition.  The sampler keeps some
+ * slots of each partition free, by a clock sweep in small steps; a statement that finds none free all the same looks at a few slots and evicts
+ * the least used of these.  The text of the statement, constants replaced by $n, stands
  * inline in the slot and goes with it.
  */
 #ifndef PGWEIR_STORES_STATEMENTS_H

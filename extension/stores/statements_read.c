@@ -376,13 +376,13 @@ visit_row(Row *row, PgweirStatement *sum, PgweirStatementVisitor visit, void *ar
 static MemoryContext
 collect(Reading *reading)
 {
-	uint32	   *stamps;
+	PgweirDeltaStamp *stamps;
 	MemoryContext context;
 	MemoryContext caller;
 
 	pgweir_require_preload();
 	pgweir_deltas_flush();
-	stamps = palloc(pgweir_max_backends() * sizeof(uint32));
+	stamps = palloc(pgweir_max_backends() * sizeof(PgweirDeltaStamp));
 	context = AllocSetContextCreate(CurrentMemoryContext, "pgweir statements", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	for (int i = 0; i < TRIES; i++)

@@ -8,18 +8,37 @@
 #include "wire/backend.h"
 #include "wire/msg.h"
 
+/* A longer queue is not searched: what comes then waits. */
+#define DOUBT_SEARCH_MAX 4096
+
 static bool
-has_statement(Expect what)
+is_about_name(Expect what)
 {
-	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_TWICE ||
-		   what == EXPECT_PARSE_FAKE || what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED;
+	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_TWICE || what == EXPECT_PARSE_FAKE ||
+		   what == EXPECT_BIND_NAMED || what == EXPECT_DESCRIBE_NAMED || what == EXPECT_CLOSE_FAKE;
 }
 
-/* ... and it may turn out that there is no such statement. */
 static bool
-is_parse(Expect what)
+has_subject(Expect what)
 {
-	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_FAKE;
+	return is_about_name(what) || what == EXPECT_CLOSE_STATEMENT;
+}
+
+/* Something is noted already that is not so when this is skipped. */
+static bool
+is_change(Expect what)
+{
+	return what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN || what == EXPECT_PARSE_FAKE || what == EXPECT_CLOSE_FAKE ||
+		   what == EXPECT_CLOSE_STATEMENT;
+}
+
+static void *
+subject_at(const Server *server, size_t i)
+{
+	void *subject;
+
+	memcpy(&subject, buf_ptr(&server->subjects) + i * sizeof(subject), sizeof(subject));
+	return subject;
 }
 
 bool
@@ -36,90 +55,105 @@ expect_push(Server *server, Expect what)
 	return true;
 }
 
-bool
-expect_push_statement(Server *server, Expect what, Statement *statement)
+static bool
+push_subject(Server *server, Expect what, const void *subject)
 {
-	if (!buf_append(&server->parses, &statement, sizeof(statement)))
+	if (!buf_append(&server->subjects, &subject, sizeof(subject)))
 		return false;
 	if (!expect_push(server, what))
 	{
-		server->parses.end -= sizeof(statement);
+		server->subjects.end -= sizeof(subject);
 		return false;
 	}
-	statement_ref(statement);
-	server->unproved += is_parse(what);
+	server->unproved += is_change(what);
 	return true;
 }
 
-Statement *
-expect_statement(const Server *server)
+bool
+expect_push_about(Server *server, Expect what, ClientStatement *subject)
 {
-	Statement *statement;
-
-	if (!has_statement(expect_head(server)))
-		return NULL;
-	memcpy(&statement, buf_ptr(&server->parses), sizeof(statement));
-	return statement;
+	if (!push_subject(server, what, subject))
+		return false;
+	client_statement_ref(subject);
+	return true;
 }
 
 bool
-expect_in_doubt(const Server *server, const Statement *statement)
+expect_push_close(Server *server, ServerStatement *subject)
 {
-	const uint8_t *next = buf_ptr(&server->parses);
+	if (push_subject(server, EXPECT_CLOSE_STATEMENT, subject))
+		return true;
+	server_statement_free(server->worker->statements, subject);
+	return false;
+}
+
+ClientStatement *
+expect_subject(const Server *server)
+{
+	return is_about_name(expect_head(server)) ? subject_at(server, 0) : NULL;
+}
+
+static bool
+is_doubtful(Expect what, const void *subject, Slice name, Slice body)
+{
+	const ClientStatement *entry = subject;
+
+	if (what == EXPECT_CLOSE_STATEMENT)
+		return slice_equal(statement_body(((const ServerStatement *) subject)->statement), body);
+	if (!is_change(what))
+		return false;
+	return (what != EXPECT_PARSE_HIDDEN && slice_equal(client_statement_name(entry), name)) ||
+		   (what != EXPECT_PARSE_FAKE && what != EXPECT_CLOSE_FAKE && slice_equal(statement_body(entry->statement), body));
+}
+
+bool
+expect_in_doubt(const Server *server, Slice name, Slice body)
+{
+	const uint8_t *queue = buf_ptr(&server->expected);
+	size_t len = buf_len(&server->expected);
+	size_t subject = 0;
 	bool found = false;
 
 	if (server->unproved == 0 || server->outstanding == 0)
 		return false;
-	for (size_t i = 0; i < buf_len(&server->expected); i++)
+	if (len > DOUBT_SEARCH_MAX)
+		return true;
+	for (size_t i = 0; i < len; i++)
 	{
-		Expect what = (Expect) buf_ptr(&server->expected)[i];
-		Statement *one;
+		Expect what = (Expect) queue[i];
 
 		if (found && (what == EXPECT_SYNC || what == EXPECT_QUERY))
 			return true;
-		if (!has_statement(what))
-			continue;
-		memcpy(&one, next, sizeof(one));
-		next += sizeof(one);
-		found |= one == statement && is_parse(what);
+		if (has_subject(what))
+			found |= is_doubtful(what, subject_at(server, subject++), name, body);
 	}
 	return false;
 }
 
-static Statement *
-take_statement(Server *server)
-{
-	Statement *statement;
-
-	memcpy(&statement, buf_ptr(&server->parses), sizeof(statement));
-	buf_consume(&server->parses, sizeof(statement));
-	return statement;
-}
-
-/* Remove the head; `undo`: its answer will not come, so the server does not have that statement. */
+/* Remove the head; `skipped`: its answer will not come. */
 static void
-pop(Server *server, bool undo)
+pop(Server *server, bool skipped)
 {
+	StatementRegistry *registry = server->worker->statements;
 	Expect what = expect_head(server);
 
 	buf_consume(&server->expected, 1);
 	if (what == EXPECT_QUERY || what == EXPECT_SYNC)
 		server->outstanding--;
-	if (undo && what == EXPECT_PARSE_PLAIN)
+	if (skipped && what == EXPECT_PARSE_PLAIN)
 		unnamed_undo(server);
-	else if (undo && what == EXPECT_PARSE_UNNAMED)
+	else if (skipped && what == EXPECT_PARSE_UNNAMED)
 		server->unnamed_number = 0;
-	if (has_statement(what))
+	if (has_subject(what))
 	{
-		StatementRegistry *registry = server->worker->statements;
-		Statement *statement = take_statement(server);
+		void *subject = subject_at(server, 0);
 
-		server->unproved -= is_parse(what);
-		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN))
-			server_statements_remove(&server->statements, registry, statement);
-		if (undo && (what == EXPECT_PARSE || what == EXPECT_PARSE_FAKE) && server->client != NULL)
-			client_statements_remove_statement(server->client->statements, registry, statement);
-		statement_unref(registry, statement);
+		buf_consume(&server->subjects, sizeof(subject));
+		server->unproved -= is_change(what);
+		if (is_about_name(what))
+			client_statement_unref(registry, subject);
+		else
+			server_statement_free(registry, subject);
 	}
 }
 
@@ -129,12 +163,43 @@ expect_pop(Server *server)
 	pop(server, false);
 }
 
+static void
+undo(Server *server, Expect what, size_t i)
+{
+	StatementRegistry *registry = server->worker->statements;
+	ClientStatements *names = server->client != NULL ? server->client->statements : NULL;
+	ClientStatement *entry = subject_at(server, i);
+
+	if (what == EXPECT_CLOSE_STATEMENT)
+	{
+		server_statements_give_back(&server->statements, registry, (ServerStatement *) (void *) entry);
+		memset(buf_ptr(&server->subjects) + i * sizeof(void *), 0, sizeof(void *));
+	}
+	if (what == EXPECT_PARSE || what == EXPECT_PARSE_HIDDEN)
+		server_statements_remove(&server->statements, registry, entry->statement);
+	if ((what == EXPECT_PARSE || what == EXPECT_PARSE_FAKE) && names != NULL)
+		client_statements_unlist(names, registry, entry);
+	if (what == EXPECT_CLOSE_FAKE && names != NULL)
+		client_statements_relist(names, entry);
+}
+
 void
 expect_skip_to_sync(Server *server)
 {
+	const uint8_t *queue = buf_ptr(&server->expected);
+	size_t len = buf_len(&server->expected);
+	size_t count = 0;
+	size_t subjects = 0;
+
 	if (expect_head(server) == EXPECT_QUERY)
 		return;
-	while (expect_head(server) != 0 && expect_head(server) != EXPECT_SYNC)
+	for (; count < len && queue[count] != EXPECT_SYNC; count++)
+		subjects += has_subject((Expect) queue[count]);
+	/* backwards: a name may have been given up and taken again */
+	for (size_t i = count; i-- > 0;)
+		if (has_subject((Expect) queue[i]))
+			undo(server, (Expect) queue[i], --subjects);
+	while (count-- > 0)
 		pop(server, true);
 	server->skipping = expect_head(server) == 0;
 }
@@ -169,9 +234,9 @@ expect_clear(Server *server)
 	while (expect_head(server) != 0)
 		pop(server, true);
 	buf_free(&server->expected);
-	buf_free(&server->parses);
-	buf_free(&server->replay);
+	buf_free(&server->subjects);
 	replay_forget(server);
+	buf_free(&server->replay.kept);
 }
 
 bool

@@ -3,6 +3,10 @@
  *
  * Every extended-protocol message has exactly one final answer; knowing their order is what lets the sidecar insert a
  * Parse the client did not send (and swallow its answer), answer one itself in the right place, and tell which answers an error skips.
+ *
+ * What a message does to names and to the server's statements is noted when it is sent; when an error makes the server skip it, that is
+ * undone.  So an answer that is about a statement has its subject in Server.subjects, in the same order: the client's name for
+ * it (ClientStatement), or what was known of a statement that is being closed (ServerStatement).
  */
 #ifndef PGWEIR_SESSION_EXPECT_H
 #define PGWEIR_SESSION_EXPECT_H
@@ -13,38 +17,42 @@ typedef enum Expect
 {
 	EXPECT_QUERY = 1,	 /* everything up to ReadyForQuery */
 	EXPECT_SYNC,		 /* ReadyForQuery */
-	EXPECT_PARSE,		 /* ParseComplete; its Statement is next in Server.parses */
+	EXPECT_PARSE,		 /* ParseComplete; subject: the name */
 	EXPECT_PARSE_PLAIN,	 /* ParseComplete of an unnamed (or unmanaged) statement */
 	EXPECT_PARSE_UNNAMED, /* ParseComplete of an inserted unnamed statement: swallowed */
-	EXPECT_PARSE_HIDDEN, /* ParseComplete of an inserted Parse: swallowed; Statement in parses */
-	EXPECT_PARSE_FAKE,	 /* the sidecar answers ParseComplete itself; Statement in parses */
-	EXPECT_PARSE_TWICE,	 /* the name is taken: the server's 42P05, told with the client's name */
+	EXPECT_PARSE_HIDDEN, /* ParseComplete of an inserted Parse: swallowed; subject: the name it is inserted for */
+	EXPECT_PARSE_FAKE,	 /* the sidecar answers ParseComplete itself; subject: the name */
+	EXPECT_PARSE_TWICE,	 /* the name is taken: the server's 42P05; subject: the name */
 	EXPECT_BIND,
-	EXPECT_BIND_NAMED,	 /* ... of a managed statement, which is next in parses */
+	EXPECT_BIND_NAMED,	 /* ... of a managed statement; subject: its name */
 	EXPECT_DESCRIBE,	 /* RowDescription or NoData */
-	EXPECT_DESCRIBE_NAMED, /* ... of a managed statement, which is next in parses */
+	EXPECT_DESCRIBE_NAMED, /* ... of a managed statement; subject: its name */
 	EXPECT_EXECUTE,		 /* CommandComplete, EmptyQueryResponse or PortalSuspended */
 	EXPECT_CLOSE,
 	EXPECT_CLOSE_HIDDEN, /* CloseComplete of an inserted Close: swallowed */
-	EXPECT_CLOSE_FAKE,	 /* the sidecar answers CloseComplete itself */
+	EXPECT_CLOSE_STATEMENT, /* ... of a managed statement; subject: the server's */
+	EXPECT_CLOSE_FAKE,	 /* the sidecar answers CloseComplete itself; subject: the name that was given up */
 } Expect;
 
 extern bool expect_push(Server *server, Expect what) MUST_CHECK;
-extern bool expect_push_statement(Server *server, Expect what, Statement *statement) MUST_CHECK;
+/* An answer about a client's name for a statement. */
+extern bool expect_push_about(Server *server, Expect what, ClientStatement *subject) MUST_CHECK;
+/* EXPECT_CLOSE_STATEMENT; takes the subject over. */
+extern bool expect_push_close(Server *server, ServerStatement *subject) MUST_CHECK;
 /*
- * Is a Parse of this statement, sent with an earlier group, not answered yet?  An error in that group would skip it; within one group there
- * is no such doubt, since what follows is skipped too.
+ * Does it depend on a group that is not answered yet, and may fail, whether the client has that name, or the server a statement of that
+ * body?  Within one group there is no such doubt, since what follows an error is skipped too.
  */
-extern bool expect_in_doubt(const Server *server, const Statement *statement);
-/* The statement of the answer at the head, NULL when it has none. */
-extern Statement *expect_statement(const Server *server);
+extern bool expect_in_doubt(const Server *server, Slice name, Slice body);
+/* The client's name that the answer at the head is about, NULL when it is about none. */
+extern ClientStatement *expect_subject(const Server *server);
 static inline Expect
 expect_head(const Server *server)
 {
 	return buf_len(&server->expected) > 0 ? (Expect) *buf_ptr(&server->expected) : (Expect) 0;
 }
 extern void expect_pop(Server *server);
-/* An ErrorResponse arrived: forget what the server skips, up to and without the next Sync; undo the Parses that will not happen. */
+/* An ErrorResponse arrived: forget what the server skips, up to and without the next Sync, and undo what will not happen. */
 extern void expect_skip_to_sync(Server *server);
 /* A COPY FROM STDIN began: Syncs sent before its data ended are ignored by the server. */
 extern void expect_copy_in(Server *server);

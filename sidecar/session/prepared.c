@@ -120,20 +120,10 @@ statement_query(const Statement *statement)
 
 /* --- a client's names --- */
 
-typedef struct ClientEntry
-{
-	MapNode node;
-	Statement *statement; /* counted */
-	uint32_t name_len;
-	uint8_t name[];
-} ClientEntry;
-
 static bool
 name_equal(const MapNode *node, const void *key)
 {
-	const ClientEntry *entry = CONTAINER_OF(node, const ClientEntry, node);
-
-	return slice_equal(slice_make(entry->name, entry->name_len), *(const Slice *) key);
+	return slice_equal(client_statement_name(CONTAINER_OF(node, const ClientStatement, node)), *(const Slice *) key);
 }
 
 ClientStatements *
@@ -149,13 +139,46 @@ client_statements_create(uint64_t seed)
 	return map;
 }
 
-static void
-client_entry_drop(ClientStatements *map, StatementRegistry *registry, ClientEntry *entry)
+void
+client_statement_ref(ClientStatement *entry)
 {
-	map_remove(&map->by_name, &entry->node);
-	map->bytes -= sizeof(ClientEntry) + entry->name_len;
+	entry->refs++;
+}
+
+void
+client_statement_unref(StatementRegistry *registry, ClientStatement *entry)
+{
+	if (--entry->refs > 0)
+		return;
 	statement_unref(registry, entry->statement);
 	free(entry);
+}
+
+static void
+list_name(ClientStatements *map, ClientStatement *entry)
+{
+	entry->listed = true;
+	entry->refs++;
+	map_insert(&map->by_name, &entry->node, hash_slice(map->seed, client_statement_name(entry)));
+	map->bytes += sizeof(ClientStatement) + entry->name_len;
+}
+
+void
+client_statements_unlist(ClientStatements *map, StatementRegistry *registry, ClientStatement *entry)
+{
+	if (!entry->listed)
+		return;
+	entry->listed = false;
+	map_remove(&map->by_name, &entry->node);
+	map->bytes -= sizeof(ClientStatement) + entry->name_len;
+	client_statement_unref(registry, entry);
+}
+
+void
+client_statements_relist(ClientStatements *map, ClientStatement *entry)
+{
+	if (!entry->listed && client_statements_entry(map, client_statement_name(entry)) == NULL)
+		list_name(map, entry);
 }
 
 void
@@ -164,7 +187,7 @@ client_statements_clear(ClientStatements *map, StatementRegistry *registry)
 	MapNode *node;
 
 	while (map != NULL && (node = map_next(&map->by_name, NULL)) != NULL)
-		client_entry_drop(map, registry, CONTAINER_OF(node, ClientEntry, node));
+		client_statements_unlist(map, registry, CONTAINER_OF(node, ClientStatement, node));
 }
 
 void
@@ -177,82 +200,29 @@ client_statements_free(ClientStatements *map, StatementRegistry *registry)
 	free(map);
 }
 
-static ClientEntry *
-client_entry_find(const ClientStatements *map, Slice name)
+ClientStatement *
+client_statements_entry(const ClientStatements *map, Slice name)
 {
-	MapNode *node = map_find(&map->by_name, hash_slice(map->seed, name), &name);
+	MapNode *node = map != NULL ? map_find(&map->by_name, hash_slice(map->seed, name), &name) : NULL;
 
-	return node != NULL ? CONTAINER_OF(node, ClientEntry, node) : NULL;
+	return node != NULL ? CONTAINER_OF(node, ClientStatement, node) : NULL;
 }
 
-Statement *
-client_statements_find(const ClientStatements *map, Slice name)
-{
-	ClientEntry *entry = map != NULL ? client_entry_find(map, name) : NULL;
-
-	return entry != NULL ? entry->statement : NULL;
-}
-
-bool
+ClientStatement *
 client_statements_add(ClientStatements *map, Slice name, Statement *statement)
 {
-	ClientEntry *entry = malloc(sizeof(ClientEntry) + name.len);
+	ClientStatement *entry = calloc(1, sizeof(ClientStatement) + name.len);
 
 	if (entry == NULL)
-		return false;
+		return NULL;
 	entry->statement = statement;
 	entry->name_len = (uint32_t) name.len;
 	memcpy(entry->name, name.ptr, name.len);
 	statement_ref(statement);
-	map_insert(&map->by_name, &entry->node, hash_slice(map->seed, name));
-	map->bytes += sizeof(ClientEntry) + name.len;
+	list_name(map, entry);
 	if (statement->deadline_us >= 0)
 		map->any_deadline = true;
-	return true;
-}
-
-void
-client_statements_remove(ClientStatements *map, StatementRegistry *registry, Slice name)
-{
-	ClientEntry *entry = map != NULL ? client_entry_find(map, name) : NULL;
-
-	if (entry != NULL)
-		client_entry_drop(map, registry, entry);
-}
-
-void
-client_statements_remove_statement(ClientStatements *map, StatementRegistry *registry, const Statement *statement)
-{
-	ClientEntry *found = NULL;
-
-	if (map == NULL)
-		return;
-	for (MapNode *node = map_next(&map->by_name, NULL); node != NULL; node = map_next(&map->by_name, node))
-	{
-		ClientEntry *entry = CONTAINER_OF(node, ClientEntry, node);
-
-		if (entry->statement != statement)
-			continue;
-		if (found != NULL)
-			return;
-		found = entry;
-	}
-	if (found != NULL)
-		client_entry_drop(map, registry, found);
-}
-
-Slice
-client_statements_name_of(const ClientStatements *map, const Statement *statement)
-{
-	for (MapNode *node = map != NULL ? map_next(&map->by_name, NULL) : NULL; node != NULL;
-		 node = map_next(&map->by_name, node))
-	{
-		ClientEntry *entry = CONTAINER_OF(node, ClientEntry, node);
-
-		if (entry->statement == statement)
-			return slice_make(entry->name, entry->name_len);
-	}
-	return slice_str("");
+	return entry;
 }
 
 int
@@ -263,18 +233,10 @@ client_statements_count(const ClientStatements *map)
 
 /* --- what a server has --- */
 
-typedef struct ServerEntry
-{
-	MapNode node;
-	ListNode lru;
-	Statement *statement; /* counted */
-	uint32_t generation;  /* of the statement when it was prepared */
-} ServerEntry;
-
 static bool
 statement_equal(const MapNode *node, const void *key)
 {
-	return CONTAINER_OF(node, const ServerEntry, node)->statement == key;
+	return CONTAINER_OF(node, const ServerStatement, node)->statement == key;
 }
 
 /* Statements are interned, so their address identifies them; ids are dense, which spreads well. */
@@ -291,13 +253,27 @@ server_statements_init(ServerStatements *map)
 	list_init(&map->lru);
 }
 
+void
+server_statement_free(StatementRegistry *registry, ServerStatement *entry)
+{
+	if (entry == NULL)
+		return;
+	statement_unref(registry, entry->statement);
+	free(entry);
+}
+
 static void
-server_entry_drop(ServerStatements *map, StatementRegistry *registry, ServerEntry *entry)
+server_entry_unlist(ServerStatements *map, ServerStatement *entry)
 {
 	map_remove(&map->by_statement, &entry->node);
 	list_remove(&map->lru, &entry->lru);
-	statement_unref(registry, entry->statement);
-	free(entry);
+}
+
+static void
+server_entry_drop(ServerStatements *map, StatementRegistry *registry, ServerStatement *entry)
+{
+	server_entry_unlist(map, entry);
+	server_statement_free(registry, entry);
 }
 
 void
@@ -306,22 +282,22 @@ server_statements_clear(ServerStatements *map, StatementRegistry *registry)
 	ListNode *node;
 
 	while ((node = list_first(&map->lru)) != NULL)
-		server_entry_drop(map, registry, CONTAINER_OF(node, ServerEntry, lru));
+		server_entry_drop(map, registry, CONTAINER_OF(node, ServerStatement, lru));
 	map_free(&map->by_statement);
 }
 
-static ServerEntry *
+static ServerStatement *
 server_entry_find(const ServerStatements *map, const Statement *statement)
 {
 	MapNode *node = map_find(&map->by_statement, statement_hash(statement), statement);
 
-	return node != NULL ? CONTAINER_OF(node, ServerEntry, node) : NULL;
+	return node != NULL ? CONTAINER_OF(node, ServerStatement, node) : NULL;
 }
 
 bool
 server_statements_use(ServerStatements *map, const Statement *statement)
 {
-	ServerEntry *entry = server_entry_find(map, statement);
+	ServerStatement *entry = server_entry_find(map, statement);
 
 	if (entry == NULL || entry->generation != statement->generation)
 		return false;
@@ -336,33 +312,71 @@ server_statements_use(ServerStatements *map, const Statement *statement)
 bool
 server_statements_outdated(const ServerStatements *map, const Statement *statement)
 {
-	const ServerEntry *entry = server_entry_find(map, statement);
+	const ServerStatement *entry = server_entry_find(map, statement);
 
 	return entry != NULL && entry->generation != statement->generation;
+}
+
+static void
+server_entry_list(ServerStatements *map, ServerStatement *entry)
+{
+	map_insert(&map->by_statement, &entry->node, statement_hash(entry->statement));
+	list_append(&map->lru, &entry->lru);
 }
 
 bool
 server_statements_add(ServerStatements *map, Statement *statement)
 {
-	ServerEntry *entry = calloc(1, sizeof(ServerEntry));
+	ServerStatement *entry = calloc(1, sizeof(ServerStatement));
 
 	if (entry == NULL)
 		return false;
 	entry->statement = statement;
 	entry->generation = statement->generation;
 	statement_ref(statement);
-	map_insert(&map->by_statement, &entry->node, statement_hash(statement));
-	list_append(&map->lru, &entry->lru);
+	server_entry_list(map, entry);
 	return true;
 }
 
 void
 server_statements_remove(ServerStatements *map, StatementRegistry *registry, const Statement *statement)
 {
-	ServerEntry *entry = server_entry_find(map, statement);
+	ServerStatement *entry = server_entry_find(map, statement);
 
 	if (entry != NULL)
 		server_entry_drop(map, registry, entry);
+}
+
+void
+server_statements_outdate(ServerStatements *map, Statement *statement)
+{
+	ServerStatement *entry = server_entry_find(map, statement);
+
+	if (entry == NULL && server_statements_add(map, statement))
+		entry = server_entry_find(map, statement);
+	if (entry != NULL)
+		entry->generation = statement->generation - 1;
+}
+
+ServerStatement *
+server_statements_take(ServerStatements *map, const Statement *statement)
+{
+	ServerStatement *entry = server_entry_find(map, statement);
+
+	if (entry != NULL)
+		server_entry_unlist(map, entry);
+	return entry;
+}
+
+void
+server_statements_give_back(ServerStatements *map, StatementRegistry *registry, ServerStatement *entry)
+{
+	if (entry == NULL)
+		return;
+	if (server_entry_find(map, entry->statement) == NULL)
+		server_entry_list(map, entry);
+	else
+		server_statement_free(registry, entry);
 }
 
 Statement *
@@ -370,5 +384,5 @@ server_statements_oldest(const ServerStatements *map)
 {
 	ListNode *node = list_first(&map->lru);
 
-	return node != NULL ? CONTAINER_OF(node, ServerEntry, lru)->statement : NULL;
+	return node != NULL ? CONTAINER_OF(node, ServerStatement, lru)->statement : NULL;
 }

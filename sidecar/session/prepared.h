@@ -62,8 +62,26 @@ statement_name(const Statement *statement)
 	return slice_make((const uint8_t *) statement->name, statement->name_len);
 }
 extern Slice statement_query(const Statement *statement);
+/* What identifies it. */
+static inline Slice
+statement_body(const Statement *statement)
+{
+	return slice_make(statement->body, statement->body_len);
+}
 
 /* --- a client's names --- */
+
+/* One of them.  Counted: by the client's map while it is listed there, and by the answers due that are about it (expect.h). */
+typedef struct ClientStatement
+{
+	MapNode node;
+	Statement *statement; /* counted */
+	uint32_t refs;
+	uint32_t name_len;
+	bool listed; /* in the map */
+	uint8_t name[];
+} ClientStatement;
+
 typedef struct ClientStatements
 {
 	Map by_name;
@@ -74,18 +92,39 @@ typedef struct ClientStatements
 
 extern ClientStatements *client_statements_create(uint64_t seed);
 extern void client_statements_free(ClientStatements *map, StatementRegistry *registry);
-extern Statement *client_statements_find(const ClientStatements *map, Slice name);
-/* The name is new; takes its own reference. */
-extern bool client_statements_add(ClientStatements *map, Slice name, Statement *statement) MUST_CHECK;
-extern void client_statements_remove(ClientStatements *map, StatementRegistry *registry, Slice name);
-/* Remove the name that stands for this statement (its Parse failed or was skipped); none when there are several. */
-extern void client_statements_remove_statement(ClientStatements *map, StatementRegistry *registry, const Statement *statement);
-/* The name under which the client knows this statement; empty when it does not. */
-extern Slice client_statements_name_of(const ClientStatements *map, const Statement *statement);
+extern ClientStatement *client_statements_entry(const ClientStatements *map, Slice name);
+static inline Statement *
+client_statements_find(const ClientStatements *map, Slice name)
+{
+	const ClientStatement *entry = client_statements_entry(map, name);
+
+	return entry != NULL ? entry->statement : NULL;
+}
+/* The name is new; takes its own reference to the statement.  NULL: out of memory. */
+extern ClientStatement *client_statements_add(ClientStatements *map, Slice name, Statement *statement) MUST_CHECK;
+/* The name is free again; nothing happens when it is not listed. */
+extern void client_statements_unlist(ClientStatements *map, StatementRegistry *registry, ClientStatement *entry);
+/* ... was not given up after all. */
+extern void client_statements_relist(ClientStatements *map, ClientStatement *entry);
+extern void client_statement_ref(ClientStatement *entry);
+extern void client_statement_unref(StatementRegistry *registry, ClientStatement *entry);
+static inline Slice
+client_statement_name(const ClientStatement *entry)
+{
+	return slice_make(entry->name, entry->name_len);
+}
 extern void client_statements_clear(ClientStatements *map, StatementRegistry *registry);
 extern int client_statements_count(const ClientStatements *map);
 
 /* --- what a server has --- */
+typedef struct ServerStatement
+{
+	MapNode node;
+	ListNode lru;
+	Statement *statement; /* counted */
+	unsigned generation;
+} ServerStatement;
+
 typedef struct ServerStatements
 {
 	Map by_statement;
@@ -100,6 +139,12 @@ extern bool server_statements_use(ServerStatements *map, const Statement *statem
 extern bool server_statements_outdated(const ServerStatements *map, const Statement *statement);
 extern bool server_statements_add(ServerStatements *map, Statement *statement) MUST_CHECK;
 extern void server_statements_remove(ServerStatements *map, StatementRegistry *registry, const Statement *statement);
+/* It is there, whatever it is: to be closed before it is prepared. */
+extern void server_statements_outdate(ServerStatements *map, Statement *statement);
+/* Remove it, but keep what is known of it; NULL when it is not there.  To be given back, or freed. */
+extern ServerStatement *server_statements_take(ServerStatements *map, const Statement *statement);
+extern void server_statements_give_back(ServerStatements *map, StatementRegistry *registry, ServerStatement *entry);
+extern void server_statement_free(StatementRegistry *registry, ServerStatement *entry);
 /* The least recently used one, or NULL. */
 extern Statement *server_statements_oldest(const ServerStatements *map);
 static inline int

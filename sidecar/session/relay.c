@@ -29,7 +29,8 @@ static bool
 note_answer(Server *server, uint8_t type)
 {
 	Expect head = expect_head(server);
-	bool hidden = head == EXPECT_PARSE_HIDDEN || head == EXPECT_PARSE_UNNAMED || head == EXPECT_CLOSE_HIDDEN;
+	bool hidden = head == EXPECT_PARSE_HIDDEN || head == EXPECT_PARSE_UNNAMED || head == EXPECT_CLOSE_HIDDEN ||
+				  head == EXPECT_CLOSE_STATEMENT;
 
 	switch (type)
 	{
@@ -43,7 +44,7 @@ note_answer(Server *server, uint8_t type)
 				return true;
 			break;
 		case BE_CLOSE_COMPLETE:
-			if (head != EXPECT_CLOSE && head != EXPECT_CLOSE_HIDDEN)
+			if (head != EXPECT_CLOSE && head != EXPECT_CLOSE_HIDDEN && head != EXPECT_CLOSE_STATEMENT)
 				return true;
 			break;
 		case BE_ROW_DESCRIPTION:
@@ -57,10 +58,14 @@ note_answer(Server *server, uint8_t type)
 			if (head != EXPECT_EXECUTE)
 				return true;
 			break;
+		case BE_PARAMETER_DESCRIPTION:
+			server->answered = true; /* the columns follow, or an error */
+			return true;
 		default:
 			return true;
 	}
 	expect_pop(server);
+	server->answered |= !hidden;
 	return !hidden;
 }
 
@@ -103,6 +108,14 @@ note_parameter(Server *server, Slice payload)
 
 /* --- errors --- */
 
+/* What was kept back goes out in its place, before what is in the plan by now. */
+static void
+tell_withheld(Server *server, Plan *plan)
+{
+	plan_flush(plan);
+	replay_tell(server);
+}
+
 static bool
 add_rewritten(Server *server, Plan *plan, const WireError *error)
 {
@@ -133,18 +146,34 @@ rewrite_deadline(Server *server, Plan *plan, WireError *error)
 
 /* The name is told as the client knows it: nobody should read PGWEIR_7 in an error. */
 static bool
-rewrite_duplicate(Server *server, Plan *plan, WireError *error)
+rewrite_name(Server *server, Plan *plan, WireError *error, const ClientStatement *subject)
 {
-	Statement *statement;
-	char message[256];
-	Slice name;
+	char ours[STATEMENT_NAME_MAX + 2];
+	size_t len = (size_t) snprintf(ours, sizeof(ours), "\"%s\"", subject->statement->name);
+	const uint8_t *at = memmem(error->message.ptr, error->message.len, ours, len);
+	size_t before = at != NULL ? (size_t) (at - error->message.ptr) : 0;
+	Buf message = {0};
+	bool ok;
 
-	memcpy(&statement, buf_ptr(&server->parses), sizeof(statement));
-	name = client_statements_name_of(server->client->statements, statement);
-	snprintf(message, sizeof(message), "prepared statement \"%.*s\" already exists",
-			 name.len > 128 ? 128 : (int) name.len, (const char *) name.ptr);
-	error->message = slice_str(message);
-	return add_rewritten(server, plan, error);
+	if (at == NULL)
+		return false;
+	ok = buf_append(&message, error->message.ptr, before + 1) && buf_append(&message, subject->name, subject->name_len) &&
+		 buf_append(&message, at + len - 1, error->message.len - before - len + 1);
+	error->message = buf_slice(&message);
+	ok = ok && add_rewritten(server, plan, error);
+	buf_free(&message);
+	return ok;
+}
+
+/* The name of an inserted or a client's Parse is taken on the server, by somebody who made it up. */
+static Statement *
+taken_by_others(const Server *server, const WireError *error)
+{
+	Expect head = expect_head(server);
+
+	return (head == EXPECT_PARSE || head == EXPECT_PARSE_HIDDEN) && slice_is(error->code, "42P05")
+			   ? expect_subject(server)->statement
+			   : NULL;
 }
 
 /* Forward an ErrorResponse, changed where needed.  True when it was written in another form, or is not to be told. */
@@ -152,21 +181,34 @@ static bool
 relay_error(Server *server, Plan *plan, Slice payload)
 {
 	WireError error;
-	Expect head = expect_head(server);
+	const ClientStatement *subject = expect_subject(server);
+	Statement *taken;
 	bool rewritten = false;
 
 	server->copy_in = false;
 	if (!wire_read_error(payload, &error))
 		return false;
+	taken = taken_by_others(server, &error);
+	if (taken != NULL)
+		statement_ref(taken);
 	if (replay_error(server, &error, payload))
 		rewritten = true;
 	else
+	{
+		if (replay_is_due(server))
+			tell_withheld(server, plan);
 		server_count_error(server, error.code);
-	if (server->client != NULL && server->rewrite_cancel && slice_is(error.code, "57014"))
-		rewritten = rewrite_deadline(server, plan, &error);
-	else if (server->client != NULL && head == EXPECT_PARSE_TWICE && slice_is(error.code, "42P05"))
-		rewritten = rewrite_duplicate(server, plan, &error);
+		if (server->client != NULL && server->rewrite_cancel && slice_is(error.code, "57014"))
+			rewritten = rewrite_deadline(server, plan, &error);
+		else if (subject != NULL)
+			rewritten = rewrite_name(server, plan, &error, subject);
+	}
 	expect_skip_to_sync(server);
+	if (taken != NULL)
+	{
+		server_statements_outdate(&server->statements, taken);
+		statement_unref(server->worker->statements, taken);
+	}
 	return rewritten;
 }
 
@@ -220,9 +262,8 @@ ready_for_query(Server *server, Slice payload)
 	server->copy_in = false;
 	server->skipping = false;
 	server->rewrite_cancel = false;
+	server->answered = false;
 	server->group_serial++;
-	if (!server->replaying)
-		server->replay_statement = NULL;
 }
 
 /* The client has seen the end of a group.  True when the server was released (or lost): nothing more is its business here. */
@@ -231,7 +272,8 @@ group_done(Server *server)
 {
 	Client *client = server->client;
 	usec_t now = worker_now(server->worker);
-	bool between = server->outstanding == 0 && !client->in_group && client->stream_left == 0;
+	bool again = buf_len(&server->replay.again) > 0;
+	bool between = server->outstanding == 0 && !client->in_group && client->stream_left == 0 && !again;
 	GroupRun run = count_group(server, client, now);
 
 	client->deadline = DEADLINE_NONE;
@@ -248,6 +290,11 @@ group_done(Server *server)
 	tell_run(server, &run, now);
 	if (server_close_if_outdated(server))
 		return true;
+	if (again && server->outstanding == 0)
+	{
+		request_again(client);
+		return client->state != CLIENT_ACTIVE;
+	}
 	if (client->hold && server->outstanding == 0 && server->cancels == 0)
 		client->hold = false;
 	client_rearm_timer(client);
@@ -293,6 +340,8 @@ quiet_copy_in(Server *server)
 static void
 quiet_message(Server *server, uint8_t type, Slice payload)
 {
+	while (expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE)
+		expect_pop(server);
 	switch (type)
 	{
 		case BE_READY_FOR_QUERY: ready_for_query(server, payload); break;
@@ -326,6 +375,27 @@ refuse_transaction(Server *server, Plan *plan)
 	return RELAY_STOP;
 }
 
+/* Does this message show that the group it belongs to does something?  Errors are looked at by themselves. */
+static bool
+ends_silence(uint8_t type)
+{
+	return type != BE_ERROR_RESPONSE && type != BE_READY_FOR_QUERY && type != BE_NOTICE_RESPONSE && type != BE_PARAMETER_STATUS &&
+		   type != BE_NOTIFICATION;
+}
+
+/* Answers that the sidecar owes itself come in their place. */
+static void
+add_fakes(Server *server, Plan *plan)
+{
+	Buf out = {0};
+
+	if (expect_head(server) != EXPECT_PARSE_FAKE && expect_head(server) != EXPECT_CLOSE_FAKE)
+		return;
+	if (expect_answer_fakes(server, &out))
+		plan_insert(plan, buf_ptr(&out), buf_len(&out));
+	buf_free(&out);
+}
+
 static RelayStep
 relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t type)
 {
@@ -333,6 +403,8 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 	Client *client = server->client;
 	bool show = true;
 
+	if (server->replay.withheld_groups > 0 && !server->replay.failed && ends_silence(type))
+		tell_withheld(server, plan);
 	switch (type)
 	{
 		case BE_DATA_ROW:
@@ -342,15 +414,13 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 		case BE_READY_FOR_QUERY:
 			ready_for_query(server, payload);
 			if (replay_is_due(server))
-			{
 				plan_flush(plan);
-				if (!replay_run(server))
-					server_close(server, "out of memory");
-				return RELAY_ON;
-			}
+			if (replay_group_ended(server, data, total))
+				return client->state == CLIENT_ACTIVE ? RELAY_ON : RELAY_STOP;
 			if (server->pool->mode == POOL_MODE_STATEMENT && server->tx_status != 'I')
 				return refuse_transaction(server, plan);
 			plan_add(plan, data, total);
+			add_fakes(server, plan);
 			/* in a pipeline the client stays: what comes next goes with it, in one write */
 			if (server->outstanding == 0)
 				plan_flush(plan);
@@ -375,15 +445,7 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 	}
 	if (show)
 		plan_add(plan, data, total);
-	if (expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE)
-	{
-		Buf out = {0};
-
-		if (expect_answer_fakes(server, &out))
-			plan_insert(plan, buf_ptr(&out), buf_len(&out));
-		buf_free(&out);
-	}
-	(void) client;
+	add_fakes(server, plan);
 	return RELAY_ON;
 }
 

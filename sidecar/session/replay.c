@@ -1,71 +1,89 @@
 /*
- * replay.c: running a group again after its statement was prepared anew.
+ * replay.c: running groups again after their statements were prepared anew.
  */
 #include "session/replay.h"
+
+#include <stdio.h>
 
 #include "session/expect.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
 
-void
-replay_keep(Server *server, Statement *statement, const uint8_t *data, size_t len, size_t portal_len, Slice old_name)
-{
-	Buf *kept = &server->replay;
-	Slice name = statement_name(statement);
-	size_t tail = WIRE_HEADER_SIZE + portal_len + 1 + old_name.len + 1;
-	uint8_t header[WIRE_HEADER_SIZE] = {FE_BIND};
+/* A buffer that has grown larger is not kept for the next group. */
+#define KEPT_MEMORY 8192
 
-	buf_consume(kept, buf_len(kept));
-	server->replay_statement = NULL;
-	if (server->tx_status != 'I' || server->outstanding > 0 || len > REPLAY_MAX)
-		return;
-	wire_store_u32(header + 1, (uint32_t) (len - 1 - old_name.len + name.len));
-	if (buf_append(kept, header, sizeof(header)) && buf_append(kept, data + WIRE_HEADER_SIZE, portal_len + 1) &&
-		buf_append(kept, name.ptr, name.len + 1) && buf_append(kept, data + tail, len - tail))
-	{
-		server->replay_statement = statement;
-		server->replay_next = FE_DESCRIBE;
-	}
-}
+/* --- what the client sends --- */
 
 static void
-tell_withheld(Server *server)
+drop_kept(Replay *replay)
 {
-	Buf error = server->replay_withheld;
+	replay->groups = 0;
+	replay->at = REPLAY_NOWHERE;
+	buf_clear(&replay->kept);
+	if (replay->kept.cap > KEPT_MEMORY)
+		buf_free(&replay->kept);
+}
 
-	server->replay_withheld = (Buf){0};
-	server->replaying = false;
-	client_send_buf(server->client, &error);
+void
+replay_break(Server *server)
+{
+	drop_kept(&server->replay);
+	if (replay_is_due(server))
+		replay_tell(server);
+}
+
+/* Keep one message; the group stands at `at` then. */
+static void
+keep(Server *server, ReplayAt at, const uint8_t *data, size_t len)
+{
+	Replay *replay = &server->replay;
+
+	replay->at = at;
+	if (len > REPLAY_MAX - buf_len(&replay->kept) || !buf_append(&replay->kept, data, len))
+		replay_break(server);
+}
+
+void
+replay_use(Server *server, bool begins, uint8_t type, const uint8_t *data, size_t len)
+{
+	ReplayAt at = server->replay.at;
+	bool fits = begins ? server->outstanding > 0 || server->tx_status == 'I' : at == REPLAY_EXECUTE;
+
+	if (server->client->rerun)
+		return; /* once must do */
+	if (fits || at == REPLAY_FAKED)
+		keep(server, type == FE_BIND ? REPLAY_BIND : REPLAY_EXECUTE, data, len);
+	else
+		replay_break(server);
+}
+
+static bool
+is_portal(const uint8_t *data, size_t len)
+{
+	return len > WIRE_HEADER_SIZE && data[WIRE_HEADER_SIZE] == 'P';
 }
 
 void
 replay_follow(Server *server, uint8_t type, const uint8_t *data, size_t len)
 {
-	bool fits;
+	Replay *replay = &server->replay;
 
-	if (server->replay_statement == NULL || server->replay_next == 0)
-		return;
-	fits = type == server->replay_next && len <= REPLAY_MAX &&
-		   (type != FE_DESCRIBE || (len > WIRE_HEADER_SIZE && data[WIRE_HEADER_SIZE] == 'P'));
-	if (!fits || !buf_append(&server->replay, data, len))
+	if (replay->at == REPLAY_BIND && type == FE_DESCRIBE && is_portal(data, len))
+		keep(server, REPLAY_DESCRIBE, data, len);
+	else if (replay->at == REPLAY_DESCRIBE && type == FE_EXECUTE)
+		keep(server, REPLAY_EXECUTE, data, len);
+	else if (replay->at == REPLAY_EXECUTE && type == FE_SYNC)
 	{
-		server->replay_statement = NULL;
-		if (server->replaying)
-			tell_withheld(server);
-		return;
+		keep(server, REPLAY_NOWHERE, data, len);
+		replay->groups++;
+		if (replay_is_due(server))
+			server->client->hold = true; /* nothing may come between */
 	}
-	server->replay_next = type == FE_DESCRIBE ? FE_EXECUTE : type == FE_EXECUTE ? FE_SYNC : 0;
-	if (server->replaying && server->replay_next == 0)
-		server->client->hold = true; /* nothing may come between */
+	else if (!server->client->rerun)
+		replay_break(server);
 }
 
-void
-replay_forget(Server *server)
-{
-	server->replaying = false;
-	server->replay_statement = NULL;
-	buf_free(&server->replay_withheld);
-}
+/* --- what the server answers --- */
 
 static bool
 is_stale_plan(const WireError *error)
@@ -74,79 +92,147 @@ is_stale_plan(const WireError *error)
 											  slice_is(error->message, "cached plan must not change result type"));
 }
 
-/* The error as it came, for the case that it must be told after all. */
+/* Mark the statement that the answer at the head is about.  False: the error says nothing about it. */
 static bool
-withhold(Server *server, Slice payload)
+mark(Server *server, const WireError *error)
 {
-	uint8_t header[WIRE_HEADER_SIZE] = {BE_ERROR_RESPONSE};
+	Expect head = expect_head(server);
+	Statement *statement;
+
+	if (head != EXPECT_BIND_NAMED && head != EXPECT_DESCRIBE_NAMED)
+		return false;
+	statement = expect_subject(server)->statement;
+	if (is_stale_plan(error))
+		statement->generation++;
+	else if (slice_is(error->code, "26000"))
+		server_statements_remove(&server->statements, server->worker->statements, statement);
+	else
+		return false;
+	return true;
+}
+
+static bool
+withhold(Replay *replay, uint8_t type, Slice payload)
+{
+	uint8_t header[WIRE_HEADER_SIZE] = {type};
+	size_t before = buf_len(&replay->withheld);
 
 	wire_store_u32(header + 1, (uint32_t) payload.len + 4);
-	buf_free(&server->replay_withheld);
-	return buf_append(&server->replay_withheld, header, sizeof(header)) &&
-		   buf_append(&server->replay_withheld, payload.ptr, payload.len);
+	if (buf_append(&replay->withheld, header, sizeof(header)) && buf_append(&replay->withheld, payload.ptr, payload.len))
+		return true;
+	replay->withheld.end -= buf_len(&replay->withheld) - before;
+	return false;
 }
 
 bool
 replay_error(Server *server, const WireError *error, Slice payload)
 {
-	Statement *statement = expect_statement(server);
+	Replay *replay = &server->replay;
 	Client *client = server->client;
-	bool whole = server->replay_next == 0;
+	int kept = replay->groups - replay->withheld_groups + (replay->at != REPLAY_NOWHERE && replay->at != REPLAY_FAKED);
 
-	if (statement == NULL || !is_stale_plan(error))
+	if (!mark(server, error) || client == NULL || server->answered || kept != server->outstanding + client->in_group ||
+		server->cancels > 0 || client->expired || !withhold(replay, BE_ERROR_RESPONSE, payload))
 		return false;
-	statement->generation++;
-	if (server->replay_statement != statement || expect_head(server) != EXPECT_BIND_NAMED || client == NULL ||
-		server->outstanding != whole || client->in_group == whole || server->cancels > 0 || client->expired)
-		return false;
-	if (!whole && !withhold(server, payload))
-		return false;
-	server->replaying = true;
-	client->hold = whole; /* nothing may come between */
+	snprintf(replay->code, sizeof(replay->code), "%.5s", (const char *) error->code.ptr);
+	replay->failed = true;
+	client->hold |= !client->in_group; /* nothing may come between */
 	return true;
 }
 
-/* Behind the text and its NUL: how many, two bytes, and the types. */
-static Slice
-parameter_types(const Statement *statement)
+/* The first of the kept groups is over. */
+static void
+drop_first(Replay *replay)
 {
-	size_t skip = (size_t) statement->query_len + 3;
+	WireHeader header;
 
-	return slice_make(statement->body + skip, statement->body_len - skip);
+	if (replay->groups == 0)
+		return; /* none is kept */
+	replay->groups--;
+	if (replay->groups == 0 && replay->at == REPLAY_NOWHERE)
+	{
+		drop_kept(replay);
+		return;
+	}
+	do
+	{
+		if (wire_read_header(buf_ptr(&replay->kept), buf_len(&replay->kept), &header) != WIRE_OK)
+			return; /* cannot be: whole messages are kept */
+		buf_consume(&replay->kept, WIRE_HEADER_SIZE + header.payload_len);
+	} while (header.type != FE_SYNC);
 }
 
-static bool
-write_group(Server *server, Statement *statement, Buf *out)
+void
+replay_tell(Server *server)
 {
-	Slice name = statement_name(statement);
+	Replay *replay = &server->replay;
+	SessionStats *stats = server_stats(server);
+	int groups = replay->withheld_groups;
+	Buf withheld = replay->withheld;
 
-	return wire_write_close(out, 'S', name) && expect_push(server, EXPECT_CLOSE_HIDDEN) &&
-		   wire_write_parse(out, name, statement_query(statement), parameter_types(statement)) &&
-		   expect_push_statement(server, EXPECT_PARSE_HIDDEN, statement) &&
-		   buf_append(out, buf_ptr(&server->replay), buf_len(&server->replay)) &&
-		   expect_push_statement(server, EXPECT_BIND_NAMED, statement) && expect_push(server, EXPECT_DESCRIBE) &&
-		   expect_push(server, EXPECT_EXECUTE) && expect_push(server, EXPECT_SYNC);
+	for (int i = groups + replay->failed; i > 0; i--)
+		server_count_error(server, slice_str(replay->code));
+	for (int i = groups; i > 0; i--)
+		drop_first(replay);
+	stats->queries += (uint64_t) groups;
+	stats->xacts += (uint64_t) groups;
+	replay->withheld = (Buf){0};
+	replay->withheld_groups = 0;
+	replay->failed = false;
+	client_send_buf(server->client, &withheld);
+}
+
+void
+replay_forget(Server *server)
+{
+	Replay *replay = &server->replay;
+
+	drop_kept(replay);
+	replay->failed = false;
+	replay->withheld_groups = 0;
+	buf_free(&replay->withheld);
+	buf_free(&replay->again);
+}
+
+static void
+run_again(Server *server)
+{
+	Replay *replay = &server->replay;
+	Buf kept = replay->kept;
+	int groups = replay->withheld_groups + 1;
+
+	replay->kept = (Buf){0};
+	replay_forget(server);
+	replay->again = kept;
+	server->group_serial -= (uint64_t) groups; /* they are still the same for a cancel that is on its way */
+	request_again(server->client);
 }
 
 bool
-replay_run(Server *server)
+replay_group_ended(Server *server, const uint8_t *data, size_t len)
 {
-	Statement *statement = server->replay_statement;
-	StatementRegistry *registry = server->worker->statements;
-	Buf out = {0};
-	bool ok;
+	Replay *replay = &server->replay;
+	bool more = server->outstanding > 0 || server->client->in_group;
 
-	replay_forget(server);
-	server->group_serial--; /* it is still the same group for a cancel that is on its way */
-	statement_ref(statement);
-	server_statements_remove(&server->statements, registry, statement);
-	ok = server_statements_add(&server->statements, statement) && write_group(server, statement, &out);
-	statement_unref(registry, statement);
-	if (ok)
+	if (!replay->failed)
 	{
-		net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
-		server_stats(server)->server_parses++;
+		if (replay->groups > server->outstanding)
+			drop_first(replay);
+		if (replay->withheld_groups > 0)
+			replay_tell(server);
+		return false;
 	}
-	buf_free(&out);
-	return ok;
+	if (server->tx_status != 'I' ||
+		(more && !withhold(replay, BE_READY_FOR_QUERY, slice_make(data + WIRE_HEADER_SIZE, len - WIRE_HEADER_SIZE))))
+	{
+		drop_kept(replay);
+		replay_tell(server);
+		return false;
+	}
+	replay->failed = false;
+	if (more)
+		replay->withheld_groups++;
+	else
+		run_again(server);
+	return true;
 }

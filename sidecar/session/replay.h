@@ -1,44 +1,54 @@
 /*
- * replay.h: "cached plan must not change result type", cured.
+ * replay.h: what a client cannot know of, and need not hear of: a prepared statement that must be prepared anew.
  *
- * After DDL a prepared statement may give other columns than when it was prepared; PostgreSQL refuses it then.  Each use of a managed
- * statement leaves its name with the answers that are due (expect.h), so it is known which one was refused: it is prepared anew
- * before its next use, on this server and on every other.
+ * After DDL a prepared statement may give other columns than when it was prepared; PostgreSQL refuses it then ("cached plan must not
+ * change result type").  And a server may have lost a statement behind our back (DEALLOCATE ALL in a function).  Each use of a managed
+ * statement leaves its name with the answers that are due (expect.h), so it is known which one was refused: it is prepared anew before
+ * its next use; after DDL on every server.
  *
- * The client need not even hear of it when nothing is lost by running its group again: the group is Bind, Describe of the
- * portal, Execute, Sync (so the client learns the new columns), it stands outside a transaction block, and nothing runs behind it.
- * Such a group is kept with the server while it runs.  In every other case the client gets the error, once.
+ * The client does not even hear of it when nothing is lost by running its group again: it stands outside a transaction block, has answered
+ * nothing yet, and asks for the columns of whatever it executes: Bind, Describe of the portal, Execute, perhaps several times, then
+ * Sync (or Describe of a statement, which after DDL has told the parameters by then, but not when the statement is lost).  Such groups are
+ * kept, as the client sent them, while they run.
+ *
+ * In a pipeline the groups behind it are under way already.  Those that fail in the same way have done nothing either, and are run again
+ * with it, in order.  One that does anything else has run before it by then: the order cannot be had any more, so the client hears of the
+ * error after all, as it would from PostgreSQL.
  */
 #ifndef PGWEIR_SESSION_REPLAY_H
 #define PGWEIR_SESSION_REPLAY_H
 
+#include "session/plan.h"
 #include "session/session.h"
 #include "wire/backend.h"
 
-/* Larger groups are not kept: their client gets the error. */
-#define REPLAY_MAX 8192
+/* No more is kept: the clients of larger groups, or longer pipelines, get the error. */
+#define REPLAY_MAX (64 * 1024)
 
-/*
- * A group begins with this Bind (len bytes at data), which runs the statement; old_name is the client's name inside
- * it.  Keep it, and what follows, if it can be run again.
- */
-extern void replay_keep(Server *server, Statement *statement, const uint8_t *data, size_t len, size_t portal_len,
-						Slice old_name);
-/* The next message of the client's: it completes what is kept, or shows that the group is of another kind. */
+/* --- what the client sends --- */
+/* A Bind of a managed statement, or a Describe of one; whether it begins its group. */
+extern void replay_use(Server *server, bool begins, uint8_t type, const uint8_t *data, size_t len);
+/* Another message of an extended group. */
 extern void replay_follow(Server *server, uint8_t type, const uint8_t *data, size_t len);
+/* Something that cannot be run again: nor can what came before it. */
+extern void replay_break(Server *server);
+
+/* --- what the server answers --- */
 /*
- * Is this the error (payload: its message's)?  Then the statement is marked; true: the client must not see it now.  replay_run() follows
- * at ReadyForQuery; where the rest of the group has not arrived and turns out to be of another kind, the client is told then.
+ * Is this an error of that kind (payload: its message's)?  Then the statement is marked; true: the client must not see it now.
  */
 extern bool replay_error(Server *server, const WireError *error, Slice payload);
-/* Client and server part. */
-extern void replay_forget(Server *server);
+/* Is anything withheld from the client? */
 static inline bool
 replay_is_due(const Server *server)
 {
-	return server->replaying;
+	return server->replay.failed || server->replay.withheld_groups > 0;
 }
-/* The failed group has ended: prepare the statement anew and run the group again.  False: out of memory. */
-extern bool replay_run(Server *server) MUST_CHECK;
+/* The client hears what was withheld: something else was answered. */
+extern void replay_tell(Server *server);
+/* A group has ended with this message (len bytes at data).  True: the client must not see it. */
+extern bool replay_group_ended(Server *server, const uint8_t *data, size_t len);
+/* Client and server part. */
+extern void replay_forget(Server *server);
 
 #endif

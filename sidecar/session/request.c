@@ -279,7 +279,7 @@ forward(Client *client, Plan *plan, const Message *message, bool ends_group)
 	plan_add(plan, message->data, message->available);
 	if (message->whole)
 	{
-		if (ends_group)
+		if (ends_group && !client->rerun)
 			group_complete(client);
 		return message->total;
 	}
@@ -329,15 +329,16 @@ forward_renamed(Client *client, Plan *plan, const Message *message, Slice lead, 
 
 /* Send a Parse of our own and hide its answer. */
 static bool
-insert_parse(Client *client, Plan *plan, Statement *statement, Expect what)
+insert_parse(Client *client, Plan *plan, ClientStatement *subject, Expect what)
 {
 	Server *server = client->server;
+	const Statement *statement = subject->statement;
 	Slice name = statement_name(statement);
 	uint32_t length = (uint32_t) (4 + name.len + 1 + statement->body_len);
 	uint8_t header[WIRE_HEADER_SIZE] = {FE_PARSE, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
 										(uint8_t) (length >> 8), (uint8_t) length};
 
-	if (!expect_push_statement(server, what, statement))
+	if (!expect_push_about(server, what, subject))
 		return false;
 	plan_insert(plan, header, sizeof(header));
 	plan_insert(plan, name.ptr, name.len + 1);
@@ -353,14 +354,14 @@ insert_close(Client *client, Plan *plan, Statement *statement)
 	Server *server = client->server;
 	Buf close = {0};
 
-	if (!wire_write_close(&close, 'S', statement_name(statement)) || !expect_push(server, EXPECT_CLOSE_HIDDEN))
+	if (!wire_write_close(&close, 'S', statement_name(statement)) ||
+		!expect_push_close(server, server_statements_take(&server->statements, statement)))
 	{
 		buf_free(&close);
 		return false;
 	}
 	plan_insert(plan, buf_ptr(&close), buf_len(&close));
 	buf_free(&close);
-	server_statements_remove(&server->statements, client->worker->statements, statement);
 	return true;
 }
 
@@ -378,35 +379,40 @@ register_on_server(Client *client, Plan *plan, Statement *statement)
 	return server_statements_add(&server->statements, statement);
 }
 
-/* See to it that the server has the statement when the next message arrives there. */
+/* See to it that the server has the statement of that name when the next message arrives there. */
 static bool
-ensure_prepared(Client *client, Plan *plan, Statement *statement)
+ensure_prepared(Client *client, Plan *plan, ClientStatement *subject)
 {
-	if (client->server->skipping || server_statements_use(&client->server->statements, statement))
+	if (client->server->skipping || server_statements_use(&client->server->statements, subject->statement))
 		return true;
-	return register_on_server(client, plan, statement) &&
-		   insert_parse(client, plan, statement, EXPECT_PARSE_HIDDEN);
+	return register_on_server(client, plan, subject->statement) && insert_parse(client, plan, subject, EXPECT_PARSE_HIDDEN);
+}
+
+/* Behind a Parse's statement name: what identifies the statement. */
+static Slice
+parse_body(const WireParse *parse, Slice payload)
+{
+	return slice_make(payload.ptr + parse->name.len + 1, payload.len - parse->name.len - 1);
 }
 
 static Statement *
 new_statement(Client *client, const WireParse *parse, const Message *message)
 {
-	Slice body = slice_make(message->payload.ptr + parse->name.len + 1, message->payload.len - parse->name.len - 1);
 	Statement *statement;
 
 	if (client->statements == NULL)
 		client->statements = client_statements_create(client->worker->hash_seed);
 	if (client->statements == NULL)
 		return NULL;
-	statement = statement_get(client->worker->statements, body, (uint32_t) parse->query.len);
+	statement = statement_get(client->worker->statements, parse_body(parse, message->payload), (uint32_t) parse->query.len);
 	if (statement != NULL && statement->deadline_us == STATEMENT_DEADLINE_UNKNOWN)
 		statement->deadline_us = deadline_from_comment(client, parse->query);
 	return statement;
 }
 
-/* The name a message is about, empty when it is about none. */
+/* The name a message is about, empty when it is about none; and the statement that a Parse would give it. */
 static Slice
-name_in(const Message *message)
+name_in(const Message *message, Slice *body)
 {
 	WireParse parse;
 	WireBind bind;
@@ -414,142 +420,190 @@ name_in(const Message *message)
 
 	switch (message->type)
 	{
-		case FE_PARSE: return wire_read_parse(message->payload, &parse) ? parse.name : (Slice){NULL, 0};
-		case FE_BIND: return wire_read_bind(message->payload, &bind) ? bind.statement : (Slice){NULL, 0};
+		case FE_PARSE:
+			if (!wire_read_parse(message->payload, &parse))
+				break;
+			*body = parse_body(&parse, message->payload);
+			return parse.name;
+		case FE_BIND:
+			if (wire_read_bind(message->payload, &bind))
+				return bind.statement;
+			break;
 		case FE_DESCRIBE:
-			return wire_read_describe(message->payload, &target) && target.kind == 'S' ? target.name : (Slice){NULL, 0};
-		default: return (Slice){NULL, 0};
+			if (wire_read_describe(message->payload, &target) && target.kind == 'S')
+				return target.name;
+			break;
+		case FE_CLOSE:
+			if (wire_read_close(message->payload, &target) && target.kind == 'S')
+				return target.name;
+			break;
+		default: break;
 	}
+	return (Slice){NULL, 0};
 }
 
-/* Whether the statement of that name exists is known only when an earlier group has been answered. */
+/* What a message does with a statement depends on whether an earlier group, which is not answered yet, fails. */
 static bool
-name_is_undecided(const Client *client, const Message *message)
+is_undecided(const Client *client, const Message *message)
 {
 	const Server *server = client->server;
 	const Statement *existing;
+	Slice body = {NULL, 0};
 	Slice name;
 
 	if (server->unproved == 0 || server->outstanding == 0 || server->skipping || client->statements == NULL)
 		return false;
-	name = name_in(message);
-	existing = name.len > 0 ? client_statements_find(client->statements, name) : NULL;
-	return existing != NULL && expect_in_doubt(server, existing);
+	name = name_in(message, &body);
+	if (name.len == 0)
+		return false;
+	existing = client_statements_find(client->statements, name);
+	return expect_in_doubt(server, name, existing != NULL ? statement_body(existing) : body);
 }
 
 static size_t
-forward_parse(Client *client, Plan *plan, const Message *message, size_t len)
+forward_parse_unnamed(Client *client, Plan *plan, const Message *message, const WireParse *parse, size_t len)
+{
+	size_t used = message->total;
+
+	if (!unnamed_parse(client, parse, message->payload, slice_make(message->data + used, len - used)))
+		out_of_memory(client);
+	return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
+}
+
+/* A new name: *faked tells that the server has the statement, so that the Parse is not sent on. */
+static size_t
+forward_parse_named(Client *client, Plan *plan, const Message *message, const WireParse *parse, bool *faked)
 {
 	Server *server = client->server;
-	StatementRegistry *registry = client->worker->statements;
-	WireParse parse;
-	Statement *statement;
-	Statement *existing;
-	bool begins = server->replay_may_begin;
+	Statement *statement = new_statement(client, parse, message);
+	ClientStatement *subject = statement != NULL ? client_statements_add(client->statements, parse->name, statement) : NULL;
 	size_t used = message->total;
-	bool ok;
+	bool ok = subject != NULL;
 
-	server->replay_may_begin = false;
-	client_stats(client)->client_parses++;
-	if (!manages_statements(client) || server->skipping || !wire_read_parse(message->payload, &parse))
-		return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
-	if (parse.name.len == 0)
-	{
-		if (!unnamed_parse(client, &parse, message->payload, slice_make(message->data + used, len - used)))
-			out_of_memory(client);
-		return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
-	}
-	existing = client_statements_find(client->statements, parse.name);
-	if (existing != NULL)
-	{
-		/* The server answers as PostgreSQL would: the statement exists already. */
-		if (!ensure_prepared(client, plan, existing) || !insert_parse(client, plan, existing, EXPECT_PARSE_TWICE))
-			out_of_memory(client);
-		return message->total;
-	}
-	statement = new_statement(client, &parse, message);
-	ok = statement != NULL && client_statements_add(client->statements, parse.name, statement);
-	if (ok && server_statements_use(&server->statements, statement))
-	{
-		ok = expect_push_statement(server, EXPECT_PARSE_FAKE, statement);
-		server->replay_may_begin = begins;
-	}
+	*faked = ok && server_statements_use(&server->statements, statement);
+	if (*faked)
+		ok = expect_push_about(server, EXPECT_PARSE_FAKE, subject);
 	else if (ok)
 	{
-		ok = register_on_server(client, plan, statement) && expect_push_statement(server, EXPECT_PARSE, statement);
+		ok = register_on_server(client, plan, statement) && expect_push_about(server, EXPECT_PARSE, subject);
 		if (ok)
-			used = forward_renamed(client, plan, message, slice_make(NULL, 0), parse.name,
-								   statement_name(statement));
+			used = forward_renamed(client, plan, message, slice_make(NULL, 0), parse->name, statement_name(statement));
 		client_stats(client)->server_parses++;
 	}
-	statement_unref(registry, statement);
+	statement_unref(client->worker->statements, statement);
 	if (!ok)
 		out_of_memory(client);
 	return used;
 }
 
 static size_t
-forward_bind(Client *client, Plan *plan, const Message *message, bool first_of_group)
+forward_parse(Client *client, Plan *plan, const Message *message, bool begins, size_t len)
 {
-	WireBind bind;
-	Statement *statement;
+	Server *server = client->server;
+	ReplayAt at = server->replay.at;
+	ClientStatement *existing;
+	WireParse parse;
+	bool faked = false;
+	size_t used;
 
-	client_stats(client)->binds++;
-	if (!manages_statements(client) || !wire_read_bind(message->payload, &bind))
-		return forward_expecting(client, plan, message, EXPECT_BIND);
-	if (bind.statement.len == 0 && !unnamed_ensure(client, plan))
-		out_of_memory(client);
-	if ((statement = client_statements_find(client->statements, bind.statement)) == NULL)
+	client_stats(client)->client_parses++;
+	if (!manages_statements(client) || server->skipping || !wire_read_parse(message->payload, &parse))
+		used = forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
+	else if (parse.name.len == 0)
+		used = forward_parse_unnamed(client, plan, message, &parse, len);
+	else if ((existing = client_statements_entry(client->statements, parse.name)) == NULL)
+		used = forward_parse_named(client, plan, message, &parse, &faked);
+	else
+	{
+		/* The server answers as PostgreSQL would: the statement exists already. */
+		if (!ensure_prepared(client, plan, existing) || !insert_parse(client, plan, existing, EXPECT_PARSE_TWICE))
+			out_of_memory(client);
+		used = message->total;
+	}
+	if (faked && (begins || at == REPLAY_FAKED))
+		server->replay.at = REPLAY_FAKED;
+	else
+		replay_break(server);
+	return used;
+}
+
+static size_t
+forward_bind(Client *client, Plan *plan, const Message *message, bool begins)
+{
+	Server *server = client->server;
+	WireBind bind;
+	ClientStatement *subject = NULL;
+
+	client_stats(client)->binds += !client->rerun;
+	if (manages_statements(client) && wire_read_bind(message->payload, &bind))
+	{
+		if (bind.statement.len == 0 && !unnamed_ensure(client, plan))
+			out_of_memory(client);
+		subject = client_statements_entry(client->statements, bind.statement);
+	}
+	if (subject == NULL || !message->whole)
+		replay_break(server);
+	else
+		replay_use(server, begins, FE_BIND, message->data, message->total);
+	if (subject == NULL)
 		return forward_expecting(client, plan, message, EXPECT_BIND); /* an unknown name: the server says so */
-	if (first_of_group && message->whole)
-		replay_keep(client->server, statement, message->data, message->total, bind.portal.len, bind.statement);
-	if (!ensure_prepared(client, plan, statement) ||
-		(!client->server->skipping && !expect_push_statement(client->server, EXPECT_BIND_NAMED, statement)))
+	if (!ensure_prepared(client, plan, subject) ||
+		(!server->skipping && !expect_push_about(server, EXPECT_BIND_NAMED, subject)))
 	{
 		out_of_memory(client);
 		return message->available;
 	}
 	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, bind.portal.len + 1),
-						   bind.statement, statement_name(statement));
+						   bind.statement, statement_name(subject->statement));
 }
 
 static size_t
-forward_describe(Client *client, Plan *plan, const Message *message)
+forward_describe(Client *client, Plan *plan, const Message *message, bool begins)
 {
+	Server *server = client->server;
 	WireTarget describe;
-	Statement *statement;
+	ClientStatement *subject = NULL;
 
-	if (!manages_statements(client) || !wire_read_describe(message->payload, &describe) || describe.kind != 'S')
+	if (manages_statements(client) && wire_read_describe(message->payload, &describe) && describe.kind == 'S')
+	{
+		if (describe.name.len == 0 && !unnamed_ensure(client, plan))
+			out_of_memory(client);
+		subject = client_statements_entry(client->statements, describe.name);
+	}
+	if (subject == NULL)
+	{
+		replay_follow(server, FE_DESCRIBE, message->data, message->total);
 		return forward_expecting(client, plan, message, EXPECT_DESCRIBE);
-	if (describe.name.len == 0 && !unnamed_ensure(client, plan))
-		out_of_memory(client);
-	if ((statement = client_statements_find(client->statements, describe.name)) == NULL)
-		return forward_expecting(client, plan, message, EXPECT_DESCRIBE);
-	if (!ensure_prepared(client, plan, statement) ||
-		(!client->server->skipping && !expect_push_statement(client->server, EXPECT_DESCRIBE_NAMED, statement)))
+	}
+	replay_use(server, begins, FE_DESCRIBE, message->data, message->total);
+	if (!ensure_prepared(client, plan, subject) ||
+		(!server->skipping && !expect_push_about(server, EXPECT_DESCRIBE_NAMED, subject)))
 	{
 		out_of_memory(client);
 		return message->available;
 	}
 	return forward_renamed(client, plan, message, slice_make(message->payload.ptr, 1), describe.name,
-						   statement_name(statement));
+						   statement_name(subject->statement));
 }
 
 static size_t
 forward_close(Client *client, Plan *plan, const Message *message)
 {
+	Server *server = client->server;
 	WireTarget target;
+	ClientStatement *subject;
 
-	if (!manages_statements(client) || client->server->skipping ||
-		!wire_read_close(message->payload, &target) || target.kind != 'S')
+	replay_break(server);
+	if (!manages_statements(client) || server->skipping || !wire_read_close(message->payload, &target) || target.kind != 'S')
 		return forward_expecting(client, plan, message, EXPECT_CLOSE);
 	if (target.name.len == 0)
 		unnamed_forget(client);
-	if (client_statements_find(client->statements, target.name) == NULL)
+	subject = client_statements_entry(client->statements, target.name);
+	if (subject == NULL)
 		return forward_expecting(client, plan, message, EXPECT_CLOSE);
-	client_statements_remove(client->statements, client->worker->statements, target.name);
-	if (!expect_push(client->server, EXPECT_CLOSE_FAKE))
+	if (!expect_push_about(server, EXPECT_CLOSE_FAKE, subject))
 		out_of_memory(client);
+	client_statements_unlist(client->statements, client->worker->statements, subject);
 	return message->total;
 }
 
@@ -622,6 +676,7 @@ deallocate_message(Client *client, const Message *message)
 {
 	Server *server = client->server;
 	char name[NAMEDATALEN_MAX];
+	ClientStatement *subject;
 	Slice sql;
 	Buf out = {0};
 	bool ok;
@@ -629,15 +684,33 @@ deallocate_message(Client *client, const Message *message)
 	if (client_statements_count(client->statements) == 0 || !manages_statements(client) || client->in_group || !message->whole ||
 		(server != NULL && (server->outstanding > 0 || server->tx_status == 'E')) ||
 		!wire_read_query(message->payload, &sql) || !sql_is_deallocate(sql, name, sizeof(name)) ||
-		client_statements_find(client->statements, slice_str(name)) == NULL)
+		(subject = client_statements_entry(client->statements, slice_str(name))) == NULL)
 		return 0;
-	client_statements_remove(client->statements, client->worker->statements, slice_str(name));
+	client_statements_unlist(client->statements, client->worker->statements, subject);
 	ok = wire_write_command_complete(&out, "DEALLOCATE") &&
 		 wire_write_ready_for_query(&out, server != NULL ? server->tx_status : 'I');
 	if (!ok)
 		out_of_memory(client);
 	client_send_buf(client, &out);
 	return message->total;
+}
+
+static size_t
+run_extended(Client *client, Plan *plan, const Message *message, size_t len)
+{
+	bool begins = !client->in_group;
+
+	client->in_group = true;
+	switch (message->type)
+	{
+		case FE_PARSE: return forward_parse(client, plan, message, begins, len);
+		case FE_BIND: return forward_bind(client, plan, message, begins);
+		case FE_DESCRIBE: return forward_describe(client, plan, message, begins);
+		case FE_CLOSE: return forward_close(client, plan, message);
+		default:
+			replay_follow(client->server, FE_EXECUTE, message->data, message->total);
+			return forward_expecting(client, plan, message, EXPECT_EXECUTE);
+	}
 }
 
 /* A message that wants a server. */
@@ -660,9 +733,9 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 		if (used > 0)
 			return used;
 	}
-	if (client_is_linked(client) && name_is_undecided(client, message))
+	if (client_is_linked(client) && is_undecided(client, message))
 	{
-		if (client->in_group)
+		if (client->in_group || client->rerun)
 			client->hold = true; /* its time counts already */
 		else
 			(void) hold_group(client, worker_now(client->worker));
@@ -674,7 +747,7 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 			return client->state == CLIENT_IDLE && client->reject != REJECT_NONE ? reject_message(client, message) : 0;
 		plan->to = &client->server->conn;
 	}
-	else if (begins && !begin_linked(client, message->data, len))
+	else if (begins && !client->rerun && !begin_linked(client, message->data, len))
 		return 0;
 	client->group_begun = false;
 	if (client->budget_us > 0 && !client->group_seen_whole && client->in_group)
@@ -686,30 +759,14 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 		client->budget_us = deadline_budget(client, peek_tighter(info.tag_us, before));
 		client->by_transaction &= client->budget_us >= before;
 	}
-	switch (message->type)
+	if (message->type == FE_QUERY || message->type == FE_FUNCTION_CALL)
 	{
-		case FE_QUERY:
+		replay_break(client->server);
+		if (message->type == FE_QUERY)
 			unnamed_forget(client);
-			return forward_expecting(client, plan, message, EXPECT_QUERY);
-		case FE_FUNCTION_CALL:
-			return forward_expecting(client, plan, message, EXPECT_QUERY);
-		default:
-			break;
+		return forward_expecting(client, plan, message, EXPECT_QUERY);
 	}
-	begins = !client->in_group;
-	if (message->type == FE_BIND && client->server->replay_may_begin)
-		begins = true;
-	client->server->replay_may_begin = message->type == FE_PARSE && begins;
-	client->in_group = true;
-	replay_follow(client->server, message->type, message->data, message->available);
-	switch (message->type)
-	{
-		case FE_PARSE: return forward_parse(client, plan, message, len);
-		case FE_BIND: return forward_bind(client, plan, message, begins);
-		case FE_DESCRIBE: return forward_describe(client, plan, message);
-		case FE_EXECUTE: return forward_expecting(client, plan, message, EXPECT_EXECUTE);
-		default: return forward_close(client, plan, message);
-	}
+	return run_extended(client, plan, message, len);
 }
 
 /* Handle the message at data; returns the bytes used, 0 when it must wait or the client is gone. */
@@ -813,6 +870,34 @@ answer_fakes(Client *client)
 		default:
 			break;
 	}
+}
+
+void
+request_again(Client *client)
+{
+	Server *server = client->server;
+	Buf *again = &server->replay.again;
+	size_t len = buf_len(again);
+	size_t pos = 0;
+	Plan plan;
+
+	plan_init(&plan, &server->conn);
+	client->rerun = true;
+	while (pos < len && client->doom == NULL)
+	{
+		size_t used = one_message(client, &plan, buf_ptr(again) + pos, len - pos);
+
+		if (used == 0)
+			break;
+		pos += used;
+	}
+	client->rerun = false;
+	plan_flush(&plan);
+	buf_consume(again, pos);
+	if (pos == len)
+		buf_free(again);
+	if (client->doom != NULL)
+		client_close(client, client->doom, client->doom_fatal);
 }
 
 size_t

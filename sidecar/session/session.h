@@ -159,6 +159,7 @@ struct Client
 	bool quiet;			 /* a cancel request: not worth a log line */
 	bool expired;		 /* a cancel for the deadline of the running group is under way */
 	bool leaving;		 /* STARTUP: goes to the first worker at the end of the turn */
+	bool rerun;			 /* what is being sent was sent before: request_again() */
 	ClientReject reject;
 	const char *sent_away; /* static; half open, and to be closed with this for another to come in; Hall.tables */
 	const char *doom, *doom_fatal; /* static; close with these once what was read is sent on */
@@ -179,6 +180,29 @@ struct Client
 };
 
 /* --- servers --- */
+
+/* The group that is being kept, after ... */
+typedef enum ReplayAt
+{
+	REPLAY_NOWHERE,	  /* none is */
+	REPLAY_FAKED,	  /* a Parse that was not sent on: the next message counts as the first */
+	REPLAY_BIND,
+	REPLAY_DESCRIBE,  /* of the portal */
+	REPLAY_EXECUTE,	  /* or Describe of a statement: the group may end here */
+} ReplayAt;
+
+/* What can be run again on a server connection: replay.h. */
+typedef struct Replay
+{
+	Buf kept;	  /* the last groups that were sent, as the client sent them */
+	int groups;	  /* ... that are whole */
+	ReplayAt at;
+	Buf withheld; /* what was answered to those that are to be run again */
+	int withheld_groups;
+	bool failed;  /* the group at the head of the queue is such a one, and has not ended */
+	char code[6]; /* why */
+	Buf again;	  /* what is left to run again */
+} Replay;
 
 typedef enum ServerState
 {
@@ -229,14 +253,10 @@ struct Server
 	size_t stream_left; /* bytes of the current message still to be forwarded */
 	bool stream_drop;
 	Buf expected;		/* one byte per answer still to come: expect.h */
-	Buf parses;			/* counted Statement pointers of the answers still to come that have one: expect.h */
-	int unproved;		/* answers still to come to a Parse of a named statement */
-	Buf replay;			/* the running group, where it can be run again: replay.h */
-	Statement *replay_statement; /* borrowed from `parses` while that group runs */
-	uint8_t replay_next; /* the message that must come next for that; 0 = the group is whole */
-	Buf replay_withheld; /* replaying, and the group is not whole: the error, in case the rest is of another kind */
-	bool replay_may_begin; /* the group so far is one Parse that was not sent on: its Bind counts as the first message */
-	bool replaying;		/* its statement was refused: it is run again after ReadyForQuery */
+	Buf subjects;		/* what those answers are about that are about a statement: expect.h */
+	int unproved;		/* answers still to come that may turn out not to: expect_in_doubt() */
+	bool answered;		/* the client has seen something of the answer to the group at the head of `expected` */
+	Replay replay;
 	ServerStatements statements;
 	uint64_t unnamed_number; /* whose unnamed statement is there: unnamed.h; 0 = not known */
 	const ParamSet *params; /* counted reference; NULL before login */
@@ -679,6 +699,8 @@ extern void auth_lookup_abandon(AuthLookup *lookup);
 
 /* --- request.c: what a logged-in client sends --- */
 extern size_t request_input(Client *client, uint8_t *data, size_t len);
+/* Send what replay.again holds, or as much of it as does not depend on an answer to come. */
+extern void request_again(Client *client);
 /* The group (queued or just begun) is not run: ERROR to the client, the rest of the group is dropped, the session goes on. */
 typedef struct RequestError
 {

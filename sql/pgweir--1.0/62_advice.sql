@@ -111,7 +111,8 @@ AS $$
 				(c.reltuples < 0)::int + 2 * hashtext(c.relname)::int8 + hashoid(c.relnamespace))), 0)
 			FROM pg_class AS c WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm')),
 		'settings', (SELECT string_agg(current_setting(s), ' ' ORDER BY s)
-			FROM unnest(ARRAY['budget', 'max_indexes', 'max_statements', 'min_gain', 'min_table_pages', 'unused_days',
+			FROM unnest(ARRAY['budget', 'max_indexes', 'max_statements', 'min_gain', 'min_saving',
+				'min_saved_per_hour', 'min_table_pages', 'unused_days',
 				'time_limit']) AS w, LATERAL (SELECT 'pgweir.advisor_' || w) AS n (s)))
 $$;
 REVOKE ALL ON FUNCTION pgweir.advice_basis() FROM PUBLIC;

@@ -203,6 +203,28 @@ main(void)
 	run("t", "0");
 	sync_point();
 	is(results(2), "1 sync", "the statement is prepared anew, unseen");
+	if (!PQsendQueryParams(conn, "alter table pipe drop more", 0, NULL, NULL, NULL, NULL, 0))
+		die("alter");
+	sync_point();
+	is(results(2), "prepared sync", "the table changes again");
+	for (int i = 0; i < 4; i++)
+	{
+		run("t", "0");
+		sync_point();
+	}
+	is(results(8), "1 sync 1 sync 1 sync 1 sync", "several groups in flight are run again, unseen");
+
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+	run("nobody", "1");
+	if (!PQsendClosePrepared(conn, "t"))
+		die("close");
+	sync_point();
+	run("t", "0");
+	sync_point();
+	is(results(5), "26000 aborted sync 1 sync", "a Close that an error skips leaves the name");
+#else
+	ok(1, "a Close that an error skips leaves the name # SKIP this libpq cannot close");
+#endif
 
 	ok(PQexitPipelineMode(conn), "nothing is left in the pipeline");
 	PQfinish(conn);

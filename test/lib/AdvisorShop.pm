@@ -84,6 +84,17 @@ sub create
 	return;
 }
 
+# A database of it in which each table has a hundredth of the rows.
+sub create_small
+{
+	my ($pg, $db) = @_;
+	my $schema = $SCHEMA =~ s/generate_series\((\d), (\d+?)(?:00|99)?\)/generate_series($1, $2)/gr;
+
+	$pg->sql("create database $db");
+	$pg->sql("$schema; analyze customers, orders, items, products, tiny, events, totals, other.\"Odd Name\"", dbname => $db);
+	return;
+}
+
 # The data directory of a server that has it.
 sub template
 {

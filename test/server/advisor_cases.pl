@@ -1,13 +1,23 @@
 # advisor_cases.pl: what the advisor says of one statement, case by case.
 #
 # A case is [name, statement, expected]: the index suggested as "table (columns)", several joined with " + ", "analyze table", or ''
-# for silence.  Most cases have a negative twin just below: a statement so like it that the advice would be wrong.  `before` is SQL that
-# is run first and rolled back afterwards.
+# for silence.  `before` is SQL that is run first and rolled back afterwards.
+#
+# Each case with advice has negative twins.  Two are made of it: the same statement where the advice was followed, and the same on a small
+# copy of the shop.  The third stands just below most of them: a statement so like it that the advice would be wrong.
 use PgweirTest;
 use AdvisorShop;
 
-my $pg = AdvisorShop::shop();
+my $pg = AdvisorShop::shop(conf => {wal_level => "minimal", max_wal_senders => 0, maintenance_work_mem => "128MB"});
 my @cases;
+
+# Rows of which a policy shows some users a hundredth, and so does a view everybody.
+my $TENANT = 'create role tenant_reader in role pg_read_all_stats; create table tenant as select i as a, i % 100 as owner, repeat($$x$$, 100) as f from generate_series(1, 30000) i; analyze tenant;'
+	. 'create view tenant_rows as select * from tenant where owner = 7; alter table tenant enable row level security; create policy own on tenant using (owner = 7);'
+	. 'grant select on tenant, tenant_rows to tenant_reader; grant usage on schema pgweir to tenant_reader';
+
+# From 16 on a sort of what is sorted in part serves DISTINCT.
+my $sorts_rest = $pg->sql('show server_version_num') >= 160000 ? '|orders (region)' : '';
 
 sub group { my ($name, @rows) = @_; push @cases, map { [$name, @$_] } @rows; return; }
 
@@ -111,7 +121,7 @@ group('joins',
 	['correlated subquery', 'select c.*, (select count(*) from orders o where o.customer_id = c.id) from customers c where c.id < 10', 'orders (customer_id)'],
 	['correlated by key', 'select o.*, (select count(*) from items i where i.order_id = o.id) from orders o where o.id < 10', ''],
 	['lateral', 'select * from customers c, lateral (select * from orders o where o.customer_id = c.id order by created desc limit 3) x where c.id < 20', 'orders (customer_id)|orders (customer_id, created)'],
-	['through a view', 'select * from open_orders where region = 5', 'orders (region)|orders (region, status)|orders (status, region)'],
+	['through a view', 'select * from open_orders where region = 5', "orders (region) WHERE (status = 'open'::text)"],
 	['through a CTE', 'with x as (select * from orders) select * from x where customer_id = 5', 'orders (customer_id)'],
 	['through a materialized CTE', 'with x as materialized (select * from orders) select * from x where customer_id = 5', ''],
 	['union', 'select id from orders where customer_id = 5 union all select id from products where stock = 4', 'orders (customer_id) + products (stock)'],
@@ -151,6 +161,30 @@ group('partial',
 	['most and equal', 'select * from orders where coupon is null and region = 5', 'orders (region)'],
 	['rare flag and join', 'select i.* from products p join items i on i.product_id = p.id where i.returned and p.stock = 5', 'items (product_id) WHERE returned + products (stock)|items (product_id) WHERE returned|items (product_id) + products (stock)|items (product_id)'],
 	['a constant may change', "select * from orders where status = 'open' and region = 100", 'orders (region)|orders (region, status)|orders (status, region)']);
+group('constants that stay',
+	['beside a parameter', q(select * from orders where status = 'open' and region = $1), "orders (region) WHERE (status = 'open'::text)"],
+	['of most rows', q(select * from orders where status = 'done' and region = $1), 'orders (region)|orders (status, region)'],
+	['a parameter for it', 'select * from orders where status = $2 and region = $1', 'orders (region)|orders (region, status)|orders (status, region)'],
+	['no parameters: another may be asked for next time', "select * from orders where status = 'open' and priority = 7", 'orders (priority)|orders (priority, status)|orders (status, priority)'],
+	['of a column of many values', 'select * from orders where priority = 5 and region > $1', 'orders (priority)|orders (priority, region)'],
+	['on the left', q(select * from orders where 'open' = status and region = $1), "orders (region) WHERE ('open'::text = status)"],
+	['in order', q(select * from orders where status = 'open' and priority > $1 order by created limit 5), "orders (created) WHERE (status = 'open'::text)|orders (priority) WHERE (status = 'open'::text)"],
+	['of a join', q(select o.* from customers c join orders o on o.customer_id = c.id where c.city = $1 and o.status = 'open'),
+		"customers (city) + orders (customer_id) WHERE (status = 'open'::text)|customers (city, id) + orders (customer_id) WHERE (status = 'open'::text)|orders (customer_id) WHERE (status = 'open'::text)"],
+	['of a view and none', 'select * from open_orders', "orders (status) WHERE (status = 'open'::text)"],
+	['of a view, of most rows', 'select * from done where region = 5', 'orders (region)|orders (status, region)', before => "create view done as select * from orders where status = 'done'"],
+	['a boolean', 'select * from customers where active = false and score = $1', 'customers (score) WHERE (NOT active)'],
+	['a boolean of most rows', 'select * from customers where active = true and score = $1', 'customers (score)|customers (active, score)'],
+	['null is no value', 'select * from orders where status = null and region = $1', ''],
+	['one of a list may be another', q(select * from orders where status in ('open', 'lost') and region = $1), 'orders (region)|orders (region, status)|orders (status, region)'],
+	['not equal', q(select * from orders where status <> 'done' and region = $1), 'orders (region)|orders (region, status)'],
+	['in an arm', q(select * from orders where (status = 'open' and region = $1) or customer_id = $2),
+		'orders (customer_id) + orders (region)|orders (customer_id) + orders (region, status)|orders (customer_id) + orders (status, region)'],
+	['it is there', q(select * from orders where status = 'open' and region = $1), '', before => "create index on orders (region) where status = 'open'"],
+	['it is there for another', q(select * from orders where status = 'open' and region = $1), "orders (region) WHERE (status = 'open'::text)", before => "create index on orders (region) where status = 'paid'"],
+	['all values are there', q(select * from orders where status = 'open' and region = $1), '', before => 'create index on orders (region, status)'],
+	['barred by row security', q(select * from tenant where a = $1), 'tenant (owner, a)|tenant (a)', before => "$TENANT; set local role tenant_reader"],
+	['in a view', q(select * from tenant_rows where a = $1), 'tenant (a) WHERE (owner = 7)', before => "$TENANT"]);
 group('inside of values',
 	['json contains', q(select * from products where attrs @> '{"size": 77}'), 'products USING gin (attrs)'],
 	['json compared as a whole', q(select * from products where attrs = '{"size": 77}'), 'products USING hash (attrs)'],
@@ -178,7 +212,7 @@ group('tables',
 	['odd names', 'select * from other."Odd Name" where "Customer Id" = 5', 'other."Odd Name" ("Customer Id")'],
 	['keyword as name', 'select * from other."Odd Name" where "select" = 5', 'other."Odd Name" ("select")'],
 	['odd names by key', 'select * from other."Odd Name" where id = 5', ''],
-	['without statistics', 'select * from unseen where kind = 5', 'analyze public.unseen'],
+	['without statistics', 'select * from unseen where kind = 5', 'analyze public.unseen', then => 'unseen (kind)'],
 	['partitioned: one on the parent', 'select * from events where device = 5', 'events (device)'],
 	['partitioned: pruned away', "select * from events where at = '2030-01-01' and device = 5", ''],
 	['one partition', 'select * from events_2025_2 where device = 5', 'events_2025_2 (device)']);
@@ -241,7 +275,7 @@ group('groups and windows',
 	['window in a part', 'select *, rank() over (partition by customer_id order by created) from orders where customer_id = 5', 'orders (customer_id)|orders (customer_id, created)'],
 	['window over the key', 'select id, row_number() over (order by id) from orders limit 5', ''],
 	['window in order, the first', 'select id, region, row_number() over (order by region, created) from orders limit 5', 'orders (region, created)|orders (region)|orders (region, created) INCLUDE (id)'],
-	['distinct on in order', 'select distinct on (region) region, created from orders order by region, created desc limit 5', 'orders (region, created DESC)'],
+	['distinct on in order', 'select distinct on (region) region, created from orders order by region, created desc limit 5', "orders (region, created DESC)$sorts_rest"],
 	['distinct on by the key', 'select distinct on (order_id) * from items order by order_id, line limit 5', ''],
 	['nulls first', 'select * from orders order by region nulls first, created limit 5', 'orders (region NULLS FIRST, created)|orders (region NULLS FIRST)'],
 	['nulls first is there', 'select * from orders order by region nulls first, created limit 5', '', before => 'create index on orders (region nulls first, created)'],
@@ -262,7 +296,7 @@ group('more joins',
 	['values', 'select * from orders where customer_id in (values (1), (2), (3))', 'orders (customer_id)'],
 	['values by key', 'select * from orders where id in (values (1), (2), (3))', ''],
 	['recursive', 'with recursive r as (select id, customer_id from orders where id = 5 union select o.id, o.customer_id from orders o join r on o.region = r.customer_id) select * from r', 'orders (region)|orders (region) INCLUDE (id, customer_id)'],
-	['except', 'select customer_id from orders where region = 5 except select id from customers where score = 3', 'customers (score) + orders (region)|customers (score, id) + orders (region, customer_id)|customers (score) + orders (region, customer_id)|customers (score, id) + orders (region)'],
+	['except', 'select customer_id from orders where region = 5 except select id from customers where score = 3', 'customers (score) + orders (region)|customers (score, id) + orders (region, customer_id)|customers (score) + orders (region, customer_id)|customers (score, id) + orders (region)', then => '|orders (region) INCLUDE (customer_id)'],
 	['except by key', 'select customer_id from orders where id = 5 except select id from customers where id = 3', '']);
 group('more conditions',
 	['list of rows', 'select * from orders where (region, priority) in ((1, 2), (3, 4))', 'orders (region)|orders (region, priority)|orders (priority, region)|orders (priority)'],
@@ -282,30 +316,49 @@ group('more partial',
 	['not null and equal', 'select * from orders where coupon is not null and customer_id = 5', 'orders (customer_id)|orders (customer_id) WHERE (coupon IS NOT NULL)'],
 	['it is there', 'select * from items where returned order by price limit 5', '', before => 'create index on items (price) where returned']);
 
-$pg->sql(<<'SQL');
+my $FUNCTIONS = <<'SQL';
 create function said(statement text) returns text language sql as $$
 	select coalesce(string_agg(case action when 'create' then
 			regexp_replace(regexp_replace(split_part(ddl, ';', 1), '^CREATE INDEX (CONCURRENTLY )?(\S+|"[^"]+") ON (ONLY )?(public\.)?', ''), ';$', '')
 			else rtrim(lower(ddl), ';') end, ' + ' order by ddl), '')
 	from pgweir.advise_statement(statement)
 $$;
+-- The same after the advice was followed.
+create function said_after(statement text) returns text language plpgsql as $$
+declare one text;
+begin
+	for one in select replace(ddl, 'CONCURRENTLY ', '') from pgweir.advise_statement(statement) loop execute one; end loop;
+	return said(statement);
+end $$;
 SQL
+$pg->sql($FUNCTIONS);
+AdvisorShop::create_small($pg, 'small');
+$pg->sql($FUNCTIONS, dbname => 'small');
 
 my %count = (advice => 0, silence => 0);
 my $session = $pg->psql_session;
+my $small = $pg->psql_session(dbname => 'small');
 $session->query(q(set pgweir.advisor_min_brin_table = '16MB'));
 
 for my $case (@cases)
 {
 	my ($group, $name, $statement, $expected, %o) = @$case;
 	my @accepted = split /\|/, $expected, -1;
+	my $before = $o{before} ? "$o{before}; " : '';
 	my $said;
 
 	@accepted = ('') unless @accepted;
-	$said = $session->query('begin; ' . ($o{before} ? "$o{before}; " : '') . "select said(\$q\$$statement\$q\$); rollback");
+	$said = $session->query("begin; ${before}select said(\$q\$$statement\$q\$); rollback");
 	ok((grep { $_ eq $said } @accepted), "$group: $name") or diag("$statement\nsaid \"$said\", expected \"$expected\"");
 	$count{$expected eq '' ? 'silence' : 'advice'}++;
+	next if $said eq '';
+	$said = $session->query("begin; ${before}reset role; select said_after(\$q\$$statement\$q\$); rollback");
+	ok((grep { $_ eq $said } $o{then} ? split /\|/, $o{then} : ''), "$group: $name: followed") or diag("$statement\nafter it was followed said \"$said\"");
+	next if $before =~ /tenant/;
+	$said = $small->query("begin; ${before}select said(\$q\$$statement\$q\$); rollback");
+	is($said, '', "$group: $name: on a small table");
+	$count{twins}++;
 }
 cmp_ok(scalar @cases, '>=', 240, 'cases');
-diag(scalar(@cases) . " cases: $count{advice} with advice, $count{silence} with silence");
+diag(scalar(@cases) . " cases: $count{advice} with advice, $count{silence} with silence; $count{twins} of those with advice again where it was followed and where the tables are small");
 done_testing;

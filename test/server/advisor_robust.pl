@@ -84,6 +84,25 @@ is(prepared("alter system set pgweir.slow_threshold = '1ms'", '%12345'), '', 'on
 like(explained('select * from orders where note like%'), qr/planned with the values of \d executions/, 'is said to be known');
 $pg->sql('alter system reset pgweir.slow_threshold; select pg_reload_conf()');
 
+# A literal that all executions had which were kept stands for the statement's; one that differs does not, nor one of which too few are known.
+sub with_states
+{
+	my (@states) = @_;
+
+	$pg->sql("alter system set pgweir.slow_threshold = 0; select pg_reload_conf(); select pgweir.reset()");
+	eventually { $pg->sql('show pgweir.slow_threshold') eq '0' } 'the threshold';
+	run(join ';', map { "select * from orders where status = '$states[$_]' and region = $_" } 0 .. $#states);
+	return $pg->sql("select coalesce(string_agg(substring(ddl from ' ON (.*);'), ' '), '') from pgweir.advise() where action = 'create'");
+}
+is(with_states(('open') x 6), "public.orders (region) WHERE (status = 'open'::text)", 'a literal that stays');
+like($pg->sql("select reason from pgweir.index_suggestions where ddl ~ 'WHERE'"), qr/taken from 6 executions that were kept/, 'which is said');
+is($pg->sql("select confidence from pgweir.index_suggestions where ddl ~ 'WHERE'"), 'medium', 'with less confidence');
+unlike(with_states(('open') x 5, 'paid'), qr/WHERE/, 'one that does not');
+like(with_states(('open') x 5, 'paid'), qr/orders \((region|region, status|status, region)\)/, 'gets an index of all rows');
+unlike(with_states(('open') x 3), qr/WHERE/, 'too few to tell');
+unlike(with_states(('done') x 6), qr/WHERE/, 'one of most rows');
+$pg->sql('alter system reset pgweir.slow_threshold; select pg_reload_conf()');
+
 # Memory and time are bounded: what was found until then is said.
 like($pg->sql("set pgweir.advisor_max_memory = '1MB'; select count(*) from pgweir.suggest_indexes()"), qr/^\d+$/, 'little memory is no error');
 like($pg->sql("set pgweir.advisor_time_limit = '1ms'; select count(*) from pgweir.suggest_indexes()"), qr/^\d+$/, 'nor is little time');

@@ -40,6 +40,8 @@ is(suggested("set pgweir.advisor_budget = '0'; "), '', 'no budget, no index');
 my $bytes = $pg->sql("set pgweir.advisor_budget = '4MB'; select sum(size_bytes) from pgweir.index_suggestions where action = 'create'");
 cmp_ok($bytes, '<=', 4 * 1024 * 1024, 'pgweir.advisor_budget');
 cmp_ok($bytes, '>', 0, 'is used');
+is(suggested("set pgweir.advisor_min_saving = '1min'; set pgweir.advisor_min_saved_per_hour = '1d'; "), '', 'pgweir.advisor_min_saving and pgweir.advisor_min_saved_per_hour');
+is(scalar(split / \+ /, suggested("set pgweir.advisor_min_saving = '1min'; set pgweir.advisor_min_saved_per_hour = 0; ")), 6, 'one of them suffices');
 is(suggested("set pgweir.advisor_min_table_pages = '1GB'; "), '', 'pgweir.advisor_min_table_pages');
 is(suggested("set pgweir.advisor_max_statements = 1; ") =~ tr/+//, 0, 'pgweir.advisor_max_statements');
 $pg->sql("set pgweir.advisor_time_limit = '1ms'; select count(*) from pgweir.index_suggestions");
@@ -143,7 +145,8 @@ for my $case (@drop_cases)
 
 $pg->sql('create index narrow on orders(region)');
 observe('select count(*) from orders where region = 5 and priority = 7', 'select count(*) from orders where region = 9 and priority between 3 and 30');
-is($pg->sql("select substring(ddl from ' ON (.*);'), replaces from pgweir.index_suggestions where action = 'create'"), 'public.orders (region, priority)|{public.narrow}', 'an index is widened rather than another put beside it');
+is(suggested(), '', 'what an execution would not be felt to gain is passed over');
+is($pg->sql("set pgweir.advisor_min_saving = 0; select substring(ddl from ' ON (.*);'), replaces from pgweir.index_suggestions where action = 'create'"), 'public.orders (region, priority)|{public.narrow}', 'an index is widened rather than another put beside it');
 $pg->sql('drop index narrow; select pgweir.reset()');
 
 # --- one for two ---
