@@ -10,6 +10,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "sampler/sampler.h"
+#include "stores/deltas.h"
 #include "stores/waits.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
@@ -117,6 +118,7 @@ pgweir_sampler_main(Datum arg)
 	PgweirSamplerState *state = pgweir_sampler_state();
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pgweir seconds", ALLOCSET_DEFAULT_SIZES);
 	uint64		sampled_ns = pgweir_clock_ns();
+	uint64		overdue_ns = sampled_ns;
 	uint64		second_ns = sampled_ns;
 	uint64		second_cpu_ns = cpu_ns();
 
@@ -138,6 +140,12 @@ pgweir_sampler_main(Datum arg)
 		pgweir_sample_backends(Min(now_ns - sampled_ns, (uint64) state->interval_ms * 1000000 * MAX_LATE));
 		sampled_ns = now_ns;
 		state->samples++;
+		pgweir_statements_keep_free();
+		if (now_ns - overdue_ns >= PGWEIR_OVERDUE_LOOK_NS - PGWEIR_OVERDUE_LOOK_NS / 8)
+		{
+			pgweir_deltas_merge_overdue(now_ns);
+			overdue_ns = now_ns;
+		}
 		if (now_ns - second_ns >= SECOND_NS)
 		{
 			uint64		used_ns = cpu_ns();

@@ -1,9 +1,12 @@
 /*
  * deltas.c: per-backend counts that await merging.
  *
- * Two counters guard a backend's set.  "change" is odd while the owner writes into the entries; a reader that sees it
- * move copies the entry again.  "flushes" is odd while counts are on their way to the table, and so tells a
- * reader who has looked at both whether something was moved between the two looks.
+ * Three counters guard a backend's set.  "change" is odd while somebody writes into the entries; a reader that sees it
+ * move copies the entry again.  "flushes" is odd while the owner has counts on their way to the table, "taken" while the sampler has, and so they
+ * tell a reader who has looked at both whether something was moved between the two looks.
+ *
+ * Writers are the owner and, now and then, the sampler; who writes has the set ("held").  The sampler has it for a copy only and takes no lock
+ * meanwhile, so that an owner who finds it held waits for a moment and for nobody's lock.
  */
 #include "postgres.h"
 
@@ -13,23 +16,34 @@
 #include "stores/deltas.h"
 #include "stores/plans.h"
 #include "stores/timeline.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define ENTRIES 48
 #define READ_TRIES 1000
+#define HOLD_SPINS 1000
+#define HOLD_NAP_US 100
 
 typedef struct Entry
 {
 	PgweirKey	key;
+	int64		plan_id;		/* by which the class is executed; 0: not known */
+	uint64		plan_calls;		/* of the tally, that have been put down to a plan */
+	uint64		plan_ns;
 	PgweirTally tally;
 } Entry;
 
 typedef struct Set
 {
-	pg_atomic_uint32 change;	/* odd while the owner writes */
-	pg_atomic_uint32 flushes;	/* odd while entries are being merged */
+	pg_atomic_uint32 held;		/* 1 while somebody writes */
+	pg_atomic_uint32 change;	/* odd while somebody writes into entries */
+	pg_atomic_uint32 flushes;	/* odd while the owner merges; only the owner writes it */
+	pg_atomic_uint32 taken;		/* odd while the sampler merges; only the sampler writes it */
 	pg_atomic_uint64 resets;	/* of the table, when the entries were started; if it moved on, they are void */
 	int32		used;
+	int32		unmerged;		/* entries with something in them */
+	uint64		flushed_ns;		/* when the owner last merged all of them */
+	uint64		interval_ns;	/* the owner's pgweir.flush_interval */
 	Entry		entry[ENTRIES];
 } Set;
 
@@ -53,14 +67,10 @@ static struct
 	bool		referenced[ENTRIES];
 	bool		instrument[ENTRIES];
 	bool		plan_shown[ENTRIES];
-	int64		plan_id[ENTRIES];
-	uint64		plan_calls[ENTRIES];	/* of the tally, when the plan was set */
-	uint64		plan_ns[ENTRIES];
 	uint64		usual_ns[ENTRIES];
 	int16		pins[ENTRIES];
 	int			latest;
 	int			hand;
-	uint64		flushed_ns;
 }			local;
 
 Size
@@ -78,10 +88,15 @@ pgweir_deltas_attach(void *memory, LWLockPadded *locks, bool fresh)
 	pg_atomic_init_u64(&shared->dropped, 0);
 	for (int i = 0; i < pgweir_max_backends(); i++)
 	{
-		pg_atomic_init_u32(&shared->set[i].change, 0);
-		pg_atomic_init_u32(&shared->set[i].flushes, 0);
-		pg_atomic_init_u64(&shared->set[i].resets, 0);
-		shared->set[i].used = 0;
+		Set		   *set = &shared->set[i];
+
+		pg_atomic_init_u32(&set->held, 0);
+		pg_atomic_init_u32(&set->change, 0);
+		pg_atomic_init_u32(&set->flushes, 0);
+		pg_atomic_init_u32(&set->taken, 0);
+		pg_atomic_init_u64(&set->resets, 0);
+		set->used = 0;
+		set->unmerged = 0;
 	}
 }
 
@@ -91,18 +106,46 @@ bump(pg_atomic_uint32 *counter)
 	pg_atomic_write_u32(counter, pg_atomic_read_u32(counter) + 1);
 }
 
-static inline void
-begin_change(void)
+static inline bool
+try_hold(Set *set)
 {
-	bump(&own->change);
+	uint32		expected = 0;
+
+	return pg_atomic_compare_exchange_u32(&set->held, &expected, 1);
+}
+
+/* The owner's; not from within. */
+static inline void
+hold(void)
+{
+	for (int i = 0; unlikely(!try_hold(own)); i++)
+	{
+		/* The sampler was stopped in the middle of a copy. */
+		if (i > HOLD_SPINS)
+			pg_usleep(HOLD_NAP_US);
+	}
+}
+
+static inline void
+release(Set *set)
+{
+	pg_write_barrier();
+	pg_atomic_write_u32(&set->held, 0);
+}
+
+/* The set is held. */
+static inline void
+begin_change(Set *set)
+{
+	bump(&set->change);
 	pg_write_barrier();
 }
 
 static inline void
-end_change(void)
+end_change(Set *set)
 {
 	pg_write_barrier();
-	bump(&own->change);
+	bump(&set->change);
 }
 
 static void
@@ -117,6 +160,23 @@ static inline bool
 tally_empty(const PgweirTally *tally)
 {
 	return tally->last_seen == 0;
+}
+
+/* The set is held, and change is odd. */
+static void
+entry_clear(Set *set, Entry *entry)
+{
+	if (!tally_empty(&entry->tally))
+		set->unmerged--;
+	tally_clear(&entry->tally);
+	entry->plan_calls = 0;
+	entry->plan_ns = 0;
+}
+
+static inline uint64
+flush_interval_ns(void)
+{
+	return (uint64) pgweir_flush_interval_ms * 1000000;
 }
 
 /* Runs after the transaction was aborted and its locks released, but while this process may still take locks. */
@@ -139,29 +199,44 @@ pgweir_deltas_own(void)
 	if (shared == NULL || index < 0 || index >= pgweir_max_backends() || proc_exit_inprogress)
 		return false;
 	own = &shared->set[index];
-	begin_change();
+	hold();
+	begin_change(own);
 	own->used = 0;
+	own->unmerged = 0;
+	own->flushed_ns = pgweir_clock_ns();
+	own->interval_ns = flush_interval_ns();
 	pg_atomic_write_u64(&own->resets, pgweir_statements_resets());
-	end_change();
+	end_change(own);
+	release(own);
 	on_shmem_exit(leave, (Datum) 0);
 	return true;
 }
 
-/* Puts what was executed since the last time down to the entry's plan. */
+/* Puts what was executed since the last time down to the entry's plan.  Whoever calls has the set, or a copy of the entry. */
 static void
-settle_plan(int i)
+settle_plan(Entry *entry)
 {
-	const PgweirTally *tally = &own->entry[i].tally;
+	const PgweirTally *tally = &entry->tally;
 	uint64		calls = tally->usage.counter[PGWEIR_CALLS];
 	uint64		ns = tally->usage.counter[PGWEIR_TOTAL_NS];
 
-	if (local.plan_id[i] != 0 && calls > local.plan_calls[i] && pgweir_plans_wanted())
-		pgweir_plan_add(&own->entry[i].key, local.plan_id[i], calls - local.plan_calls[i], ns - local.plan_ns[i], tally->last_seen);
-	local.plan_calls[i] = calls;
-	local.plan_ns[i] = ns;
+	if (entry->plan_id != 0 && calls > entry->plan_calls && pgweir_plans_wanted())
+		pgweir_plan_add(&entry->key, entry->plan_id, calls - entry->plan_calls, ns - entry->plan_ns, tally->last_seen);
+	entry->plan_calls = calls;
+	entry->plan_ns = ns;
 }
 
-/* Moves an entry's counts to the table. */
+/* Adds an entry's counts to all that is kept of them. */
+static void
+distribute(Entry *entry)
+{
+	settle_plan(entry);
+	if (entry->key.toplevel)
+		pgweir_timeline_add_tally(&entry->tally);
+	pgweir_statements_merge(&entry->key, &entry->tally);
+}
+
+/* Moves an entry's counts to the table.  The set is held. */
 static void
 merge_entry(int i)
 {
@@ -169,39 +244,40 @@ merge_entry(int i)
 
 	if (tally_empty(&entry->tally))
 		return;
-	settle_plan(i);
-	if (entry->key.toplevel)
-		pgweir_timeline_add_tally(&entry->tally);
-	pgweir_statements_merge(&entry->key, &entry->tally);
-	begin_change();
-	tally_clear(&entry->tally);
-	end_change();
-	local.plan_calls[i] = 0;
-	local.plan_ns[i] = 0;
+	distribute(entry);
+	begin_change(own);
+	entry_clear(own, entry);
+	end_change(own);
 	local.usual_ns[i] = pgweir_statements_p99_ns(&entry->key);
 }
 
-/* After a reset of the table, what was counted before is void. */
 static void
-heed_reset(void)
+clear_void(void)
 {
+	uint64		before = pg_atomic_read_u64(&own->resets);
 	uint64		resets = pgweir_statements_resets();
 
-	if (likely(pg_atomic_read_u64(&own->resets) == resets))
-		return;
-	begin_change();
+	hold();
+	begin_change(own);
 	for (int i = 0; i < own->used; i++)
 	{
-		if (!pgweir_statements_voided(&own->entry[i].key, pg_atomic_read_u64(&own->resets)))
+		if (!pgweir_statements_voided(&own->entry[i].key, before))
 			continue;
-		tally_clear(&own->entry[i].tally);
-		local.plan_calls[i] = 0;
-		local.plan_ns[i] = 0;
+		entry_clear(own, &own->entry[i]);
 		local.plan_shown[i] = false;
 		local.usual_ns[i] = 0;
 	}
 	pg_atomic_write_u64(&own->resets, resets);
-	end_change();
+	end_change(own);
+	release(own);
+}
+
+/* After a reset of the table, what was counted before is void. */
+static inline void
+heed_reset(void)
+{
+	if (unlikely(pg_atomic_read_u64(&own->resets) != pgweir_statements_resets()))
+		clear_void();
 }
 
 int
@@ -238,15 +314,13 @@ choose_victim(void)
 static int
 claim_entry(const PgweirKey *key)
 {
-	int			i;
+	int			i = own->used < ENTRIES ? own->used : choose_victim();
 
-	if (own->used < ENTRIES)
-		i = own->used;
-	else
+	if (i < 0)
+		return -1;
+	hold();
+	if (i < own->used)
 	{
-		i = choose_victim();
-		if (i < 0)
-			return -1;
 		bump(&own->flushes);
 		pg_memory_barrier();
 		merge_entry(i);
@@ -259,17 +333,18 @@ claim_entry(const PgweirKey *key)
 	local.relations_known[i] = false;
 	local.instrument[i] = false;
 	local.plan_shown[i] = false;
-	local.plan_id[i] = 0;
-	local.plan_calls[i] = 0;
-	local.plan_ns[i] = 0;
 	local.usual_ns[i] = pgweir_statements_p99_ns(key);
 	local.pins[i] = 0;
-	begin_change();
+	begin_change(own);
 	own->entry[i].key = *key;
+	own->entry[i].plan_id = 0;
+	own->entry[i].plan_calls = 0;
+	own->entry[i].plan_ns = 0;
 	tally_clear(&own->entry[i].tally);
 	if (i == own->used)
 		own->used++;
-	end_change();
+	end_change(own);
+	release(own);
 	return i;
 }
 
@@ -326,16 +401,18 @@ pgweir_delta_key(int entry)
 int64
 pgweir_delta_plan(int entry)
 {
-	return local.plan_id[entry];
+	return own->entry[entry].plan_id;
 }
 
 void
 pgweir_delta_set_plan(int entry, int64 plan_id)
 {
-	if (local.plan_id[entry] == plan_id)
+	if (own->entry[entry].plan_id == plan_id)
 		return;
-	settle_plan(entry);
-	local.plan_id[entry] = plan_id;
+	hold();
+	settle_plan(&own->entry[entry]);
+	own->entry[entry].plan_id = plan_id;
+	release(own);
 	local.plan_shown[entry] = false;
 }
 
@@ -385,9 +462,9 @@ pgweir_delta_unpin(int entry)
 }
 
 static inline void
-add_counters(PgweirTally *tally, const PgweirUsage *usage, TimestampTz seen)
+note_seen(PgweirTally *tally, TimestampTz seen)
 {
-	pgweir_usage_add(&tally->usage, usage);
+	own->unmerged += tally_empty(tally);
 	tally->last_seen = Max(seen, 1);
 }
 
@@ -397,13 +474,16 @@ pgweir_delta_add(int entry, const PgweirUsage *usage, uint64 ns, TimestampTz see
 	PgweirTally *tally = &own->entry[entry].tally;
 	uint64		us = ns / 1000;
 
-	begin_change();
-	add_counters(tally, usage, seen);
+	hold();
+	begin_change(own);
+	pgweir_usage_add(&tally->usage, usage);
+	note_seen(tally, seen);
 	tally->min_ns = Min(tally->min_ns, ns);
 	tally->max_ns = Max(tally->max_ns, ns);
 	tally->sum_squares += ((double) ns / 1000.0) * ((double) ns / 1000.0);
 	tally->hist[pgweir_histogram_bucket(us)]++;
-	end_change();
+	end_change(own);
+	release(own);
 }
 
 void
@@ -411,11 +491,13 @@ pgweir_delta_add_plan(int entry, uint64 ns, TimestampTz seen)
 {
 	PgweirTally *tally = &own->entry[entry].tally;
 
-	begin_change();
+	hold();
+	begin_change(own);
 	tally->usage.counter[PGWEIR_PLANS]++;
 	tally->usage.counter[PGWEIR_PLAN_NS] += ns;
-	tally->last_seen = Max(seen, 1);
-	end_change();
+	note_seen(tally, seen);
+	end_change(own);
+	release(own);
 }
 
 void
@@ -430,40 +512,116 @@ pgweir_deltas_dropped(void)
 	return pg_atomic_read_u64(&shared->dropped);
 }
 
+uint64
+pgweir_deltas_unmerged(void)
+{
+	uint64		sum = 0;
+
+	for (int b = 0; b < pgweir_max_backends(); b++)
+		sum += (uint64) Max(*(volatile int32 *) &shared->set[b].unmerged, 0);
+	return sum;
+}
+
 int
 pgweir_deltas_flush(void)
 {
-	int			merged = 0;
+	int			merged;
 
 	if (own == NULL)
 		return 0;
 	heed_reset();
+	hold();
+	merged = own->unmerged;
 	bump(&own->flushes);
 	pg_memory_barrier();
 	for (int i = 0; i < own->used; i++)
-	{
-		merged += tally_empty(&own->entry[i].tally) ? 0 : 1;
 		merge_entry(i);
-	}
 	pgweir_timeline_flush_session();
 	pg_memory_barrier();
 	bump(&own->flushes);
+	release(own);
 	return merged;
 }
 
+/* A busy backend merges a little early, so that the sampler need not. */
 void
 pgweir_deltas_flush_if_due(uint64 now_ns)
 {
-	if (local.flushed_ns == 0)
-		local.flushed_ns = now_ns;
-	else if (now_ns - local.flushed_ns >= (uint64) pgweir_flush_interval_ms * 1000000)
+	uint64		interval = flush_interval_ns();
+
+	own->interval_ns = interval;
+	if (now_ns - own->flushed_ns < interval - interval / 8)
+		return;
+	pgweir_deltas_flush();
+	own->flushed_ns = now_ns;
+}
+
+/* --- the sampler's part --- */
+
+/* Takes the entries with something in them out of a set that is held.  What a reset has voided is gone. */
+static int
+take_entries(Set *set, Entry *taken)
+{
+	uint64		resets = pg_atomic_read_u64(&set->resets);
+	int			n = 0;
+
+	begin_change(set);
+	for (int i = 0; i < set->used; i++)
 	{
-		pgweir_deltas_flush();
-		local.flushed_ns = now_ns;
+		Entry	   *entry = &set->entry[i];
+
+		if (tally_empty(&entry->tally))
+			continue;
+		if (!pgweir_statements_voided(&entry->key, resets))
+			taken[n++] = *entry;
+		entry_clear(set, entry);
+	}
+	end_change(set);
+	return n;
+}
+
+static void
+merge_for(Set *set, Entry *taken)
+{
+	int			n;
+
+	/* Its owner is at work: it may merge by itself. */
+	if (!try_hold(set))
+		return;
+	bump(&set->taken);
+	pg_memory_barrier();
+	n = take_entries(set, taken);
+	release(set);
+	for (int i = 0; i < n; i++)
+		distribute(&taken[i]);
+	pg_memory_barrier();
+	bump(&set->taken);
+}
+
+/* Figures of the owner are read without holding the set: a stale one leads to a look too early or too late. */
+static bool
+is_overdue(const volatile Set *set, uint64 now_ns)
+{
+	return set->unmerged > 0 && now_ns + PGWEIR_OVERDUE_LOOK_NS >= set->flushed_ns + set->interval_ns;
+}
+
+void
+pgweir_deltas_merge_overdue(uint64 now_ns)
+{
+	static Entry *taken = NULL;
+
+	if (taken == NULL)
+		taken = MemoryContextAlloc(TopMemoryContext, ENTRIES * sizeof(Entry));
+	for (int b = 0; b < pgweir_max_backends(); b++)
+	{
+		if (is_overdue(&shared->set[b], now_ns))
+			merge_for(&shared->set[b], taken);
 	}
 }
 
-/* A consistent copy of one entry; false if the owner would not stop writing, or the entry is unused. */
+/* --- reading --- */
+
+/* A consistent copy of one entry; false if somebody would not stop writing, or the entry is unused. */
 static bool
 read_entry(Set *set, int i, Entry *copy)
 {
@@ -484,7 +642,7 @@ read_entry(Set *set, int i, Entry *copy)
 }
 
 void
-pgweir_deltas_visit(PgweirDeltaVisitor visit, void *arg, uint32 *stamps)
+pgweir_deltas_visit(PgweirDeltaVisitor visit, void *arg, PgweirDeltaStamp *stamps)
 {
 	Entry		copy;
 
@@ -494,7 +652,8 @@ pgweir_deltas_visit(PgweirDeltaVisitor visit, void *arg, uint32 *stamps)
 		int			used = Min(set->used, ENTRIES);
 		uint64		resets = pg_atomic_read_u64(&set->resets);
 
-		stamps[b] = pg_atomic_read_u32(&set->flushes);
+		stamps[b].flushes = pg_atomic_read_u32(&set->flushes);
+		stamps[b].taken = pg_atomic_read_u32(&set->taken);
 		pg_read_barrier();
 		for (int i = 0; i < used; i++)
 		{
@@ -505,12 +664,15 @@ pgweir_deltas_visit(PgweirDeltaVisitor visit, void *arg, uint32 *stamps)
 }
 
 bool
-pgweir_deltas_unmoved(const uint32 *stamps)
+pgweir_deltas_unmoved(const PgweirDeltaStamp *stamps)
 {
 	pg_read_barrier();
 	for (int b = 0; b < pgweir_max_backends(); b++)
 	{
-		if ((stamps[b] & 1) || stamps[b] != pg_atomic_read_u32(&shared->set[b].flushes))
+		Set		   *set = &shared->set[b];
+
+		if ((stamps[b].flushes & 1) || stamps[b].flushes != pg_atomic_read_u32(&set->flushes) ||
+			(stamps[b].taken & 1) || stamps[b].taken != pg_atomic_read_u32(&set->taken))
 			return false;
 	}
 	return true;

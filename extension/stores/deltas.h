@@ -1,10 +1,10 @@
 /*
  * deltas.h: the counts that a backend has not merged into the statement table yet.
  *
- * Each backend owns a small set of deltas, one a statement class, in shared memory; only the owner writes, so that
- * counting an execution takes no lock and touches no line that another backend writes.  An entry is merged when
- * its place is needed for another class, all of them every pgweir.flush_interval while the backend is busy, and when
- * it exits.  Readers add the rest up: an idle backend's counts are seen without its help.
+ * Each backend owns a small set of deltas, one a statement class, in shared memory, so that counting an execution takes no lock and
+ * touches no line that another backend writes.  An entry is merged when its place is needed for another class, all of them every
+ * pgweir.flush_interval while the backend is busy, and when it exits.  What an idle backend, or one in a long statement, keeps longer the
+ * sampler merges for it.  Readers add the rest up.
  *
  * Locking: pgweir_delta_add() takes none and cannot fail, so it is fit for a catch block; the functions that may merge
  * (open, flush) take partition locks of the table.  A pinned entry stays where it is.
@@ -64,18 +64,34 @@ extern void pgweir_delta_add_plan(int entry, uint64 ns, TimestampTz seen);
 extern void pgweir_delta_drop(void);
 extern uint64 pgweir_deltas_dropped(void);
 
+/* Classes of which a backend has counts that are not merged yet, added up over backends. */
+extern uint64 pgweir_deltas_unmerged(void);
+
 /* Merges all of this backend's entries; returns how many had something to merge. */
 extern int	pgweir_deltas_flush(void);
 
 /* The same if the last flush is more than pgweir.flush_interval before now_ns, a reading of pgweir_clock_ns(). */
 extern void pgweir_deltas_flush_if_due(uint64 now_ns);
 
+/* How often the sampler has to call the next function. */
+#define PGWEIR_OVERDUE_LOOK_NS UINT64CONST(100000000)
+
+/* For the sampler, which is alone in calling it: merges what a backend will have kept for pgweir.flush_interval at the next look. */
+extern void pgweir_deltas_merge_overdue(uint64 now_ns);
+
+/* How often a backend's counts were moved, by itself and by the sampler; odd while they are. */
+typedef struct PgweirDeltaStamp
+{
+	uint32		flushes;
+	uint32		taken;
+} PgweirDeltaStamp;
+
 /*
- * Calls visit with a copy of every delta of every backend.  stamps, an array of pgweir_max_backends(), gets the flush
- * count of each backend: as long as pgweir_deltas_unmoved(stamps), what was visited is not in the table.
+ * Calls visit with a copy of every delta of every backend.  stamps, an array of pgweir_max_backends(), is filled: as long as
+ * pgweir_deltas_unmoved(stamps), what was visited is not in the table.
  */
 typedef void (*PgweirDeltaVisitor) (const PgweirKey *key, const PgweirTally *tally, void *arg);
-extern void pgweir_deltas_visit(PgweirDeltaVisitor visit, void *arg, uint32 *stamps);
-extern bool pgweir_deltas_unmoved(const uint32 *stamps);
+extern void pgweir_deltas_visit(PgweirDeltaVisitor visit, void *arg, PgweirDeltaStamp *stamps);
+extern bool pgweir_deltas_unmoved(const PgweirDeltaStamp *stamps);
 
 #endif

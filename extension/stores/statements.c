@@ -19,8 +19,12 @@
 #define MIN_SLOTS_PER_PARTITION 64
 #define NONE (-1)
 #define FEW_EXECUTIONS 100		/* fewer do not tell what is usual */
-#define MAX_USE 15				/* the clock passes a slot at most four times, since it halves its use */
-#define EVICT_FRACTION 32		/* of a full partition, this part is freed at once */
+#define MAX_USE 15				/* the clock halves it as it passes; at 0 the slot goes */
+#define ASKED_USE 3				/* of a class that somebody has asked for */
+#define LOOKS 8					/* at slots, by a statement that needs one and finds none free */
+#define SWEEP_LOOKS 16			/* by the sampler, while it has the lock */
+#define SWEEPS 8				/* of a partition, by the sampler at a time */
+#define AHEAD_FRACTION 16		/* this part of the slots is kept free */
 
 PgweirTable *pgweir_table = NULL;
 LWLockPadded *pgweir_table_locks = NULL;
@@ -35,10 +39,19 @@ partition_count(void)
 	return n;
 }
 
+/* So many classes have a place, and some slots are kept free besides. */
 static int
 slots_per_partition(void)
 {
-	return (pgweir_max_statements + partition_count() - 1) / partition_count();
+	int			classes = (pgweir_max_statements + partition_count() - 1) / partition_count();
+
+	return classes + Max(classes / AHEAD_FRACTION, 2);
+}
+
+static inline int
+slots_ahead(void)
+{
+	return Max(pgweir_table->slots / (AHEAD_FRACTION + 1), 2);
 }
 
 static Size
@@ -185,50 +198,101 @@ unlink_slot(int p, int32 index)
 	*link = slot->next;
 }
 
-/* Frees one slot: the first that the clock finds unused since it last came by.  Exclusive lock; all slots used. */
+/* Exclusive lock. */
+static void
+evict(int p, int32 index)
+{
+	PgweirPartition *part = &pgweir_table->partition[p];
+	PgweirSlot *slot = pgweir_slot(p, index);
+
+	unlink_slot(p, index);
+	slot->used = false;
+	slot->next = part->free;
+	part->free = index;
+	part->entries--;
+	pg_atomic_fetch_add_u64(&part->evicted, 1);
+	pg_atomic_fetch_add_u64(&part->generation, 1);
+}
+
+/* The slot that the clock comes to next, with its use; the use is halved. */
+static int32
+pass_slot(int p, uint32 *use)
+{
+	PgweirPartition *part = &pgweir_table->partition[p];
+	int32		index = part->hand;
+	PgweirSlot *slot = pgweir_slot(p, index);
+
+	part->hand = (part->hand + 1) % pgweir_table->slots;
+	*use = pg_atomic_read_u32(&slot->use);
+	if (*use > 0)
+		pg_atomic_write_u32(&slot->use, *use / 2);
+	return index;
+}
+
+/* Frees one slot: the first of a few that is unused since the clock last came by, or the least used of them.  Exclusive lock; all slots used. */
 static void
 evict_one(int p)
 {
-	PgweirPartition *part = &pgweir_table->partition[p];
+	int32		victim = NONE;
+	uint32		least = PG_UINT32_MAX;
 
-	for (;;)
+	for (int i = 0; i < LOOKS && least > 0; i++)
 	{
-		int32		index = part->hand;
-		PgweirSlot *slot = pgweir_slot(p, index);
-		uint32		use = pg_atomic_read_u32(&slot->use);
+		uint32		use;
+		int32		index = pass_slot(p, &use);
 
-		part->hand = (part->hand + 1) % pgweir_table->slots;
-		if (!slot->used)
-			continue;
-		if (use > 0)
+		if (use < least)
 		{
-			pg_atomic_write_u32(&slot->use, use / 2);
-			continue;
+			victim = index;
+			least = use;
 		}
-		unlink_slot(p, index);
-		slot->used = false;
-		slot->next = part->free;
-		part->free = index;
-		part->entries--;
-		pg_atomic_fetch_add_u64(&part->evicted, 1);
-		pg_atomic_fetch_add_u64(&part->generation, 1);
+	}
+	evict(p, victim);
+}
+
+static inline int
+free_slots(int p)
+{
+	return pgweir_table->slots - *(volatile int32 *) &pgweir_table->partition[p].entries;
+}
+
+/* A few looks, while nobody else is there. */
+static void
+sweep(int p)
+{
+	if (!LWLockConditionalAcquire(lock_of(p), LW_EXCLUSIVE))
 		return;
+	for (int i = 0; i < SWEEP_LOOKS && free_slots(p) < slots_ahead(); i++)
+	{
+		uint32		use;
+		int32		index = pass_slot(p, &use);
+
+		if (use == 0 && pgweir_slot(p, index)->used)
+			evict(p, index);
+	}
+	LWLockRelease(lock_of(p));
+}
+
+void
+pgweir_statements_keep_free(void)
+{
+	for (int p = 0; p < pgweir_table->partitions; p++)
+	{
+		for (int i = 0; i < SWEEPS && free_slots(p) < slots_ahead(); i++)
+			sweep(p);
 	}
 }
 
 /* Inserts a class that find() did not find.  Exclusive lock. */
 static PgweirSlot *
-insert(int p, uint32 hash, const PgweirKey *key)
+insert(int p, uint32 hash, const PgweirKey *key, TimestampTz seen)
 {
 	PgweirPartition *part = &pgweir_table->partition[p];
 	PgweirSlot *slot;
 	int32		index;
 
 	if (part->free == NONE)
-	{
-		for (int i = Max(pgweir_table->slots / EVICT_FRACTION, 1); i > 0; i--)
-			evict_one(p);
-	}
+		evict_one(p);
 	index = part->free;
 	slot = pgweir_slot(p, index);
 	part->free = slot->next;
@@ -238,7 +302,7 @@ insert(int p, uint32 hash, const PgweirKey *key)
 	slot->text_len = 0;
 	slot->text_truncated = false;
 	slot->n_relations = 0;
-	slot->first_seen = GetCurrentStatementStartTimestamp();
+	slot->first_seen = seen;
 	pg_atomic_write_u32(&slot->use, 1);
 	slot->next = *head_of(p, hash);
 	*head_of(p, hash) = index;
@@ -269,6 +333,9 @@ pgweir_statements_has_text(const PgweirKey *key)
 	LWLockAcquire(lock_of(p), LW_SHARED);
 	slot = find(p, hash, key);
 	result = slot != NULL && slot->text_len > 0;
+	/* Who asks is about to execute it: others are evicted, and it may be long until this one's counts are merged. */
+	if (result && pg_atomic_read_u32(&slot->use) < ASKED_USE)
+		pg_atomic_write_u32(&slot->use, ASKED_USE);
 	LWLockRelease(lock_of(p));
 	return result;
 }
@@ -284,7 +351,7 @@ pgweir_statements_put_text(const PgweirKey *key, const char *text, int len)
 	LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
 	slot = find(p, hash, key);
 	if (slot == NULL)
-		slot = insert(p, hash, key);
+		slot = insert(p, hash, key, GetCurrentStatementStartTimestamp());
 	if (slot->text_len == 0)
 	{
 		memcpy(slot->text, text, kept);
@@ -420,7 +487,7 @@ pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally)
 		LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
 		slot = find(p, hash, key);
 		if (slot == NULL)
-			slot = insert(p, hash, key);
+			slot = insert(p, hash, key, tally->last_seen);
 	}
 	add_tally(slot, tally);
 	LWLockRelease(lock_of(p));
@@ -570,7 +637,7 @@ pgweir_statements_restore(const PgweirKey *key, const char *text, int len, int e
 		return NULL;
 	if (kept >= pgweir_table->text_size)
 		kept = pg_encoding_mbcliplen(encoding, text, len, pgweir_table->text_size - 1);
-	slot = insert(p, hash, key);
+	slot = insert(p, hash, key, 0);
 	memcpy(slot->text, text, kept);
 	slot->text[kept] = '\0';
 	slot->text_len = kept;

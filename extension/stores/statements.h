@@ -6,8 +6,9 @@
  * are merged here now and then; readers see table and unmerged deltas added up.
  *
  * The table is split into partitions by the key's hash.  Each has one LWLock: shared suffices to find a class and to
- * add to its counters, which are atomics; exclusive is taken only to insert or evict in that partition.  A full
- * partition evicts by a clock sweep over its own slots.  The text of the statement, constants replaced by $n, stands
+ * add to its counters, which are atomics; exclusive is taken only to insert or evict in that partition.  The sampler keeps some
+ * slots of each partition free, by a clock sweep in small steps; a statement that finds none free all the same looks at a few slots and evicts
+ * the least used of these.  The text of the statement, constants replaced by $n, stands
  * inline in the slot and goes with it.
  */
 #ifndef PGWEIR_STORES_STATEMENTS_H
@@ -107,6 +108,8 @@ typedef struct PgweirStatement
 	double		sum_squares;	/* of the times in microseconds */
 	uint64		recent_calls;	/* in the last minute */
 	uint64		recent_us;
+	uint64		latest_calls;	/* since pgweir_latest_since() */
+	uint64		latest_us;
 	TimestampTz first_seen;
 	TimestampTz last_seen;
 	uint64		counter[PGWEIR_NCOUNTERS];
@@ -119,6 +122,9 @@ typedef struct PgweirStatement
 	int			text_len;
 	bool		text_truncated;
 } PgweirStatement;
+
+/* The beginning of the last seconds that counts are kept of by themselves: 3 to 13 seconds ago. */
+extern TimestampTz pgweir_latest_since(TimestampTz now);
 
 typedef void (*PgweirStatementVisitor) (const PgweirStatement *statement, void *arg);
 

@@ -103,6 +103,9 @@ extern uint64 pgweir_statements_p99_ns(const PgweirKey *key);
 /* Adds a tally to its class, which is inserted (without text) when it was evicted meanwhile. */
 extern void pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally);
 
+/* For the sampler, often: evicts a few classes where places run short, so that who needs one finds it free. */
+extern void pgweir_statements_keep_free(void);
+
 /* For the sampler: the class was seen at an event.  False when it is not in the table. */
 extern bool pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns);
 

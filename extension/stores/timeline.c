@@ -196,7 +196,7 @@ int
 pgweir_timeline_read(PgweirStep *out)
 {
 	Unrolled	unrolled = {epoch_of(GetCurrentTimestamp()) - PGWEIR_STEPS + 1, out};
-	uint32	   *stamps = palloc(pgweir_max_backends() * sizeof(uint32));
+	PgweirDeltaStamp *stamps = palloc(pgweir_max_backends() * sizeof(PgweirDeltaStamp));
 
 	for (int i = 0; i < PGWEIR_STEPS; i++)
 	{

@@ -93,6 +93,8 @@ pgweir_info_1_0(PG_FUNCTION_ARGS)
 
 	pgweir_require_preload();
 	InitMaterializedSRF(fcinfo, 0);
+	/* Its own planning has just been counted. */
+	pgweir_deltas_flush();
 	pgweir_statements_info(&info);
 	pgweir_row_int8(&row, info.capacity);
 	pgweir_row_int8(&row, info.entries);
@@ -101,6 +103,7 @@ pgweir_info_1_0(PG_FUNCTION_ARGS)
 	pgweir_row_time(&row, info.since);
 	pgweir_row_int8(&row, (uint64) pgweir_callers_count());
 	pgweir_row_time(&row, pgweir_history_begin());
+	pgweir_row_int8(&row, pgweir_deltas_unmerged());
 	pgweir_row_emit(&row, (ReturnSetInfo *) fcinfo->resultinfo);
 	return (Datum) 0;
 }

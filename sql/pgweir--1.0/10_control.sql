@@ -41,13 +41,14 @@ CREATE FUNCTION pgweir.info(
 	OUT dropped bigint,
 	OUT since timestamptz,
 	OUT callers bigint,
-	OUT history_since timestamptz)
+	OUT history_since timestamptz,
+	OUT unmerged bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_info_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pgweir.info() IS
-'the statement store: places, classes in them, classes evicted since the last reset, executions that could not be counted, callers known, and how far '
-	'back its history reaches';
+'the statement store: places, classes in them, classes evicted since the last reset, executions that could not be counted, callers known, how far '
+	'back its history reaches, and classes of which some session has counts that are not merged yet';
 
 CREATE FUNCTION pgweir.comment_deadline(statement text) RETURNS double precision
 AS 'MODULE_PATHNAME', 'pgweir_comment_deadline_1_0'

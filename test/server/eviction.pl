@@ -20,6 +20,16 @@ is($info->{dropped}, 0, 'nothing was dropped');
 is($pg->sql(q{select calls from pgweir.slow_queries where query ~ 'hot'}), $distinct, 'a hot statement outlives the others, exactly counted');
 is($pg->sql(q{select count(*) from pgweir.slow_queries where query is null}), 0, 'every class has its text');
 
+# Places are made free before they are needed, by the sampler
+my $room = $capacity - 100;
+cmp_ok($room, '>', 0, 'there is room beyond what was asked for');
+eventually { $capacity - $pg->sql('select entries from pgweir.info()') >= $room } 'places to be freed ahead';
+pass('places are freed ahead of need');
+# A class in use keeps its place also when its counts are not merged for long
+$pg->sql('select pgweir.reset()');
+$pg->sql("set pgweir.flush_interval = '1h';\n$script");
+is($pg->sql(q{select calls from pgweir.slow_queries where query ~ 'hot'}), $distinct, 'a hot statement outlives the others without being merged');
+
 # More classes in one session than it keeps deltas for: still all are counted
 $pg->sql('select pgweir.reset()');
 my $eighty = join '', map { 'select ' . join(', ', (2) x $_) . ";\n" } 1 .. 80;

@@ -14,7 +14,7 @@ for my $protocol (qw(simple extended prepared))
 {
 	for my $interval (0, 3600000)
 	{
-		my ($clients, $each) = (6, 120);
+		my ($clients, $each) = (16, 50);
 		my $n = $clients * $each;
 
 		$pg->sql('select pgweir.reset()');
@@ -37,6 +37,30 @@ $idle->query('select 42 as of_an_idle_session') for 1 .. 5;
 is($pg->sql(q{select calls from pgweir.slow_queries where query ~ 'of_an_idle'}), 5, "an idle session's counts are seen");
 is($idle->query('select pgweir.flush() > 0'), 't', 'a flush merges');
 is($pg->sql(q{select calls from pgweir.slow_queries where query ~ 'of_an_idle'}), 5, 'nothing is counted twice after it');
+
+# --- what nobody merges is merged for him, by the interval of his session ---
+
+sub unmerged { return $pg->sql('select unmerged from pgweir.info()'); }
+$idle->query(q{set pgweir.flush_interval = '1h'}); $idle->query('select 42 as of_an_idle_session') for 1 .. 3;
+cmp_ok(unmerged(), '>=', 1, 'a session keeps counts for its flush_interval');
+$idle->query(q{set pgweir.flush_interval = '1s'});
+$idle->query('select 42 as of_an_idle_session') for 1 .. 2;
+eventually { !unmerged() } 'the counts of an idle session to be merged';
+is($pg->sql(q{select calls from pgweir.slow_queries where query ~ 'of_an_idle'}), 10, 'an idle session is merged for, nothing is lost or counted twice');
+$idle->query('begin; select 42 as of_an_idle_session');
+eventually { !unmerged() } 'the counts of a session that is idle in a transaction to be merged';
+$idle->query('rollback; set pgweir.track = \'all\'');
+$idle->query('create function pg_temp.long() returns void language plpgsql as $$ begin perform count(*) as of_a_long_one from (values (1)) v; perform pg_sleep(60); end $$');
+my $long = $idle->query('select pg_backend_pid()');
+$idle->start('select pg_temp.long()');
+eventually { $pg->sql("select wait_event from pg_stat_activity where pid = $long") eq 'PgSleep' && !unmerged() } 'the counts of a long statement to be merged while it runs';
+is($pg->sql(q{select calls from pgweir.slow_queries where query ~ 'of_a_long_one' and not toplevel}), 1, 'so is what a long statement did inside');
+$pg->sql("select pg_cancel_backend($long)");
+eval { $idle->result };
+$idle->query('select 42 as of_an_idle_session');
+is($idle->query('select pgweir.flush() > 0'), 't', 'it goes on counting');
+is($pg->sql(q{select s.calls || ' ' || p.calls from pgweir.slow_queries s join pgweir.plan_history p using (userid, queryid, toplevel) where s.query ~ 'of_an_idle'}),
+	'12 12', 'and what was merged for it is put down to its plan');
 
 # a reading while others count and merge never goes back
 $pg->sql('select pgweir.reset()');
