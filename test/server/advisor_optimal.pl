@@ -12,7 +12,7 @@ my @statements = (
 	'select o.* from customers c join orders o on o.customer_id = c.id where c.score = 5', "select * from customers where name = 'Name 5'", 'select * from items where product_id = 77',
 	'select * from products where stock = 5 and category_id = 31', 'select i.* from products p join items i on i.product_id = p.id where p.stock = 9',
 	"select * from orders where coupon = 'coupon5'", 'select * from orders where customer_id in (1, 2, 3) and region = 5', 'select id from customers where city = $$city5$$ and score = 200');
-my @candidates = ('orders(customer_id)', 'orders(region)', 'orders(region, created)', 'orders(priority)', 'orders(region, priority)', 'orders(priority, region)', 
+my @candidates = ('orders(customer_id)', 'orders(region)', 'orders(region, created)', 'orders(priority)', 'orders(region, priority)', 'orders(priority, region)',
 	'orders(priority) include (total)', 'customers(score)', 'customers(name)', 'items(product_id)', 'products(stock)', 'orders(coupon)', 'orders(customer_id, region)', 'customers(city, score)');
 
 # A random number generator of our own: the same instances everywhere.
