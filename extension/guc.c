@@ -167,7 +167,7 @@ assign_deadline(const char *newval, void *extra)
 static const char *const threshold_names[] = {
 	"slots_tight", "slots_exhausted", "wait_ms", "slow_ms", "slow_growth", "slow_share", "slow_running_s",
 	"load", "lock_share", "idle_in_transaction_s", "held_s", "held_share", "think_share", "think_ms",
-	"think_growth", "think_cpu_waits", "connects_per_s", "drain_share", "rtt_ms", "rtt_growth", "retrans_min", "retrans_share",
+	"think_growth", "cpu_short", "connects_per_s", "drain_share", "rtt_ms", "rtt_growth", "retrans_min", "retrans_share",
 	"lost_share", "errors_min", "error_share", "error_growth", "deploy_s", "repeat_share", "repeat_units", "gone_min",
 	"gone_peak_share", "gone_s", "silence_s", "silence_rate"
 };

@@ -17,6 +17,21 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* All groups that the user is in. */
+static bool
+take_groups(const struct passwd *user)
+{
+	int count = 0;
+	gid_t *groups;
+	bool ok;
+
+	(void) getgrouplist(user->pw_name, user->pw_gid, NULL, &count); /* tells how many there are */
+	groups = calloc((size_t) count + 1, sizeof(gid_t));
+	ok = groups != NULL && getgrouplist(user->pw_name, user->pw_gid, groups, &count) >= 0 && setgroups((size_t) count, groups) == 0;
+	free(groups);
+	return ok;
+}
+
 bool
 daemon_switch_user(const char *name, char *error, size_t size)
 {
@@ -29,7 +44,7 @@ daemon_switch_user(const char *name, char *error, size_t size)
 	}
 	if (user->pw_uid == geteuid())
 		return true;
-	if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
+	if (!take_groups(user) || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
 	{
 		snprintf(error, size, "could not switch to user \"%s\": %s", name, strerror(errno));
 		return false;

@@ -85,8 +85,7 @@ static struct
 	PgweirStep	steps[LATE_STEPS];
 	int			n_pools;
 	PoolBefore *pools;			/* owned: pgweir.max_pools of them, in TopMemoryContext */
-	uint64		cpu_wait_ns;
-	uint64		cpu_waits;
+	uint64		cpu_short_us;
 }			before;
 
 static uint32
@@ -197,28 +196,22 @@ count_timeline(uint32 *value)
 /* --- the machine --- */
 
 /*
- * How long this process waited for a processor, as the kernel counts it.  It asks for one many times a second and needs it shortly, as
- * backends and services do that are not short of anything else.
+ * How long processes of this machine waited for a processor, as the kernel counts it (pressure stall information): when it is short of
+ * them, everybody is slow, and it is nobody's own fault.
  */
 static void
-count_cpu_waits(uint32 *value)
+count_cpu_shortage(uint32 *value)
 {
-	unsigned long long ran;
-	unsigned long long waited;
-	unsigned long long times;
-	FILE	   *file = AllocateFile("/proc/self/schedstat", "r");
+	unsigned long long total;
+	FILE	   *file = AllocateFile("/proc/pressure/cpu", "r");
 
 	if (file == NULL)
 		return;
-	if (fscanf(file, "%llu %llu %llu", &ran, &waited, &times) == 3)
+	if (fscanf(file, "some avg10=%*f avg60=%*f avg300=%*f total=%llu", &total) == 1)
 	{
-		if (before.cpu_waits > 0 && waited >= before.cpu_wait_ns && times > before.cpu_waits)
-		{
-			value[PGWEIR_HS_CPU_WAIT_US] = saturated((waited - before.cpu_wait_ns) / 1000);
-			value[PGWEIR_HS_CPU_WAITS] = saturated(times - before.cpu_waits);
-		}
-		before.cpu_wait_ns = waited;
-		before.cpu_waits = times;
+		if (before.cpu_short_us > 0 && total >= before.cpu_short_us)
+			value[PGWEIR_HS_CPU_SHORT_MS] = saturated((total - before.cpu_short_us) / 1000);
+		before.cpu_short_us = total;
 	}
 	FreeFile(file);
 }
@@ -357,7 +350,7 @@ pgweir_sample_pressure(TimestampTz now)
 	count_backends(now, server);
 	count_timeline(server);
 	count_network(server);
-	count_cpu_waits(server);
+	count_cpu_shortage(server);
 	for (int i = 0; i < n_pools; i++)
 		count_pool(&pools[i], &each[i]);
 	count_linked(each, n_pools, now);

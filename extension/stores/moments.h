@@ -52,8 +52,7 @@ typedef enum PgweirMomentSeries
 	PGWEIR_HS_DRAIN_MS,
 	PGWEIR_HS_XACTS,
 	PGWEIR_HS_REPEATED,			/* statements of transactions that repeat a class many times */
-	PGWEIR_HS_CPU_WAIT_US,		/* that the sampler waited for a processor */
-	PGWEIR_HS_CPU_WAITS,		/* ... how often it asked for one */
+	PGWEIR_HS_CPU_SHORT_MS,		/* in which some process of the machine waited for a processor */
 	PGWEIR_HS_N
 } PgweirMomentSeries;
 

@@ -108,6 +108,8 @@ typedef struct PgweirStatement
 	double		sum_squares;	/* of the times in microseconds */
 	uint64		recent_calls;	/* in the last minute */
 	uint64		recent_us;
+	uint64		latest_calls;	/* since pgweir_latest_since() */
+	uint64		latest_us;
 	TimestampTz first_seen;
 	TimestampTz last_seen;
 	uint64		counter[PGWEIR_NCOUNTERS];
@@ -120,6 +122,9 @@ typedef struct PgweirStatement
 	int			text_len;
 	bool		text_truncated;
 } PgweirStatement;
+
+/* The beginning of the last seconds that counts are kept of by themselves: 3 to 13 seconds ago. */
+extern TimestampTz pgweir_latest_since(TimestampTz now);
 
 typedef void (*PgweirStatementVisitor) (const PgweirStatement *statement, void *arg);
 

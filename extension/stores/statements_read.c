@@ -31,6 +31,8 @@ typedef struct Row
 	uint64		step_max_ns;
 	uint64		recent_calls;
 	uint64		recent_ns;
+	uint64		latest_calls;
+	uint64		latest_ns;
 	TimestampTz first_seen;
 	TimestampTz last_seen;
 	const char *text;
@@ -60,7 +62,16 @@ typedef struct Reading
 	int			n;
 	int			room;
 	uint64		step;			/* the first of the last minute */
+	uint64		latest;			/* the first of the last seconds */
 } Reading;
+
+#define LATEST_S 3				/* less is too few to judge by */
+
+TimestampTz
+pgweir_latest_since(TimestampTz now)
+{
+	return (TimestampTz) pgweir_recent_step(now - LATEST_S * USECS_PER_SEC) * PGWEIR_RECENT_STEP_S * USECS_PER_SEC;
+}
 
 static Row *
 enter_row(Reading *reading, const PgweirKey *key)
@@ -139,6 +150,11 @@ add_delta(const PgweirKey *key, const PgweirTally *tally, void *arg)
 		row->recent_calls += tally->usage.counter[PGWEIR_CALLS];
 		row->recent_ns += tally->usage.counter[PGWEIR_TOTAL_NS];
 	}
+	if (pgweir_recent_step(tally->last_seen) >= reading->latest)
+	{
+		row->latest_calls += tally->usage.counter[PGWEIR_CALLS];
+		row->latest_ns += tally->usage.counter[PGWEIR_TOTAL_NS];
+	}
 }
 
 /* The least and the greatest time say between which buckets there is something. */
@@ -187,10 +203,18 @@ add_slot(Reading *reading, PgweirSlot *slot)
 		row->counter[i] += pg_atomic_read_u64(&slot->counter[i]);
 	for (int i = 0; i < PGWEIR_RECENTS; i++)
 	{
-		if (pg_atomic_read_u64(&slot->recent[i].step) < reading->step)
+		uint64		step = pg_atomic_read_u64(&slot->recent[i].step);
+		uint64		calls = pg_atomic_read_u64(&slot->recent[i].calls);
+		uint64		ns = pg_atomic_read_u64(&slot->recent[i].ns);
+
+		if (step < reading->step)
 			continue;
-		row->recent_calls += pg_atomic_read_u64(&slot->recent[i].calls);
-		row->recent_ns += pg_atomic_read_u64(&slot->recent[i].ns);
+		row->recent_calls += calls;
+		row->recent_ns += ns;
+		if (step < reading->latest)
+			continue;
+		row->latest_calls += calls;
+		row->latest_ns += ns;
 	}
 	for (int i = 0; i < PGWEIR_CLASS_WAITS; i++)
 		pgweir_waits_merge(row->waits, PGWEIR_CLASS_WAITS, &slot->waits[i]);
@@ -230,6 +254,7 @@ add_table(Reading *reading)
 static void
 start_reading(Reading *reading, MemoryContext context)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	HASHCTL		ctl;
 
 	memset(&ctl, 0, sizeof(ctl));
@@ -241,7 +266,8 @@ start_reading(Reading *reading, MemoryContext context)
 	reading->n = 0;
 	reading->room = 1024;
 	reading->order = palloc(reading->room * sizeof(Row *));
-	reading->step = pgweir_recent_step(GetCurrentTimestamp()) - PGWEIR_RECENTS + 1;
+	reading->step = pgweir_recent_step(now) - PGWEIR_RECENTS + 1;
+	reading->latest = pgweir_recent_step(pgweir_latest_since(now));
 }
 
 /*
@@ -304,6 +330,8 @@ fill(PgweirStatement *sum, const Row *row)
 	sum->sum_squares = row->sum_squares;
 	sum->recent_calls = row->recent_calls;
 	sum->recent_us = row->recent_ns / 1000;
+	sum->latest_calls = row->latest_calls;
+	sum->latest_us = row->latest_ns / 1000;
 	sum->first_seen = row->first_seen;
 	sum->last_seen = row->last_seen;
 	memcpy(sum->counter, row->counter, sizeof(sum->counter));

@@ -85,8 +85,8 @@ typedef struct Output
 {
 	ReturnSetInfo *result;
 	double		slow_us;
-	uint64		total_us;		/* of all classes in the last minute */
-	uint64		classes;
+	double		seconds;		/* that the latest are of */
+	uint64		total_us;		/* of all classes in those */
 	List	   *kept;			/* PgweirStatement copies */
 } Output;
 
@@ -104,9 +104,8 @@ note_class(const PgweirStatement *s, void *arg)
 
 	if (!s->toplevel || s->recent_calls == 0 || is_housekeeping(s->text))
 		return;
-	output->total_us += s->recent_us;
-	output->classes++;
-	if (given_up(s) == 0 && (double) s->recent_us < output->slow_us * (double) s->recent_calls)
+	output->total_us += s->latest_us;
+	if (given_up(s) == 0 && (double) s->latest_us < output->slow_us * (double) Max(s->latest_calls, 1))
 		return;
 	copy = palloc(sizeof(PgweirStatement));
 	*copy = *s;
@@ -125,7 +124,10 @@ put_class(const PgweirStatement *s, const Output *output)
 {
 	PgweirRow	row;
 	bool		readable = pgweir_may_read(s->userid);
-	uint64		calls_before = s->calls - Min(s->calls, s->recent_calls);
+	/* Before the last minute; what is younger than that is compared with its first seconds. */
+	bool		is_old = s->calls > s->recent_calls;
+	uint64		calls_before = s->calls - Min(s->calls, is_old ? s->recent_calls : s->latest_calls);
+	uint64		us_before = s->total_us - Min(s->total_us, is_old ? s->recent_us : s->latest_us);
 	uint64		calls = Max(s->calls, 1);
 
 	row.n = 0;
@@ -135,13 +137,14 @@ put_class(const PgweirStatement *s, const Output *output)
 	else
 		pgweir_row_null(&row);
 	pgweir_row_text(&row, readable ? s->text : "<insufficient privilege>");
-	pgweir_row_int8(&row, s->recent_calls);
-	pgweir_row_float8(&row, (double) s->recent_us / 1000.0);
-	pgweir_row_float8(&row, mean_ms(s->recent_us, s->recent_calls));
-	pgweir_row_float8(&row, (double) s->recent_us / (double) Max(output->total_us, 1));
+	pgweir_row_float8(&row, output->seconds);
+	pgweir_row_int8(&row, s->latest_calls);
+	pgweir_row_float8(&row, (double) s->latest_us / 1000.0);
+	pgweir_row_float8(&row, mean_ms(s->latest_us, Max(s->latest_calls, 1)));
+	pgweir_row_float8(&row, (double) s->latest_us / (double) Max(output->total_us, 1));
 	pgweir_row_int8(&row, calls_before);
 	if (calls_before > 0)
-		pgweir_row_float8(&row, mean_ms(s->total_us - Min(s->total_us, s->recent_us), calls_before));
+		pgweir_row_float8(&row, mean_ms(us_before, calls_before));
 	else
 		pgweir_row_null(&row);
 	pgweir_row_float8(&row, (double) Min(pgweir_histogram_quantile(s->hist, 0.50), s->max_us) / 1000.0);
@@ -159,9 +162,11 @@ Datum
 pgweir_recent_classes_1_0(PG_FUNCTION_ARGS)
 {
 	Output		output = {.slow_us = PG_GETARG_FLOAT8(0) * 1000.0};
+	TimestampTz now = GetCurrentTimestamp();
 	ListCell   *cell;
 
 	pgweir_require_preload();
+	output.seconds = (double) (now - pgweir_latest_since(now)) / 1e6;
 	InitMaterializedSRF(fcinfo, 0);
 	output.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	pgweir_statements_visit(InvalidOid, note_class, &output);

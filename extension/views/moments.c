@@ -214,7 +214,7 @@ pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 static const char *const series_names[PGWEIR_HS_N] = {
 	"size", "active", "idle", "in_transaction", "waiting", "opening", "maxwait_ms", "holder_ms", "longest_ms", "locked",
 	"draining", "rtt_us", "failing_ms", "statements", "busy_ms", "errors", "cancelled", "missed", "refused", "gone",
-	"connects", "connect_failures", "think_ms", "thinks", "wait_ms", "drain_ms", "xacts", "repeated", "cpu_wait_us", "cpu_waits"
+	"connects", "connect_failures", "think_ms", "thinks", "wait_ms", "drain_ms", "xacts", "repeated", "cpu_short_ms"
 };
 
 static int

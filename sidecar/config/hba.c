@@ -20,16 +20,16 @@
 #define MAX_DEPTH 10
 #define MAX_FIELDS 32
 
-typedef struct Pattern
+typedef struct KeptPattern
 {
-	regex_t *regex; /* inside the arena */
-	struct Pattern *next;
-} Pattern;
+	Pattern *pattern;
+	struct KeptPattern *next;
+} KeptPattern;
 
 struct HbaFile
 {
 	HbaRules rules;
-	Pattern *patterns; /* to be released before the arena */
+	KeptPattern *patterns; /* in the arena */
 	Arena arena;
 	int references;
 };
@@ -160,25 +160,23 @@ is_word(const Item *item, const char *word)
 /* --- names --- */
 
 static bool
-compile(Reader *reader, const Line *line, HbaName *name, const char *pattern)
+compile(Reader *reader, const Line *line, HbaName *name, const char *text)
 {
-	Pattern *kept = arena_alloc(&reader->file->arena, sizeof(*kept));
-	char why[128];
-	int error;
+	KeptPattern *kept = arena_alloc(&reader->file->arena, sizeof(*kept));
+	char why[160];
 
 	if (kept == NULL)
 	{
 		out_of_memory(reader);
 		return false;
 	}
-	if ((error = regcomp(&name->regex, pattern, REG_EXTENDED)) != 0)
+	if ((kept->pattern = pattern_compile(text, why, sizeof(why))) == NULL)
 	{
-		regerror(error, &name->regex, why, sizeof(why));
-		problems_add(reader->problems, PROBLEM_ERROR, &line->place, "pattern \"%.100s\": %s", pattern, why);
+		problems_add(reader->problems, PROBLEM_ERROR, &line->place, "pattern \"%.100s\": %s", text, why);
 		return false;
 	}
-	name->kind = HBA_NAME_REGEX;
-	kept->regex = &name->regex;
+	name->kind = HBA_NAME_PATTERN;
+	name->pattern = kept->pattern;
 	kept->next = reader->file->patterns;
 	reader->file->patterns = kept;
 	return true;
@@ -587,12 +585,24 @@ hba_line(Reader *reader, const Line *line)
 	reader->next_rule = &rule->next;
 }
 
+/* A name of a map's line: as it stands, or a pattern.  False after a report. */
+static bool
+ident_name(Reader *reader, const Line *line, const Item *item, HbaName *out)
+{
+	out->kind = HBA_NAME;
+	if ((out->text = arena_strdup(&reader->file->arena, item->text)) == NULL)
+	{
+		out_of_memory(reader);
+		return false;
+	}
+	return item->text[0] != '/' || compile(reader, line, out, item->text + 1);
+}
+
 static void
 ident_line(Reader *reader, const Line *line)
 {
-	Arena *arena = &reader->file->arena;
 	IdentLine *ident;
-	const Item *system_user;
+	const Item *user;
 
 	if (is_include(reader, line, ident_line))
 		return;
@@ -601,20 +611,23 @@ ident_line(Reader *reader, const Line *line)
 		problems_add(reader->problems, PROBLEM_ERROR, &line->place, "expected: map system-user user");
 		return;
 	}
-	system_user = line->fields[1];
-	ident = arena_alloc(arena, sizeof(*ident));
-	if (ident == NULL || (ident->map = arena_strdup(arena, line->fields[0]->text)) == NULL ||
-		(ident->user = arena_strdup(arena, line->fields[2]->text)) == NULL ||
-		(ident->system_user.text = arena_strdup(arena, system_user->text)) == NULL)
+	user = line->fields[2];
+	if (!user->quoted && user->text[0] == '+')
+	{
+		problems_add(reader->problems, PROBLEM_ERROR, &line->place, "%.100s: groups are not supported, since only the server knows who is in them",
+					 user->text);
+		return;
+	}
+	ident = arena_alloc(&reader->file->arena, sizeof(*ident));
+	if (ident == NULL || (ident->map = arena_strdup(&reader->file->arena, line->fields[0]->text)) == NULL)
 	{
 		out_of_memory(reader);
 		return;
 	}
-	ident->any_user = is_word(line->fields[2], "all");
-	ident->system_user.kind = HBA_NAME;
-	if (system_user->text[0] == '/' &&
-		!compile(reader, line, &ident->system_user, system_user->text + 1))
+	if (!ident_name(reader, line, line->fields[1], &ident->system_user) || !ident_name(reader, line, user, &ident->user))
 		return;
+	if (is_word(user, "all"))
+		ident->user.kind = HBA_NAME_ALL;
 	*reader->next_ident = ident;
 	reader->next_ident = &ident->next;
 }
@@ -736,8 +749,8 @@ hba_file_unref(HbaFile *file)
 {
 	if (file == NULL || --file->references > 0)
 		return;
-	for (Pattern *pattern = file->patterns; pattern != NULL; pattern = pattern->next)
-		regfree(pattern->regex);
+	for (KeptPattern *kept = file->patterns; kept != NULL; kept = kept->next)
+		pattern_free(kept->pattern);
 	arena_free(&file->arena);
 	free(file);
 }

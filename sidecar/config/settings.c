@@ -47,52 +47,52 @@
 #define SIGNED .min = -1, .max = INT_MAX /* -1 in an entry: as if absent */
 
 static const ConfigChoice auth_types[] = {
-	{"any", AUTH_TYPE_ANY, false},
-	{"trust", AUTH_TYPE_TRUST, false},
-	{"plain", AUTH_TYPE_PLAIN, false},
-	{"md5", AUTH_TYPE_MD5, false},
-	{"scram-sha-256", AUTH_TYPE_SCRAM_SHA_256, false},
-	{"cert", AUTH_TYPE_CERT, false},
-	{"hba", AUTH_TYPE_HBA, false},
-	{"ldap", AUTH_TYPE_LDAP, false},
-	{"pam", AUTH_TYPE_PAM, false},
-	{NULL, 0, false},
+	{"any", AUTH_TYPE_ANY},
+	{"trust", AUTH_TYPE_TRUST},
+	{"plain", AUTH_TYPE_PLAIN},
+	{"md5", AUTH_TYPE_MD5},
+	{"scram-sha-256", AUTH_TYPE_SCRAM_SHA_256},
+	{"cert", AUTH_TYPE_CERT},
+	{"hba", AUTH_TYPE_HBA},
+	{"ldap", AUTH_TYPE_LDAP},
+	{"pam", AUTH_TYPE_PAM},
+	{NULL, 0},
 };
 
 static const ConfigChoice pool_modes[] = {
-	{"session", POOL_MODE_SESSION, false},
-	{"transaction", POOL_MODE_TRANSACTION, false},
-	{"statement", POOL_MODE_STATEMENT, false},
-	{NULL, 0, false},
+	{"session", POOL_MODE_SESSION},
+	{"transaction", POOL_MODE_TRANSACTION},
+	{"statement", POOL_MODE_STATEMENT},
+	{NULL, 0},
 };
 
 static const ConfigChoice sslmodes[] = {
-	{"disable", NET_TLS_DISABLE, false},
-	{"allow", NET_TLS_ALLOW, false},
-	{"prefer", NET_TLS_PREFER, false},
-	{"require", NET_TLS_REQUIRE, false},
-	{"verify-ca", NET_TLS_VERIFY_CA, false},
-	{"verify-full", NET_TLS_VERIFY_FULL, false},
-	{NULL, 0, false},
+	{"disable", NET_TLS_DISABLE},
+	{"allow", NET_TLS_ALLOW},
+	{"prefer", NET_TLS_PREFER},
+	{"require", NET_TLS_REQUIRE},
+	{"verify-ca", NET_TLS_VERIFY_CA},
+	{"verify-full", NET_TLS_VERIFY_FULL},
+	{NULL, 0},
 };
 
 static const ConfigChoice syslog_facilities[] = {
-	{"auth", 0, false},   {"authpriv", 0, false}, {"daemon", 0, false}, {"user", 0, false},
-	{"local0", 0, false}, {"local1", 0, false},   {"local2", 0, false}, {"local3", 0, false},
-	{"local4", 0, false}, {"local5", 0, false},   {"local6", 0, false}, {"local7", 0, false},
-	{NULL, 0, false},
+	{"auth", 0},   {"authpriv", 0}, {"daemon", 0}, {"user", 0},
+	{"local0", 0}, {"local1", 0},   {"local2", 0}, {"local3", 0},
+	{"local4", 0}, {"local5", 0},   {"local6", 0}, {"local7", 0},
+	{NULL, 0},
 };
 
 static const ConfigChoice negotiations[] = {
-	{"postgres", false, false},
-	{"direct", true, false},
-	{NULL, 0, false},
+	{"postgres", false},
+	{"direct", true},
+	{NULL, 0},
 };
 
 static const ConfigChoice load_balance_choices[] = {
-	{"round-robin", false, false},
-	{"disable", true, false},
-	{NULL, 0, false},
+	{"round-robin", false},
+	{"disable", true},
+	{NULL, 0},
 };
 
 static const char default_auth_query[] =

@@ -209,29 +209,17 @@ parse_percent(const char *text, int64_t *out, char *why, size_t why_size)
 	return false;
 }
 
-/* The supported choices, as "a, b or c". */
+/* The choices, as "a, b or c". */
 static void
 list_choices(const ConfigChoice *choices, char *buf, size_t size)
 {
-	int supported = 0;
-	int listed = 0;
 	size_t used = 0;
 
 	buf[0] = '\0';
 	for (const ConfigChoice *c = choices; c->name != NULL; c++)
-		supported += !c->unsupported;
-	for (const ConfigChoice *c = choices; c->name != NULL; c++)
 	{
-		int n;
+		int n = snprintf(buf + used, size - used, "%s%s", c == choices ? "" : c[1].name == NULL ? " or " : ", ", c->name);
 
-		if (c->unsupported)
-			continue;
-		listed++;
-		n = snprintf(buf + used, size - used, "%s%s",
-					 listed == 1           ? ""
-					 : listed == supported ? " or "
-										   : ", ",
-					 c->name);
 		if (n < 0 || (size_t) n >= size - used)
 			return;
 		used += (size_t) n;
@@ -243,21 +231,10 @@ parse_choice(const ConfigRow *row, const char *text, char *why, size_t why_size)
 {
 	char names[256];
 
-	list_choices(row->choices, names, sizeof(names));
 	for (const ConfigChoice *c = row->choices; c->name != NULL; c++)
-	{
-		if (strcasecmp(text, c->name) != 0)
-			continue;
-		if (!c->unsupported)
+		if (strcasecmp(text, c->name) == 0)
 			return c;
-		if (row->initial != NULL && strcmp(names, row->initial) == 0)
-			snprintf(why, why_size,
-					 "not supported by this version; remove the line or set it to its default \"%s\"",
-					 row->initial);
-		else
-			snprintf(why, why_size, "not supported by this version; use %s", names);
-		return NULL;
-	}
+	list_choices(row->choices, names, sizeof(names));
 	snprintf(why, why_size, "must be %s", names);
 	return NULL;
 }

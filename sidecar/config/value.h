@@ -47,7 +47,6 @@ typedef struct ConfigChoice
 {
 	const char *name;
 	int value;
-	bool unsupported; /* known, and refused with a text that says so */
 } ConfigChoice;
 
 typedef struct ConfigRow

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -15,16 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Threads at most.  Waiting costs nothing but memory; computing more than the processors can do would only disturb. */
+/* Threads at most.  Waiting costs nothing but memory; one processor stays free of computing, for the loops. */
 #define COMPUTE_THREADS_MAX 4
 #define WAIT_THREADS_MAX 32
 #define STACK_BYTES (512 * 1024)
-/* How much less of a processor a computing thread gets than the event loop. */
+/*
+ * How much less of a processor a computing thread gets than the event loop.  Not less, nor SCHED_IDLE: on a machine without spare time
+ * logins would never end, and a thread that does not get to run could hold the lock that a loop waits for.
+ */
 #define COMPUTE_NICE 10
 /* A thread without work ends after so long. */
 #define IDLE_SECONDS 10
-/* Results handed over in one turn of the loop. */
-#define DONE_PER_TURN 16
 
 enum
 {
@@ -166,7 +168,9 @@ compute_threads(void)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-	return processors < 1 ? 1 : processors > COMPUTE_THREADS_MAX ? COMPUTE_THREADS_MAX : (int) processors;
+	if (processors <= 2)
+		return 1;
+	return processors > COMPUTE_THREADS_MAX ? COMPUTE_THREADS_MAX : (int) processors - 1;
 }
 
 NetJobs *
@@ -218,6 +222,12 @@ net_jobs_free(NetJobs *jobs)
 	free(jobs);
 }
 
+void
+net_job_give_way(void)
+{
+	(void) sched_yield();
+}
+
 int
 net_jobs_pending(NetJobs *jobs, NetJobLane lane)
 {
@@ -246,22 +256,20 @@ take_finished(NetJobPort *port)
 	return node != NULL ? CONTAINER_OF(node, NetJob, _node) : NULL;
 }
 
-/* What is left over keeps the descriptor readable, so the next turn goes on. */
+/*
+ * One result: the rest of a login follows, which the loop counts as one piece of background work.  What is left over keeps the
+ * descriptor readable, so the next turn goes on.
+ */
 static void
 on_finished(NetWatch *watch, bool readable, bool writable)
 {
 	NetJobPort *port = watch->owner;
+	NetJob *job = take_finished(port);
 
 	(void) readable;
 	(void) writable;
-	for (int i = 0; i < DONE_PER_TURN; i++)
-	{
-		NetJob *job = take_finished(port);
-
-		if (job == NULL)
-			return;
+	if (job != NULL)
 		job->done(job);
-	}
 }
 
 NetJobPort *
@@ -276,6 +284,7 @@ net_job_port_create(NetJobs *jobs, NetLoop *loop)
 		list_init(&port->finished);
 		port->watch.owner = port;
 		port->watch.on_ready = on_finished;
+		port->watch.background = true; /* logins wait for it */
 		if (net_watch(loop, &port->watch, fd, true, false))
 			return port;
 	}

@@ -54,6 +54,8 @@ extern void net_job_port_free(NetJobPort *port);
 extern void net_job_start(NetJobPort *port, NetJobLane lane, NetJob *job);
 /* Nobody waits for the job: one that has not begun never will.  Not to be touched afterwards.  Accepts NULL. */
 extern void net_job_abandon(NetJob *job);
+/* For run() of a job that computes, every now and then: whoever else wants the processor gets it, now rather than some milliseconds later. */
+extern void net_job_give_way(void);
 /* How many are queued or running. */
 extern int net_jobs_pending(NetJobs *jobs, NetJobLane lane);
 

@@ -13,8 +13,8 @@
 
 #define KIND_MASK ((uint64_t) 3)
 
-/* What connections in the background, and accepting, get of one iteration. */
-#define BACKGROUND_US 500
+/* What connections and watches in the background, and accepting, get of one iteration: a storm of logins may add so much to a request's wait. */
+#define BACKGROUND_US 100
 
 /* The ready list is worked off a few times per iteration, not for ever: other events must have their turn. */
 #define READY_ROUNDS 4
@@ -232,7 +232,7 @@ is_background(uint64_t data)
 	{
 		case LOOP_CONN: return object != NULL && ((const NetConn *) object)->background;
 		case LOOP_LISTENER: return true;
-		case LOOP_WATCH: return false;
+		case LOOP_WATCH: return object != NULL && ((const NetWatch *) object)->background;
 	}
 	return false;
 }

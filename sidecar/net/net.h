@@ -298,6 +298,7 @@ struct NetWatch
 	int fd;
 	void (*on_ready)(NetWatch *watch, bool readable, bool writable);
 	void *owner;
+	bool background; /* owner's choice, as of a conn */
 	bool _registered;
 	uint32_t _events; /* asked for */
 };

@@ -27,7 +27,7 @@ run(NetJob *job)
 {
 	Derivation *d = CONTAINER_OF(job, Derivation, job);
 
-	d->status = scram_keys_derive(slice_make(d->password, d->password_len), &d->keys);
+	d->status = scram_keys_derive(slice_make(d->password, d->password_len), &d->keys, net_job_give_way);
 }
 
 static void

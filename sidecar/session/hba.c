@@ -10,13 +10,15 @@
 static bool
 name_fits(const HbaName *name, const char *text, const HbaQuery *query)
 {
+	Slice group;
+
 	switch (name->kind)
 	{
 		case HBA_NAME: return strcmp(name->text, text) == 0;
 		case HBA_NAME_ALL: return true;
 		case HBA_NAME_SAMEUSER: return strcmp(query->user, text) == 0;
 		case HBA_NAME_REPLICATION: return false;
-		case HBA_NAME_REGEX: return regexec(&name->regex, text, 0, NULL, 0) == 0;
+		case HBA_NAME_PATTERN: return pattern_matches(name->pattern, text, &group);
 	}
 	return false;
 }
@@ -95,35 +97,39 @@ hba_match(const HbaRules *rules, const HbaQuery *query)
 
 /* --- maps --- */
 
-/* line->user with \1 replaced by the first group. */
+/* The line's user with \1 replaced by the first group. */
 static bool
-substitute(const IdentLine *line, const char *system_user, const regmatch_t *group, char *buf, size_t size)
+substitute(const char *name, Slice group, char *buf, size_t size)
 {
-	const char *place = strstr(line->user, "\\1");
+	const char *place = strstr(name, "\\1");
 	int n;
 
 	if (place == NULL)
-		n = snprintf(buf, size, "%s", line->user);
-	else if (group->rm_so < 0)
+		n = snprintf(buf, size, "%s", name);
+	else if (group.ptr == NULL)
 		return false;
 	else
-		n = snprintf(buf, size, "%.*s%.*s%s", (int) (place - line->user), line->user,
-					 (int) (group->rm_eo - group->rm_so), system_user + group->rm_so, place + 2);
+		n = snprintf(buf, size, "%.*s%.*s%s", (int) (place - name), name, (int) group.len, (const char *) group.ptr, place + 2);
 	return n >= 0 && (size_t) n < size;
 }
 
 static bool
 line_allows(const IdentLine *line, const char *system_user, const char *user)
 {
-	regmatch_t groups[2] = {{-1, -1}, {-1, -1}};
+	const HbaName *name = &line->user;
+	Slice group = {NULL, 0};
 	char expected[256];
 
-	if (line->system_user.kind == HBA_NAME)
-		return strcmp(line->system_user.text, system_user) == 0 && (line->any_user || strcmp(line->user, user) == 0);
-	if (regexec(&line->system_user.regex, system_user, 2, groups, 0) != 0)
+	if (line->system_user.kind == HBA_NAME ? strcmp(line->system_user.text, system_user) != 0
+										   : !pattern_matches(line->system_user.pattern, system_user, &group))
 		return false;
-	return line->any_user ||
-		   (substitute(line, system_user, &groups[1], expected, sizeof(expected)) && strcmp(expected, user) == 0);
+	if (name->kind == HBA_NAME_ALL)
+		return true;
+	if (name->kind == HBA_NAME_PATTERN)
+		return pattern_matches(name->pattern, user, &group);
+	if (line->system_user.kind == HBA_NAME)
+		return strcmp(name->text, user) == 0;
+	return substitute(name->text, group, expected, sizeof(expected)) && strcmp(expected, user) == 0;
 }
 
 bool

@@ -7,9 +7,9 @@
 #ifndef PGWEIR_SESSION_HBA_H
 #define PGWEIR_SESSION_HBA_H
 
-#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/pattern.h"
 #include "net/net.h"
 
 typedef enum HbaMethod
@@ -39,14 +39,14 @@ typedef enum HbaNameKind
 	HBA_NAME_ALL,
 	HBA_NAME_SAMEUSER,	  /* databases: of the user's name */
 	HBA_NAME_REPLICATION, /* databases: replication connections, and nothing else */
-	HBA_NAME_REGEX,
+	HBA_NAME_PATTERN,
 } HbaNameKind;
 
 typedef struct HbaName
 {
 	HbaNameKind kind;
 	const char *text; /* HBA_NAME; and the pattern's text */
-	regex_t regex;	  /* HBA_NAME_REGEX */
+	Pattern *pattern; /* HBA_NAME_PATTERN; owned by the file */
 	struct HbaName *next;
 } HbaName;
 
@@ -97,8 +97,7 @@ typedef struct IdentLine
 {
 	const char *map;
 	HbaName system_user; /* a name or a pattern */
-	const char *user;	 /* \1 = what the pattern's first group matched */
-	bool any_user;		 /* `all` */
+	HbaName user;		 /* a name, in which \1 = what the pattern's first group matched; or a pattern, or all */
 	struct IdentLine *next;
 } IdentLine;
 

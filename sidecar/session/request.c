@@ -202,6 +202,11 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	usec_t now = worker_now(worker);
 	GroupInfo info;
 
+	if (worker->hall->phase == WORKER_DRAIN_SERVERS)
+	{
+		broken(client, "server shutting down");
+		return false;
+	}
 	peek_group(client, data, len, &info);
 	client->tx_since = now;
 	note_run(client, &info, now);

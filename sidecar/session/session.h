@@ -201,6 +201,7 @@ typedef struct Replay
 	int withheld_groups;
 	bool failed;  /* the group at the head of the queue is such a one, and has not ended */
 	char code[6]; /* why */
+	Buf types;	  /* ParameterDescription of a statement, until its columns show that it is not one of those that are refused */
 	Buf again;	  /* what is left to run again */
 } Replay;
 

@@ -19,6 +19,7 @@
 #define NONCE_BYTES 18
 #define NONCE_CHARS BASE64_SIZE(NONCE_BYTES)
 #define PASSWORD_MAX 2048
+#define ROUNDS_BETWEEN 64 /* rounds of HMAC between two times of giving way: some 50 microseconds */
 #define BINDING_NAME "tls-server-end-point"
 #define SECRET_PREFIX "SCRAM-SHA-256$"
 
@@ -76,9 +77,51 @@ xor_keys(const uint8_t a[SCRAM_KEY_SIZE], const uint8_t b[SCRAM_KEY_SIZE], uint8
 		out[i] = a[i] ^ b[i];
 }
 
+/* One more HMAC with the key that the context has; it may be its own input. */
+static bool
+hmac_again(EVP_MAC_CTX *context, const uint8_t *data, size_t len, uint8_t out[SCRAM_KEY_SIZE])
+{
+	size_t written;
+
+	return EVP_MAC_init(context, NULL, 0, NULL) == 1 && EVP_MAC_update(context, data, len) == 1 &&
+		   EVP_MAC_final(context, out, &written, SCRAM_KEY_SIZE) == 1;
+}
+
+/*
+ * RFC 5802's Hi(), which is the first block of PBKDF2.  Not by OpenSSL's PBKDF2, which comes back after some milliseconds only: who
+ * derives beside an event loop wants to give way now and then.
+ */
+static bool
+salt_password(Slice secret, const ScramKeys *keys, void (*give_way)(void), uint8_t out[SCRAM_KEY_SIZE])
+{
+	static const uint8_t no_key[1];
+	const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", "SHA256", 0), OSSL_PARAM_construct_end()};
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *context = mac != NULL ? EVP_MAC_CTX_new(mac) : NULL;
+	uint8_t first[SCRAM_SALT_MAX + 4];
+	uint8_t round[SCRAM_KEY_SIZE] = {0};
+	bool ok = context != NULL && EVP_MAC_init(context, secret.len > 0 ? secret.ptr : no_key, secret.len, params) == 1;
+
+	memcpy(first, keys->salt, keys->salt_len);
+	memcpy(first + keys->salt_len, "\0\0\0\1", 4);
+	ok = ok && hmac_again(context, first, keys->salt_len + 4, round);
+	memcpy(out, round, SCRAM_KEY_SIZE);
+	for (uint32_t i = 1; ok && i < keys->iterations; i++)
+	{
+		ok = hmac_again(context, round, sizeof(round), round);
+		xor_keys(out, round, out);
+		if (i % ROUNDS_BETWEEN == 0 && give_way != NULL)
+			give_way();
+	}
+	OPENSSL_cleanse(round, sizeof(round));
+	EVP_MAC_CTX_free(context);
+	EVP_MAC_free(mac);
+	return ok;
+}
+
 /* Fill in the two keys of a ScramKeys whose salt and iterations are set: the slow step. */
 static ScramStatus
-derive_keys(Slice password, ScramKeys *keys)
+derive_keys(Slice password, void (*give_way)(void), ScramKeys *keys)
 {
 	char prepared[PASSWORD_MAX];
 	size_t prepared_len = 0;
@@ -86,15 +129,13 @@ derive_keys(Slice password, ScramKeys *keys)
 	Slice secret = password;
 	bool ok;
 
-	if (password.len > PASSWORD_MAX)
+	if (password.len > PASSWORD_MAX || keys->salt_len > SCRAM_SALT_MAX)
 		return SCRAM_MALFORMED;
 	if (keys->iterations == 0 || keys->iterations > SCRAM_ITERATIONS_MAX)
 		return SCRAM_TOO_MANY_ITERATIONS;
 	if (wire_saslprep(password, prepared, sizeof(prepared), &prepared_len))
 		secret = slice_make(prepared, prepared_len);
-	ok = PKCS5_PBKDF2_HMAC(secret.len > 0 ? (const char *) secret.ptr : "", (int) secret.len, keys->salt,
-						   (int) keys->salt_len, (int) keys->iterations, EVP_sha256(), SCRAM_KEY_SIZE,
-						   salted) == 1 &&
+	ok = salt_password(secret, keys, give_way, salted) &&
 		 hmac(salted, SLICE_LITERAL("Client Key"), keys->client_key) &&
 		 hmac(salted, SLICE_LITERAL("Server Key"), keys->server_key);
 	OPENSSL_cleanse(salted, sizeof(salted));
@@ -335,7 +376,7 @@ scram_verifier_build(Slice password, uint32_t iterations, const uint8_t *salt, s
 	else if (RAND_bytes(keys.salt, SCRAM_SALT_DEFAULT) != 1)
 		return SCRAM_CRYPTO_FAILED;
 
-	status = derive_keys(password, &keys);
+	status = derive_keys(password, NULL, &keys);
 	if (status == SCRAM_OK && !scram_verifier_from_keys(&keys, out))
 		status = SCRAM_CRYPTO_FAILED;
 	scram_keys_wipe(&keys);
@@ -378,9 +419,9 @@ scram_verifier_wipe(ScramVerifier *verifier)
 }
 
 ScramStatus
-scram_keys_derive(Slice password, ScramKeys *keys)
+scram_keys_derive(Slice password, ScramKeys *keys, void (*give_way)(void))
 {
-	ScramStatus status = derive_keys(password, keys);
+	ScramStatus status = derive_keys(password, give_way, keys);
 
 	if (status == SCRAM_OK && !hmac(keys->client_key, password, keys->_password_tag))
 		status = SCRAM_CRYPTO_FAILED;
@@ -722,7 +763,7 @@ find_keys(const ServerFirst *first, Slice password, ScramKeys *keys)
 
 	if (status != SCRAM_KEYS_MISSING)
 		return status;
-	status = scram_keys_derive(password, &fresh);
+	status = scram_keys_derive(password, &fresh, NULL);
 	if (status == SCRAM_OK)
 		*keys = fresh;
 	scram_keys_wipe(&fresh);

@@ -96,8 +96,11 @@ typedef struct ScramKeys
 											  login */
 } ScramKeys;
 
-/* Salt and iterations are set: fill in the rest from the password.  The slow step. */
-extern ScramStatus scram_keys_derive(Slice password, ScramKeys *keys) MUST_CHECK;
+/*
+ * Salt and iterations are set: fill in the rest from the password.  The slow step; give_way (or NULL) is called every some 50
+ * microseconds meanwhile.
+ */
+extern ScramStatus scram_keys_derive(Slice password, ScramKeys *keys, void (*give_way)(void)) MUST_CHECK;
 /* Were these keys derived from this password? */
 extern bool scram_keys_came_from(const ScramKeys *keys, Slice password);
 extern bool scram_verifier_from_keys(const ScramKeys *keys, ScramVerifier *out) MUST_CHECK;

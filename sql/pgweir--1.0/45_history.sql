@@ -38,8 +38,7 @@ CREATE FUNCTION pgweir.pressure_moments(
 	OUT drain_ms bigint,
 	OUT xacts bigint,
 	OUT repeated bigint,
-	OUT cpu_wait_us bigint,
-	OUT cpu_waits bigint)
+	OUT cpu_short_ms bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_pressure_moments_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 7200;
@@ -79,8 +78,7 @@ CREATE FUNCTION pgweir.pressure_sums(
 	OUT drain_ms bigint,
 	OUT xacts bigint,
 	OUT repeated bigint,
-	OUT cpu_wait_us bigint,
-	OUT cpu_waits bigint)
+	OUT cpu_short_ms bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_pressure_sums_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 2;
@@ -117,7 +115,7 @@ SELECT m.at, m.scope, m.reporter, m.database, m.username, m.seconds, m.size, m.a
 	m.in_transaction AS idle_in_transaction, m.waiting, m.opening, m.maxwait_ms, m.holder_ms AS oldest_holder_ms,
 	m.longest_ms, m.locked, m.draining, m.rtt_us / 1000.0::float8 AS rtt_ms, m.failing_ms,
 	m.statements, m.busy_ms, m.errors, m.cancelled, m.missed AS deadline_missed, m.refused, m.gone, m.connects,
-	m.connect_failures, m.think_ms, m.thinks, m.wait_ms, m.drain_ms, m.xacts, m.repeated, m.cpu_wait_us, m.cpu_waits,
+	m.connect_failures, m.think_ms, m.thinks, m.wait_ms, m.drain_ms, m.xacts, m.repeated, m.cpu_short_ms,
 	CASE WHEN m.size > 0
 		THEN least(1, (CASE m.scope WHEN 'server' THEN m.active + m.idle ELSE m.active END
 			+ m.in_transaction + m.opening + m.waiting)::float8 / m.size) END AS pressure

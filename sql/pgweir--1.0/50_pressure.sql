@@ -7,9 +7,9 @@ CREATE FUNCTION pgweir.thresholds(
 	OUT slots_tight double precision,		-- share of connections in use
 	OUT slots_exhausted double precision,
 	OUT wait_ms double precision,			-- wait for a server connection, mean of the last seconds, or of the longest now
-	OUT slow_ms double precision,			-- mean of a statement class, recently
-	OUT slow_growth double precision,		-- times its mean before: at once, without waiting for a minute of it
-	OUT slow_share double precision,		-- of all time in statements, recently
+	OUT slow_ms double precision,			-- mean of a statement class in the last seconds
+	OUT slow_growth double precision,		-- times its mean before: half the load is enough
+	OUT slow_share double precision,		-- of all time in statements
 	OUT slow_running_s double precision,	-- a statement runs this long
 	OUT load double precision,				-- connections kept busy on the average
 	OUT lock_share double precision,		-- of the running statements, those that wait for locks
@@ -19,9 +19,9 @@ CREATE FUNCTION pgweir.thresholds(
 	OUT think_share double precision,		-- of the time in transactions, that between statements
 	OUT think_ms double precision,			-- mean time between statements of a transaction
 	OUT think_growth double precision,		-- times the usual
-	OUT think_cpu_waits double precision,	-- times what the server's own processes wait for a processor: else the machine is short of them
 	OUT connects_per_s double precision,	-- new sessions
 	OUT drain_share double precision,		-- of query time, that in which a result waits for its client
+	OUT cpu_short double precision,			-- of the last seconds, in which some process waited for a processor: everybody is slow
 	OUT rtt_ms double precision,			-- mean round trip of an address; below, it may be acknowledgements that wait
 	OUT rtt_growth double precision,		-- times the usual
 	OUT retrans_min double precision,		-- packets sent again in a minute; fewer prove nothing
@@ -43,17 +43,17 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 	SELECT * FROM jsonb_to_record('{
 		"slots_tight": 0.8, "slots_exhausted": 0.95, "wait_ms": 50,
-		"slow_ms": 20, "slow_growth": 4, "slow_share": 0.4, "slow_running_s": 5, "load": 0.5, "lock_share": 0.5,
+		"slow_ms": 10, "slow_growth": 4, "slow_share": 0.4, "slow_running_s": 5, "load": 0.5, "lock_share": 0.5,
 		"idle_in_transaction_s": 10, "held_s": 3, "held_share": 0.5,
-		"think_share": 0.5, "think_ms": 20, "think_growth": 5, "think_cpu_waits": 10, "connects_per_s": 20, "drain_share": 0.5,
-		"rtt_ms": 60, "rtt_growth": 2, "retrans_min": 10, "retrans_share": 0.01, "lost_share": 0.1,
+		"think_share": 0.5, "think_ms": 20, "think_growth": 5, "connects_per_s": 20, "drain_share": 0.5,
+		"cpu_short": 0.5, "rtt_ms": 60, "rtt_growth": 2, "retrans_min": 10, "retrans_share": 0.01, "lost_share": 0.1,
 		"errors_min": 5, "error_share": 0.01, "error_growth": 3, "deploy_s": 900, "repeat_share": 0.3, "repeat_units": 5,
 		"gone_min": 5, "gone_peak_share": 0.5, "gone_s": 8, "silence_s": 8, "silence_rate": 2}'::jsonb
 		|| (SELECT coalesce(jsonb_object_agg(trim(split_part(s.pair, '=', 1)), split_part(s.pair, '=', 2)::float8), '{}')
 			FROM unnest(string_to_array(nullif(trim(current_setting('pgweir.thresholds', true)), ''), ',')) AS s (pair)))
 	AS (slots_tight float8, slots_exhausted float8, wait_ms float8, slow_ms float8, slow_growth float8, slow_share float8, slow_running_s float8,
 		load float8, lock_share float8, idle_in_transaction_s float8, held_s float8, held_share float8, think_share float8,
-		think_ms float8, think_growth float8, think_cpu_waits float8, connects_per_s float8, drain_share float8, rtt_ms float8, rtt_growth float8,
+		think_ms float8, think_growth float8, connects_per_s float8, drain_share float8, cpu_short float8, rtt_ms float8, rtt_growth float8,
 		retrans_min float8, retrans_share float8, lost_share float8, errors_min float8, error_share float8,
 		error_growth float8, deploy_s float8, repeat_share float8, repeat_units float8, gone_min float8, gone_peak_share float8, gone_s float8,
 		silence_s float8, silence_rate float8)

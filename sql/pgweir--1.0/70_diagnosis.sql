@@ -14,11 +14,12 @@ CREATE FUNCTION pgweir.recent_classes(
 	OUT dbid oid,
 	OUT queryid bigint,
 	OUT query text,
-	OUT recent_calls bigint,
-	OUT recent_ms double precision,
-	OUT mean_ms double precision,			-- of the last minute
-	OUT share double precision,				-- of the time of all classes in the last minute
-	OUT calls_before bigint,
+	OUT seconds double precision,			-- the last 3 to 13, which the next four are of
+	OUT calls bigint,
+	OUT ms double precision,
+	OUT mean_ms double precision,
+	OUT share double precision,				-- of the time of all classes
+	OUT calls_before bigint,				-- before the last minute; of a younger class, before those seconds
 	OUT mean_before_ms double precision,
 	OUT p50_ms double precision,
 	OUT p95_ms double precision,
@@ -30,7 +31,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_recent_classes_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION pgweir.recent_classes(double precision) IS
-'statement classes, without housekeeping, that ran in the last minute and took so long on the average, or that callers gave up on';
+'statement classes, without housekeeping, that took so long on the average in the last seconds, or that ran in the last minute and were given up on';
 
 --
 -- The figures that the rules below look at, in one row.  Read it as the evidence behind the evidence.
@@ -96,7 +97,7 @@ WITH t AS (
 	-- As the sampler saw it: the last five seconds and the five before; what is so in both is no accident.
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_now_ms,
 		max(n.busy_ms / 1000.0 / nullif(n.seconds, 0)) AS busy_now,
-		max(n.cpu_wait_us / 1000.0 / nullif(n.cpu_waits, 0)) AS cpu_wait_ms
+		max(n.cpu_short_ms / 1000.0 / nullif(n.seconds, 0)) AS cpu_short, max(nullif(n.seconds, 0)) AS sampled_s
 	FROM pgweir.pressure_sums(5, 0) AS n WHERE n.scope = 'server'
 ), before AS (
 	SELECT max(n.think_ms::float8 / nullif(n.thinks, 0)) AS think_then_ms
@@ -136,7 +137,7 @@ WITH t AS (
 ), slowest AS (
 	SELECT c.* FROM class AS c
 	WHERE c.mean_ms >= c.slow_ms
-	ORDER BY c.recent_ms DESC LIMIT 1
+	ORDER BY c.ms DESC LIMIT 1
 ), pools AS (
 	SELECT count(*) AS pools,
 		coalesce(sum(p.size), 0) AS pool_size,
@@ -207,7 +208,7 @@ SELECT
 	(SELECT count(*) FROM pgweir.reporters()) AS reporters,
 	pgweir.server_slots() AS slots,
 	b.*, k.*, h.*, bl.*, l.*, la.*, ea.*, pl.*, si.*, us.*, re.*, rp.*, q.*, p.*, w.*, n.*,
-	s.queryid AS slow_queryid, s.query AS slow_query, s.recent_calls AS slow_calls, s.recent_ms AS slow_recent_ms,
+	s.queryid AS slow_queryid, s.query AS slow_query, s.seconds AS slow_seconds, s.calls AS slow_calls, s.ms AS slow_spent_ms,
 	s.mean_ms AS slow_mean_ms, s.mean_before_ms AS slow_mean_before_ms, s.calls_before AS slow_calls_before, s.p95_ms AS slow_p95_ms, s.share AS slow_share, s.blocks_per_call AS slow_blocks,
 	s.rows_per_call AS slow_rows, d.datname AS slow_database,
 	e.errors_since, e.busy_since, e.gone_since, e.think_since
@@ -318,17 +319,15 @@ WITH judged AS MATERIALIZED (
 			AND s.repeat_first >= s.released - interval '2 s', false) AS repeats_new,
 		s.lock_waiting > 0 AND s.lock_waiting >= t.lock_share * s.active AS locked,
 		-- 4: one class takes most of the time and is slow; or statements run and run
-		coalesce(s.slow_share >= t.slow_share AND (s.slow_recent_ms >= t.load * s.seconds * 1000
-			OR s.busy_now >= t.load AND s.slow_recent_ms >= t.load * 5000
-				AND s.slow_mean_ms >= t.slow_growth * s.slow_mean_before_ms), false) AS slow_class,
+		coalesce(s.slow_share >= t.slow_share AND s.slow_spent_ms >= t.load * s.slow_seconds * 1000
+			* CASE WHEN s.strain = 1 AND s.slow_mean_ms >= t.slow_growth * s.slow_mean_before_ms THEN 0.5 ELSE s.strain END, false) AS slow_class,
 		coalesce(s.slow_mean_ms < t.slow_growth / 2 * s.slow_mean_before_ms AND s.slow_calls_before >= 20, false) AS slow_as_ever,
 		s.slow_running > 0 AS slow_now,
 		coalesce(s.slow_mean_ms >= t.slow_growth / 2 * s.slow_mean_before_ms, false) AS slowing,
 		-- 2: by the last seconds where the sampler has seen them, else by the last minute
 		s.thinks > 0 AND s.think_ms >= t.think_share * (s.think_ms + s.busy_ms) AND (
-			least(s.think_now_ms, s.think_then_ms) >= greatest(t.think_ms, coalesce(t.think_growth * s.usual_think_ms, 2 * t.think_ms),
-				t.think_cpu_waits * s.cpu_wait_ms)
-			OR s.think_now_ms IS NULL AND s.think_ms / greatest(s.thinks, 1) >= t.think_ms)
+			least(s.think_now_ms, s.think_then_ms) >= greatest(s.strain * t.think_ms, coalesce(t.think_growth * s.usual_think_ms, 2 * s.strain * t.think_ms))
+			OR s.sampled_s IS NULL AND s.think_ms / greatest(s.thinks, 1) >= t.think_ms)
 			AND s.think_ms >= t.load * 10000 AS thinks_long,
 		s.drain_ms >= t.drain_share * greatest(s.pool_query_ms, 1) AND s.drain_ms >= 1000
 			OR s.draining >= 2 AND s.draining >= 0.5 * s.active AS drains,
@@ -342,12 +341,14 @@ WITH judged AS MATERIALIZED (
 		s.used >= t.slots_tight * s.slots AS server_tight,
 		s.kept >= t.held_share * nullif(s.pool_size, 0) AND coalesce(s.exhausted, false) AS keeps,
 		-- 6
-		s.gone + s.expired_queued + s.expired_running >= t.gone_min
-			OR s.deadline_missed + s.cancelled + s.statement_timeouts >= t.gone_min AS gives_up,
+		greatest(s.gone + s.expired_queued + s.expired_running, s.deadline_missed + s.cancelled + s.statement_timeouts)
+			>= s.strain * t.gone_min AS gives_up,
 		s.gone >= t.gone_min AND s.gone_peak_share >= t.gone_peak_share AS gone_cliff,
 		s.pools = 0 OR s.gone_cliff_first AS gives_up_clearly
 	FROM (
-		SELECT s.*, s.gone_peak_ms <= 2 * s.run_p95_ms AS gone_cliff_first FROM pgweir.signals AS s
+		-- On a machine that is short of processors everybody is slow: what proves something elsewhere is not enough there.
+		SELECT s.*, s.gone_peak_ms <= 2 * s.run_p95_ms AS gone_cliff_first, CASE WHEN s.cpu_short >= t.cpu_short THEN 3 ELSE 1 END AS strain
+		FROM pgweir.signals AS s CROSS JOIN pgweir.thresholds() AS t
 	) AS s CROSS JOIN pgweir.thresholds() AS t
 ), effects AS MATERIALIZED (
 	SELECT j.*, t.gone_s,
@@ -438,8 +439,8 @@ CROSS JOIN LATERAL (VALUES
 				|| CASE WHEN e.usual_think_ms IS NOT NULL THEN format(', usually %s ms', round(e.usual_think_ms::numeric, 1)) ELSE '' END
 				|| format('; %s backends wait for a client to take its result; %s new sessions a second.', e.draining,
 					round((e.connects / e.seconds)::numeric, 1))
-				|| CASE WHEN e.cpu_wait_ms >= 2 THEN format(' The server''s own machine is short of processors: its processes wait %s ms'
-					|| ' for one.', round(e.cpu_wait_ms::numeric, 1)) ELSE '' END END
+				|| CASE WHEN e.cpu_short >= 0.5 THEN format(' The server''s own machine is short of processors: in %s %% of the last'
+					|| ' seconds somebody waited for one, and everybody is slow.', round((100 * e.cpu_short)::numeric)) ELSE '' END END
 		|| CASE WHEN e.thinking AND e.root <> 2 THEN e.effect_of || CASE e.root
 				WHEN 3 THEN 'the network is between the statements.' ELSE 'connections held for another reason.' END
 			ELSE '' END,
@@ -472,9 +473,9 @@ CROSS JOIN LATERAL (VALUES
 		0.65 + CASE WHEN e.slow_class AND e.slow_mean_ms >= 2 * e.slow_mean_before_ms THEN 0.2 ELSE 0 END
 			+ CASE WHEN e.slow_class AND e.slow_blocks > 100 * greatest(e.slow_rows, 1) / 8 THEN 0.1 ELSE 0 END,
 		CASE
-			WHEN e.slow_class THEN format('Statement %s took %s %% of all time in the last minute: %s calls of %s ms on the'
+			WHEN e.slow_class THEN format('Statement %s took %s %% of all time in the last %s s: %s calls of %s ms on the'
 				|| ' average (p95 %s ms', e.slow_queryid,
-				round((100 * e.slow_share)::numeric), e.slow_calls, round(e.slow_mean_ms::numeric, 1),
+				round((100 * e.slow_share)::numeric), round(e.slow_seconds::numeric), e.slow_calls, round(e.slow_mean_ms::numeric, 1),
 				round(e.slow_p95_ms::numeric, 1))
 				|| CASE WHEN e.slow_mean_before_ms IS NOT NULL THEN format('; before, %s ms on the average',
 					round(e.slow_mean_before_ms::numeric, 1)) ELSE '' END

@@ -5,8 +5,9 @@
  *
  * Traffic: 8 connections that ask `select 1` at a fixed rate, latency counted from the time a request was due.  First for S seconds
  * alone, then while the N logins run, M at a time.  A login is TCP, perhaps TLS, SCRAM-SHA-256, ReadyForQuery, close; its user
- * is PATTERN with %d replaced by a number below K.  The logins use the sidecar's own SCRAM and keep derived keys, and run at low
- * priority: real clients spend their own processors, not the pooler's.
+ * is PATTERN with %d replaced by a number below K.  The logins use the sidecar's own SCRAM and keep derived keys, and run only when
+ * nothing else wants the processor (SCHED_IDLE): real clients spend their own processors, not the pooler's.  They are a process of
+ * their own: the traffic's threads must not wait for a lock (of malloc, say) that a thread holds which does not get to run.
  *
  * Prints one line of key=value pairs.
  */
@@ -16,12 +17,14 @@
 #include <libpq-fe.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,9 +53,17 @@ static struct
 	SSL_CTX *tls;
 } options = {.logins = 2000, .at_once = 200, .count = 1, .seconds = 3, .users = "u%d", .password = "secret"};
 
-static Samples traffic = {.lock = PTHREAD_MUTEX_INITIALIZER}, logins = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static Samples traffic = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static atomic_bool stop;
-static atomic_int next_login, failed;
+
+/* What the process of the storm leaves behind. */
+typedef struct Storm
+{
+	atomic_int next_login, done, failed;
+	double took;
+	double ms[SAMPLES_MAX];
+} Storm;
+static Storm *storm; /* shared memory */
 static ScramKeys *keys; /* one for each user */
 static pthread_mutex_t keys_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -236,8 +247,7 @@ storm_main(void *arg)
 	Peer *peer = arg;
 	int n;
 
-	(void) !setpriority(PRIO_PROCESS, (id_t) gettid(), 19);
-	while ((n = atomic_fetch_add(&next_login, 1)) < options.logins)
+	while ((n = atomic_fetch_add(&storm->next_login, 1)) < options.logins)
 	{
 		double since = now_s();
 		bool ok;
@@ -245,9 +255,9 @@ storm_main(void *arg)
 		*peer = (Peer){.fd = -1};
 		ok = login(peer, n % options.count);
 		if (ok)
-			sample(&logins, now_s() - since);
+			storm->ms[atomic_fetch_add(&storm->done, 1)] = (now_s() - since) * 1000;
 		else
-			atomic_fetch_add(&failed, 1);
+			atomic_fetch_add(&storm->failed, 1);
 		SSL_free(peer->ssl);
 		if (peer->fd >= 0)
 			close(peer->fd);
@@ -266,10 +276,10 @@ compare(const void *a, const void *b)
 }
 
 static double
-percentile(Samples *samples, double p)
+percentile(double *ms, int n, double p)
 {
-	qsort(samples->ms, (size_t) samples->n, sizeof(double), compare);
-	return samples->n > 0 ? samples->ms[(int) (p * (samples->n - 1))] : 0;
+	qsort(ms, (size_t) n, sizeof(double), compare);
+	return n > 0 ? ms[(int) (p * (n - 1))] : 0;
 }
 
 static void
@@ -278,6 +288,7 @@ run_storm(void)
 	pthread_t *threads = calloc((size_t) options.at_once, sizeof(*threads));
 	Peer *peers = calloc((size_t) options.at_once, sizeof(*peers));
 	pthread_attr_t attributes;
+	double began = now_s();
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, 256 * 1024);
@@ -286,8 +297,41 @@ run_storm(void)
 			die("threads", "too many");
 	for (int i = 0; i < options.at_once; i++)
 		pthread_join(threads[i], NULL);
+	storm->took = now_s() - began;
 	free(threads);
 	free(peers);
+}
+
+/* Fork the process of the storm, which begins when `go` is closed. */
+static pid_t
+prepare_storm(int *go)
+{
+	int ends[2];
+	char nothing;
+	pid_t pid;
+
+	if (pipe(ends) != 0 || (pid = fork()) < 0)
+		die("fork", "failed");
+	if (pid > 0)
+	{
+		close(ends[0]);
+		*go = ends[1];
+		return pid;
+	}
+	close(ends[1]);
+	(void) !read(ends[0], &nothing, 1);
+	(void) !sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
+	run_storm();
+	_exit(0);
+}
+
+/* What has been measured so far does not count. */
+static void
+forget_traffic(void)
+{
+	pthread_mutex_lock(&traffic.lock);
+	traffic.n = 0;
+	pthread_mutex_unlock(&traffic.lock);
 }
 
 static void
@@ -321,12 +365,17 @@ main(int argc, char **argv)
 {
 	pthread_t threads[TRAFFIC];
 	PGconn *pg[TRAFFIC];
-	double alone50, alone99, alone_max, began, took;
+	double alone50, alone99, alone_max;
+	pid_t pid;
+	int go;
 
 	parse(argc, argv);
 	keys = calloc((size_t) options.count, sizeof(*keys));
 	traffic.ms = calloc(SAMPLES_MAX, sizeof(double));
-	logins.ms = calloc(SAMPLES_MAX, sizeof(double));
+	storm = mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (keys == NULL || traffic.ms == NULL || storm == MAP_FAILED || options.logins > SAMPLES_MAX)
+		die("memory", "too much is wanted");
+	pid = prepare_storm(&go);
 	for (int i = 0; i < TRAFFIC; i++)
 	{
 		pg[i] = PQconnectdb(options.conninfo);
@@ -337,25 +386,23 @@ main(int argc, char **argv)
 		if (pthread_create(&threads[i], NULL, traffic_main, pg[i]) != 0)
 			die("threads", "too many");
 	usleep(300000);
-	pthread_mutex_lock(&traffic.lock);
-	traffic.n = 0;
-	pthread_mutex_unlock(&traffic.lock);
+	forget_traffic();
 	usleep((useconds_t) (options.seconds * 1e6));
 	pthread_mutex_lock(&traffic.lock);
-	alone50 = percentile(&traffic, 0.5);
-	alone99 = percentile(&traffic, 0.99);
-	alone_max = percentile(&traffic, 1);
+	alone50 = percentile(traffic.ms, traffic.n, 0.5);
+	alone99 = percentile(traffic.ms, traffic.n, 0.99);
+	alone_max = percentile(traffic.ms, traffic.n, 1);
 	traffic.n = 0;
 	pthread_mutex_unlock(&traffic.lock);
-	began = now_s();
-	run_storm();
-	took = now_s() - began;
+	close(go);
+	waitpid(pid, NULL, 0);
 	atomic_store(&stop, true);
 	for (int i = 0; i < TRAFFIC; i++)
 		pthread_join(threads[i], NULL);
 	printf("logins=%d failed=%d seconds=%.3f rate=%.0f login_p50=%.2f login_p99=%.2f requests=%d alone_p50=%.3f alone_p99=%.3f alone_max=%.3f "
 		   "storm_p50=%.3f storm_p99=%.3f storm_max=%.3f\n",
-		   logins.n, atomic_load(&failed), took, logins.n / took, percentile(&logins, 0.5), percentile(&logins, 0.99), traffic.n,
-		   alone50, alone99, alone_max, percentile(&traffic, 0.5), percentile(&traffic, 0.99), percentile(&traffic, 1));
-	return atomic_load(&failed) > 0;
+		   storm->done, storm->failed, storm->took, storm->done / storm->took, percentile(storm->ms, storm->done, 0.5),
+		   percentile(storm->ms, storm->done, 0.99), traffic.n, alone50, alone99, alone_max, percentile(traffic.ms, traffic.n, 0.5),
+		   percentile(traffic.ms, traffic.n, 0.99), percentile(traffic.ms, traffic.n, 1));
+	return storm->failed > 0;
 }

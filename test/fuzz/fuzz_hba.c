@@ -44,8 +44,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		const char *path;
 		HbaFile *file;
 
-		/* a pattern may take for ever to compile, and a file may name another: neither is the reader's fault */
-		if (memmem(data, n, "{", 1) != NULL || memmem(data, n, "@", 1) != NULL || memmem(data, n, "include", 7) != NULL)
+		/* a file may name another, /dev/zero say: not the reader's fault */
+		if (memmem(data, n, "@", 1) != NULL || memmem(data, n, "include", 7) != NULL)
 			return -1;
 		path = input_file(data, n);
 		file = hba_file_read(ident ? NULL : path, ident ? path : NULL, &problems);

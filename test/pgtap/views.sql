@@ -62,7 +62,7 @@ SELECT is(columns_of('pgweir.pressure_history'),
 	'oldest_holder_ms bigint, longest_ms bigint, locked bigint, draining bigint, rtt_ms double precision, failing_ms bigint, '
 	'statements bigint, busy_ms bigint, errors bigint, cancelled bigint, deadline_missed bigint, refused bigint, gone bigint, '
 	'connects bigint, connect_failures bigint, think_ms bigint, thinks bigint, wait_ms bigint, drain_ms bigint, xacts bigint, '
-	'repeated bigint, cpu_wait_us bigint, cpu_waits bigint, pressure double precision',
+	'repeated bigint, cpu_short_ms bigint, pressure double precision',
 	'columns of pressure_history');
 SELECT is(columns_of('pgweir.diagnosis'),
 	'cause integer, name text, verdict text, confidence double precision, evidence text, remedy text, why text, '

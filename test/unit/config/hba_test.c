@@ -101,6 +101,7 @@ names(void)
 	is_int(fits("local", "all", "q"), 3, "in quotes it is a name");
 	is_int(fits("local", "db12", "q"), 4, "a pattern");
 	is_int(fits("local", "db12x", "q"), 0, "... is anchored as written");
+	is_int(fits("local", "db12\n", "q"), 0, "... at the very end");
 	is_int(fits("local", "x", "third"), 5, "a name of a file");
 	is_int(fits("local", "x", "with \"quotes\""), 6, "quotes");
 	is_int(fits("local", "replication", "q"), 0, "a database of that name is not a replication connection");
@@ -143,7 +144,10 @@ mistakes(void)
 		{"local all +group md5\n", "hba.conf:1: +group: groups are not supported, since only the server knows who is in them"},
 		{"local all \"open md5\n", "hba.conf:1: a quote is not closed"},
 		{"local a, all md5\n", NULL},
-		{"local /( all md5\n", NULL},
+		{"local /( all md5\n", "hba.conf:1: pattern \"(\": missing closing parenthesis (behind character 1)"},
+		{"local all \"/a{3,2}\" md5\n", "hba.conf:1: pattern \"a{3,2}\": numbers out of order in {} quantifier (behind character 5)"},
+		{"local all \"/(((a{1,999}){1,999}){1,999})\" md5\n", NULL},
+		{"local all \"/((((((((((((((((((((((((((((((((((a))))))))))))))))))))))))))))))))))\" md5\n", NULL},
 		{"local @nowhere all md5\n", "hba.conf:1: could not read \"nowhere\": No such file or directory"},
 	};
 
@@ -179,6 +183,37 @@ maps(void)
 	is_str(read_rules("local all all peer\n", "m root\n"), "ident.conf:1: expected: map system-user user", "a short line");
 }
 
+/* As PostgreSQL's manual has them; and one that must not keep the process busy. */
+static void
+patterns(void)
+{
+	const HbaRules *rules;
+	char name[61];
+
+	is_str(read_rules("local \"/^db\\d{2,4}$\" all trust\n"
+					  "local \"/^(a+)+$\" all trust\n"
+					  "local \"/^\\w+-(?!prod)\" all trust\n"
+					  "local x /app,/^x+y+z+$ trust\n",
+					  "m /^(.*)@corp$ /^app\nm /^x$ \\1\nm y \\1\n"), "", "right lines");
+	is_int(fits("local", "db123", "q"), 1, "digits");
+	is_int(fits("local", "db1", "q"), 0, "... too few");
+	is_int(fits("local", "aaa", "q"), 2, "nested repetition");
+	is_int(fits("local", "shop-test", "q"), 3, "look-ahead");
+	is_int(fits("local", "shop-prod", "q"), 0, "... that does not like it");
+	is_int(fits("local", "x", "the_apple"), 4, "not anchored");
+	memset(name, 'a', sizeof(name) - 2);
+	name[sizeof(name) - 2] = '!';
+	name[sizeof(name) - 1] = '\0';
+	is_int(fits("local", name, "q"), 0, "one that would take years does not match");
+	rules = hba_file_rules(file);
+	ok(hba_ident_allows(rules, "m", "anna@corp", "app7"), "a pattern for the user");
+	ok(!hba_ident_allows(rules, "m", "anna@corp", "my_app"), "... that does not match");
+	ok(!hba_ident_allows(rules, "m", "x", "x"), "a group that the pattern does not have");
+	ok(hba_ident_allows(rules, "m", "y", "\\1"), "without a pattern it is a name");
+	is_str(read_rules("local all all peer\n", "m root +staff\n"), "ident.conf:1: +staff: groups are not supported, since only the server knows who is in them", "a group in a map");
+	is_str(read_rules("local all all peer\n", "\nm /( x\n"), "ident.conf:2: pattern \"(\": missing closing parenthesis (behind character 1)", "a broken pattern in a map");
+}
+
 int
 main(void)
 {
@@ -188,6 +223,7 @@ main(void)
 	includes();
 	mistakes();
 	maps();
+	patterns();
 	hba_file_unref(file);
 	return done_testing();
 }
