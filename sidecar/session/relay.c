@@ -58,9 +58,6 @@ note_answer(Server *server, uint8_t type)
 			if (head != EXPECT_EXECUTE)
 				return true;
 			break;
-		case BE_PARAMETER_DESCRIPTION:
-			server->answered = true; /* the columns follow, or an error */
-			return true;
 		default:
 			return true;
 	}
@@ -144,6 +141,16 @@ rewrite_deadline(Server *server, Plan *plan, WireError *error)
 	return add_rewritten(server, plan, error);
 }
 
+/* The columns of a statement follow its parameters, or an error after which it is described again. */
+static void
+add_described(Server *server, Plan *plan)
+{
+	Buf *described = &server->replay.described;
+
+	plan_insert(plan, buf_ptr(described), buf_len(described));
+	buf_clear(described);
+}
+
 /* The name is told as the client knows it: nobody should read PGWEIR_7 in an error. */
 static bool
 rewrite_name(Server *server, Plan *plan, WireError *error, const ClientStatement *subject)
@@ -197,6 +204,8 @@ relay_error(Server *server, Plan *plan, Slice payload)
 	{
 		if (replay_is_due(server))
 			tell_withheld(server, plan);
+		if (buf_len(&server->replay.described) > 0)
+			add_described(server, plan);
 		server_count_error(server, error.code);
 		if (server->client != NULL && server->rewrite_cancel && slice_is(error.code, "57014"))
 			rewritten = rewrite_deadline(server, plan, &error);
@@ -380,7 +389,13 @@ static bool
 ends_silence(uint8_t type)
 {
 	return type != BE_ERROR_RESPONSE && type != BE_READY_FOR_QUERY && type != BE_NOTICE_RESPONSE && type != BE_PARAMETER_STATUS &&
-		   type != BE_NOTIFICATION;
+		   type != BE_NOTIFICATION && type != BE_PARAMETER_DESCRIPTION;
+}
+
+static bool
+owes_fake(const Server *server)
+{
+	return expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE;
 }
 
 /* Answers that the sidecar owes itself come in their place. */
@@ -389,7 +404,7 @@ add_fakes(Server *server, Plan *plan)
 {
 	Buf out = {0};
 
-	if (expect_head(server) != EXPECT_PARSE_FAKE && expect_head(server) != EXPECT_CLOSE_FAKE)
+	if (!owes_fake(server))
 		return;
 	if (expect_answer_fakes(server, &out))
 		plan_insert(plan, buf_ptr(&out), buf_len(&out));
@@ -405,6 +420,8 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 
 	if (server->replay.withheld_groups > 0 && !server->replay.failed && ends_silence(type))
 		tell_withheld(server, plan);
+	if (buf_len(&server->replay.described) > 0 && ends_silence(type))
+		add_described(server, plan);
 	switch (type)
 	{
 		case BE_DATA_ROW:
@@ -416,7 +433,15 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 			if (replay_is_due(server))
 				plan_flush(plan);
 			if (replay_group_ended(server, data, total))
+			{
+				/* an answer of our own is next, which cannot be had again */
+				if (client->state == CLIENT_ACTIVE && owes_fake(server) && replay_is_due(server))
+				{
+					tell_withheld(server, plan);
+					add_fakes(server, plan);
+				}
 				return client->state == CLIENT_ACTIVE ? RELAY_ON : RELAY_STOP;
+			}
 			if (server->pool->mode == POOL_MODE_STATEMENT && server->tx_status != 'I')
 				return refuse_transaction(server, plan);
 			plan_add(plan, data, total);
@@ -438,6 +463,9 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 		case BE_COPY_IN:
 		case BE_COPY_BOTH:
 			expect_copy_in(server);
+			break;
+		case BE_PARAMETER_DESCRIPTION:
+			show = !replay_describes(server, data, total);
 			break;
 		default:
 			show = note_answer(server, type);

@@ -111,6 +111,12 @@ mark(Server *server, const WireError *error)
 	return true;
 }
 
+bool
+replay_describes(Server *server, const uint8_t *data, size_t len)
+{
+	return expect_head(server) == EXPECT_DESCRIBE_NAMED && !server->answered && buf_append(&server->replay.described, data, len);
+}
+
 static bool
 withhold(Replay *replay, uint8_t type, Slice payload)
 {
@@ -118,8 +124,12 @@ withhold(Replay *replay, uint8_t type, Slice payload)
 	size_t before = buf_len(&replay->withheld);
 
 	wire_store_u32(header + 1, (uint32_t) payload.len + 4);
-	if (buf_append(&replay->withheld, header, sizeof(header)) && buf_append(&replay->withheld, payload.ptr, payload.len))
+	if (buf_append(&replay->withheld, buf_ptr(&replay->described), buf_len(&replay->described)) &&
+		buf_append(&replay->withheld, header, sizeof(header)) && buf_append(&replay->withheld, payload.ptr, payload.len))
+	{
+		buf_clear(&replay->described);
 		return true;
+	}
 	replay->withheld.end -= buf_len(&replay->withheld) - before;
 	return false;
 }
@@ -191,6 +201,7 @@ replay_forget(Server *server)
 	replay->failed = false;
 	replay->withheld_groups = 0;
 	buf_free(&replay->withheld);
+	buf_free(&replay->described);
 	buf_free(&replay->again);
 }
 

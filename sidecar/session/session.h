@@ -150,6 +150,7 @@ struct Client
 	bool by_transaction; /* the running group's deadline is that of its transaction */
 	bool bad_deadline_told;
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
+	bool hold_behind;	 /* ... from the end of the group that is being read on: forgets_names() */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
 	bool half_open;		 /* in one of these */
@@ -199,6 +200,7 @@ typedef struct Replay
 	ReplayAt at;
 	Buf withheld; /* what was answered to those that are to be run again */
 	int withheld_groups;
+	Buf described; /* ParameterDescription whose columns have not come yet */
 	bool failed;  /* the group at the head of the queue is such a one, and has not ended */
 	char code[6]; /* why */
 	Buf again;	  /* what is left to run again */
