@@ -158,10 +158,7 @@ consider_running(const Client *client, const Settings *settings, const UserSpec 
 		consider(deadline_after(client->tx_since, limit_of(user ? user->transaction_timeout_us : 0,
 														   settings->transaction_timeout_us)),
 				 DUE_TRANSACTION, first, due);
-	else if (client->pool->mode == POOL_MODE_SESSION)
-		consider(deadline_after(client->idle_since, limit_of(user ? user->client_idle_timeout_us : 0,
-															 settings->client_idle_timeout_us)),
-				 DUE_IDLE, first, due);
+	/* client_idle_timeout is for those without a server: in session mode it ends nobody who has run anything */
 }
 
 /* What happens next to this client by time alone, and when. */
@@ -427,10 +424,14 @@ on_end(NetConn *conn, NetEnd why, int error)
 	Client *client = CONTAINER_OF(conn, Client, conn);
 	Worker *worker = client->worker;
 
+	(void) why;
 	(void) error;
 	if (net_tls_error(conn)[0] != '\0')
 		client_log(client, LOG_LEVEL_LOG, "TLS failed: %s", net_tls_error(conn));
-	client_close(client, why == NET_END_EOF ? "client unexpected eof" : "client connection lost", NULL);
+	/* who connects and leaves without a word looks whether somebody listens: a balancer does so every second */
+	if (client->state == CLIENT_STARTUP && !net_is_tls(conn))
+		client->quiet = true;
+	client_close(client, "client unexpected eof", NULL);
 	worker_run_actions(worker);
 }
 
