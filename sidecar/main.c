@@ -635,14 +635,15 @@ main(int argc, char **argv)
 	load_config(&process, &options);
 	if (options.quiet)
 		process.log.to_stderr = false;
+	/* before another user is taken: what is below /proc/self is root's after that */
+	if (!process.config->process.core_dump_memory && !daemon_keep_memory_out_of_core_dumps())
+		log_write(&process.log, LOG_LEVEL_WARNING, "core dumps may hold secrets: could not write /proc/self/coredump_filter");
 	become_daemon(&process, &options, &ready_fd);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&process.signal_set);
 	for (size_t i = 0; i < 6; i++)
 		sigaddset(&process.signal_set, (int[]){SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2}[i]);
 	sigprocmask(SIG_BLOCK, &process.signal_set, NULL);
-	if (!process.config->process.core_dump_memory && !daemon_keep_memory_out_of_core_dumps())
-		log_write(&process.log, LOG_LEVEL_WARNING, "core dumps may hold secrets: could not write /proc/self/coredump_filter");
 	raise_descriptors(&process);
 	build(&process);
 	took_over = process.predecessor >= 0;

@@ -427,10 +427,14 @@ on_end(NetConn *conn, NetEnd why, int error)
 	Client *client = CONTAINER_OF(conn, Client, conn);
 	Worker *worker = client->worker;
 
+	(void) why;
 	(void) error;
 	if (net_tls_error(conn)[0] != '\0')
 		client_log(client, LOG_LEVEL_LOG, "TLS failed: %s", net_tls_error(conn));
-	client_close(client, why == NET_END_EOF ? "client unexpected eof" : "client connection lost", NULL);
+	/* who connects and leaves without a word looks whether somebody listens: a balancer does so every second */
+	if (client->state == CLIENT_STARTUP && !net_is_tls(conn))
+		client->quiet = true;
+	client_close(client, "client unexpected eof", NULL);
 	worker_run_actions(worker);
 }
 

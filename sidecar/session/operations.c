@@ -375,12 +375,37 @@ hall_has_closing_servers(const Hall *hall, const Database *database)
 	return false;
 }
 
+/* No server will be there for those who wait for one. */
+static void
+send_waiting_away(Hall *hall)
+{
+	static const WalkOver lists[] = {WALK_CLIENTS, WALK_LOGINS};
+	HallWalk walk;
+	const ListNode *node;
+
+	for (size_t i = 0; i < 2; i++)
+	{
+		hall_walk_begin(hall, &walk, lists[i]);
+		while ((node = hall_walk_next(&walk)) != NULL)
+		{
+			Client *client = CONTAINER_OF(node, Client, node);
+
+			if (client->state == CLIENT_WAITING || client->state == CLIENT_WELCOME)
+				client_close(client, "server shutting down", "server shutting down");
+		}
+		hall_walk_end(&walk);
+	}
+	hall_run_actions(hall);
+}
+
 void
 hall_shutdown(Hall *hall, WorkerPhase phase)
 {
 	hall->phase = phase;
-	if (phase == WORKER_DRAIN_SERVERS)
-		each_pool(hall, NULL, pool_pause);
+	if (phase != WORKER_DRAIN_SERVERS)
+		return;
+	each_pool(hall, NULL, pool_pause);
+	send_waiting_away(hall);
 }
 
 static bool

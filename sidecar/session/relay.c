@@ -58,9 +58,6 @@ note_answer(Server *server, uint8_t type)
 			if (head != EXPECT_EXECUTE)
 				return true;
 			break;
-		case BE_PARAMETER_DESCRIPTION:
-			server->answered = true; /* the columns follow, or an error */
-			return true;
 		default:
 			return true;
 	}
@@ -114,6 +111,19 @@ tell_withheld(Server *server, Plan *plan)
 {
 	plan_flush(plan);
 	replay_tell(server);
+}
+
+/* A statement's parameters, which were kept until its columns are told. */
+static void
+add_types(Server *server, Plan *plan)
+{
+	Buf *types = replay_types(server);
+
+	if (buf_len(types) == 0)
+		return;
+	plan_insert(plan, buf_ptr(types), buf_len(types));
+	buf_clear(types);
+	server->answered = true;
 }
 
 static bool
@@ -197,6 +207,7 @@ relay_error(Server *server, Plan *plan, Slice payload)
 	{
 		if (replay_is_due(server))
 			tell_withheld(server, plan);
+		add_types(server, plan);
 		server_count_error(server, error.code);
 		if (server->client != NULL && server->rewrite_cancel && slice_is(error.code, "57014"))
 			rewritten = rewrite_deadline(server, plan, &error);
@@ -428,6 +439,10 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 		case BE_ERROR_RESPONSE:
 			show = !relay_error(server, plan, payload);
 			break;
+		case BE_PARAMETER_DESCRIPTION:
+			show = !replay_keep_types(server, data, total);
+			server->answered |= show;
+			break;
 		case BE_PARAMETER_STATUS:
 			note_parameter(server, payload);
 			break;
@@ -443,6 +458,8 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 			show = note_answer(server, type);
 			break;
 	}
+	if (type == BE_ROW_DESCRIPTION || type == BE_NO_DATA)
+		add_types(server, plan);
 	if (show)
 		plan_add(plan, data, total);
 	add_fakes(server, plan);
