@@ -113,6 +113,19 @@ tell_withheld(Server *server, Plan *plan)
 	replay_tell(server);
 }
 
+/* A statement's parameters, which were kept until its columns are told. */
+static void
+add_types(Server *server, Plan *plan)
+{
+	Buf *types = replay_types(server);
+
+	if (buf_len(types) == 0)
+		return;
+	plan_insert(plan, buf_ptr(types), buf_len(types));
+	buf_clear(types);
+	server->answered = true;
+}
+
 static bool
 add_rewritten(Server *server, Plan *plan, const WireError *error)
 {
@@ -139,16 +152,6 @@ rewrite_deadline(Server *server, Plan *plan, WireError *error)
 	error->detail = slice_str(deadline_detail(server->client, now, detail, sizeof(detail)));
 	error->hint = (Slice){NULL, 0};
 	return add_rewritten(server, plan, error);
-}
-
-/* The columns of a statement follow its parameters, or an error after which it is described again. */
-static void
-add_described(Server *server, Plan *plan)
-{
-	Buf *described = &server->replay.described;
-
-	plan_insert(plan, buf_ptr(described), buf_len(described));
-	buf_clear(described);
 }
 
 /* The name is told as the client knows it: nobody should read PGWEIR_7 in an error. */
@@ -204,8 +207,7 @@ relay_error(Server *server, Plan *plan, Slice payload)
 	{
 		if (replay_is_due(server))
 			tell_withheld(server, plan);
-		if (buf_len(&server->replay.described) > 0)
-			add_described(server, plan);
+		add_types(server, plan);
 		server_count_error(server, error.code);
 		if (server->client != NULL && server->rewrite_cancel && slice_is(error.code, "57014"))
 			rewritten = rewrite_deadline(server, plan, &error);
@@ -389,7 +391,7 @@ static bool
 ends_silence(uint8_t type)
 {
 	return type != BE_ERROR_RESPONSE && type != BE_READY_FOR_QUERY && type != BE_NOTICE_RESPONSE && type != BE_PARAMETER_STATUS &&
-		   type != BE_NOTIFICATION && type != BE_PARAMETER_DESCRIPTION;
+		   type != BE_NOTIFICATION;
 }
 
 static bool
@@ -420,8 +422,6 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 
 	if (server->replay.withheld_groups > 0 && !server->replay.failed && ends_silence(type))
 		tell_withheld(server, plan);
-	if (buf_len(&server->replay.described) > 0 && ends_silence(type))
-		add_described(server, plan);
 	switch (type)
 	{
 		case BE_DATA_ROW:
@@ -453,6 +453,10 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 		case BE_ERROR_RESPONSE:
 			show = !relay_error(server, plan, payload);
 			break;
+		case BE_PARAMETER_DESCRIPTION:
+			show = !replay_keep_types(server, data, total);
+			server->answered |= show;
+			break;
 		case BE_PARAMETER_STATUS:
 			note_parameter(server, payload);
 			break;
@@ -464,13 +468,12 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 		case BE_COPY_BOTH:
 			expect_copy_in(server);
 			break;
-		case BE_PARAMETER_DESCRIPTION:
-			show = !replay_describes(server, data, total);
-			break;
 		default:
 			show = note_answer(server, type);
 			break;
 	}
+	if (type == BE_ROW_DESCRIPTION || type == BE_NO_DATA)
+		add_types(server, plan);
 	if (show)
 		plan_add(plan, data, total);
 	add_fakes(server, plan);

@@ -111,12 +111,6 @@ mark(Server *server, const WireError *error)
 	return true;
 }
 
-bool
-replay_describes(Server *server, const uint8_t *data, size_t len)
-{
-	return expect_head(server) == EXPECT_DESCRIBE_NAMED && !server->answered && buf_append(&server->replay.described, data, len);
-}
-
 static bool
 withhold(Replay *replay, uint8_t type, Slice payload)
 {
@@ -124,14 +118,29 @@ withhold(Replay *replay, uint8_t type, Slice payload)
 	size_t before = buf_len(&replay->withheld);
 
 	wire_store_u32(header + 1, (uint32_t) payload.len + 4);
-	if (buf_append(&replay->withheld, buf_ptr(&replay->described), buf_len(&replay->described)) &&
-		buf_append(&replay->withheld, header, sizeof(header)) && buf_append(&replay->withheld, payload.ptr, payload.len))
-	{
-		buf_clear(&replay->described);
+	if (buf_append(&replay->withheld, header, sizeof(header)) && buf_append(&replay->withheld, payload.ptr, payload.len))
 		return true;
-	}
 	replay->withheld.end -= buf_len(&replay->withheld) - before;
 	return false;
+}
+
+/* All that is under way is kept. */
+static bool
+keeps_all(const Server *server)
+{
+	const Replay *replay = &server->replay;
+	int kept = replay->groups - replay->withheld_groups + (replay->at != REPLAY_NOWHERE && replay->at != REPLAY_FAKED);
+
+	return kept == server->outstanding + server->client->in_group;
+}
+
+bool
+replay_keep_types(Server *server, const uint8_t *data, size_t len)
+{
+	Replay *replay = &server->replay;
+
+	return expect_head(server) == EXPECT_DESCRIBE_NAMED && !server->answered && replay->withheld_groups == 0 &&
+		   keeps_all(server) && server->cancels == 0 && buf_append(&replay->types, data, len);
 }
 
 bool
@@ -139,13 +148,12 @@ replay_error(Server *server, const WireError *error, Slice payload)
 {
 	Replay *replay = &server->replay;
 	Client *client = server->client;
-	int kept = replay->groups - replay->withheld_groups + (replay->at != REPLAY_NOWHERE && replay->at != REPLAY_FAKED);
 
-	if (!mark(server, error) || client == NULL || server->answered || kept != server->outstanding + client->in_group ||
-		server->cancels > 0 || client->expired || !withhold(replay, BE_ERROR_RESPONSE, payload))
+	if (!mark(server, error) || client == NULL || server->answered || !keeps_all(server) || server->cancels > 0 || client->expired || !withhold(replay, BE_ERROR_RESPONSE, payload))
 		return false;
 	snprintf(replay->code, sizeof(replay->code), "%.5s", (const char *) error->code.ptr);
 	replay->failed = true;
+	buf_clear(&replay->types);
 	client->hold |= !client->in_group; /* nothing may come between */
 	return true;
 }
@@ -201,7 +209,7 @@ replay_forget(Server *server)
 	replay->failed = false;
 	replay->withheld_groups = 0;
 	buf_free(&replay->withheld);
-	buf_free(&replay->described);
+	buf_free(&replay->types);
 	buf_free(&replay->again);
 }
 

@@ -8,8 +8,8 @@
  *
  * The client does not even hear of it when nothing is lost by running its group again: it stands outside a transaction block, has answered
  * nothing yet, and asks for the columns of whatever it executes: Bind, Describe of the portal, Execute, perhaps several times, then
- * Sync; or Describe of a statement, whose parameters are told only with its columns.  Such groups are kept, as the client sent them,
- * while they run.
+ * Sync; or Describe of a statement, whose parameters are told once its columns are known.  Such groups are kept, as the client sent
+ * them, while they run.
  *
  * In a pipeline the groups behind it are under way already.  Those that fail in the same way have done nothing either, and are run again
  * with it, in order.  One that does anything else has run before it by then: the order cannot be had any more, so the client hears of the
@@ -38,13 +38,22 @@ extern void replay_break(Server *server);
  * Is this an error of that kind (payload: its message's)?  Then the statement is marked; true: the client must not see it now.
  */
 extern bool replay_error(Server *server, const WireError *error, Slice payload);
-/* Parameters of a statement (len bytes at data): true when they go out with what follows them. */
-extern bool replay_describes(Server *server, const uint8_t *data, size_t len);
 /* Is anything withheld from the client? */
 static inline bool
 replay_is_due(const Server *server)
 {
 	return server->replay.failed || server->replay.withheld_groups > 0;
+}
+/*
+ * A ParameterDescription came, which is told before PostgreSQL looks whether the columns are still the same.  True: the client sees it with
+ * what follows (replay_types), unless the group is run again.
+ */
+extern bool replay_keep_types(Server *server, const uint8_t *data, size_t len);
+/* Those kept; the caller adds and clears them. */
+static inline Buf *
+replay_types(Server *server)
+{
+	return &server->replay.types;
 }
 /* The client hears what was withheld: something else was answered. */
 extern void replay_tell(Server *server);

@@ -200,7 +200,9 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 {
 	Worker *worker = client->worker;
 	usec_t now = worker_now(worker);
+	PoolAction grant;
 	GroupInfo info;
+	bool granted;
 
 	if (worker->hall->phase == WORKER_DRAIN_SERVERS)
 	{
@@ -218,7 +220,10 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	client->waiter.home = worker->index;
 	policy_enter(worker);
 	pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
-	policy_leave(worker, client->pool);
+	granted = pool_actions_take_grant(&worker->hall->actions, &client->waiter, &grant);
+	policy_leave_busy(worker, client->pool);
+	if (granted)
+		link_grant(client, CONTAINER_OF(grant.slot, Server, slot), grant.waited_us);
 	worker_run_actions(worker);
 	if (client->state == CLIENT_WAITING)
 		client_rearm_timer(client); /* query_timeout and the notice count in the queue too */

@@ -200,9 +200,9 @@ typedef struct Replay
 	ReplayAt at;
 	Buf withheld; /* what was answered to those that are to be run again */
 	int withheld_groups;
-	Buf described; /* ParameterDescription whose columns have not come yet */
 	bool failed;  /* the group at the head of the queue is such a one, and has not ended */
 	char code[6]; /* why */
+	Buf types;	  /* ParameterDescription of a statement, until its columns show that it is not one of those that are refused */
 	Buf again;	  /* what is left to run again */
 } Replay;
 
@@ -323,6 +323,7 @@ struct SessionPool
 	PoolPart *parts[POOL_HOMES]; /* owned; by Worker.index, each made and used by its worker alone; NULL until then */
 	deadline_t tick_at; /* the policy is asked again at this instant, by the timer of worker `ticker`, if not earlier */
 	int ticker;
+	bool settled; /* nothing but requests and releases has been since tick_at was found, when nobody waited */
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
 	PoolMode mode;
@@ -427,6 +428,9 @@ struct Hall
 
 	atomic_int client_count; /* all connected clients, logins included */
 	atomic_ullong next_id, next_pool_id;
+	atomic_int client_peak; /* since memory was given back; trim.c */
+	int client_seen;		/* of the first worker */
+	Timer trim_timer;
 	int next_worker; /* of the first worker: whose turn it is to get a client */
 
 	/* parking */
@@ -559,6 +563,8 @@ server_stats(const Server *server)
  */
 extern void policy_enter(Worker *worker);
 extern void policy_leave(Worker *worker, SessionPool *pool);
+/* The same after a request or a release, which leave the timer alone where nobody waits. */
+extern void policy_leave_busy(Worker *worker, SessionPool *pool);
 /* Nothing but a look at when the pool must be asked again. */
 extern void session_pool_rearm(Worker *worker, SessionPool *pool);
 /* Nobody may refer to them any more; by the worker of a dedicated pool, else parked. */

@@ -66,9 +66,11 @@ select undef, undef, undef, 0.6;
 is(databases(), 'fixed template1', '... as does one that is paused');
 $w->console('resume template1');
 eventually { databases() eq 'fixed' } 'it to be forgotten after all';
-is($w->wire(database => 'postgres')->value('select 5'), 5, '... a forgotten one is made again');
+$c = $w->wire(database => 'postgres');
+is($c->value('select 5'), 5, '... a forgotten one is made again');
 is(scalar(() = $w->log_since(0) =~ /registered new auto-database: postgres/g), 2, '... which the log says');
 $w->set(autodb_idle_timeout => 0)->reload;
+$c->disconnect;
 select undef, undef, undef, 0.5;
 is(databases(), 'fixed postgres', '... 0: never');
 

@@ -41,6 +41,22 @@ like(told($a), qr/^(0A000 I|3,NULL)$/, 'behind another group it is run again or 
 is(rows($c->until_ready), '9', '... and the next group gets its own answer');
 is(told(run_it($c, 's', 1, 3)), '3,NULL', '... then it works');
 
+$c->send(PgWire::parse('late', 'select * from t where a = $1'), PgWire::describe('S', 'late'), PgWire::sync());
+is($c->until_ready->{types}, '1tTZ', 'Parse and Describe of a text that the server has already');
+for my $describe (['a statement made before' => sub { $c->send(PgWire::describe('S', 's'), PgWire::sync()); return $c->until_ready }, 'tTZ'],
+	['a new name for it' => sub { return prepare($c, 'later', 'select * from t where a = $1') }, '1tTZ'])
+{
+	my ($what, $code, $types) = @$describe;
+
+	$pg->sql('alter table t add z int');
+	is($code->()->{types}, $types, "Describe of $what after its columns have changed");
+	$pg->sql('alter table t drop z');
+	$c->ask('begin');
+	is(told(prepare($c, "in $what", 'select * from t where a = $1')), '0A000 E', '... in a transaction it is told, as it must be');
+	$c->ask('rollback');
+}
+is(told(run_it($c, 'later', 1, 3)), '3,NULL', '... and it works');
+
 # A driver that writes each message by itself: the error comes before the rest of the group.
 $pg->sql('alter table t add c int default 10');
 for my $part (PgWire::bind_message('', 's', 1), PgWire::describe('P', ''), PgWire::execute(), PgWire::sync()) { $c->send($part); select undef, undef, undef, 0.1; }
