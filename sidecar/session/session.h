@@ -150,6 +150,7 @@ struct Client
 	bool by_transaction; /* the running group's deadline is that of its transaction */
 	bool bad_deadline_told;
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
+	bool hold_behind;	 /* ... from the end of the group that is being read on: forgets_names() */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
 	bool half_open;		 /* in one of these */
