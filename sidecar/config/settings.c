@@ -302,8 +302,9 @@ static const ConfigRow main_rows[] = {
 	SETTING(adaptive_pool, BOOL, adaptive_pool, "0", YES,
 			"Let fewer server connections of a pool be busy, down to min_pool_size, while more of them only make statements take longer.",
 			OURS),
-	SETTING(admission, BOOL, admission, "1", YES, "Refuse at once a query that cannot meet its deadline.",
-			OURS),
+	SETTING(admission, BOOL, admission, "1", YES,
+			"Refuse at once a query that cannot meet its deadline. When it is off, statements are not told apart by class, so that N+1 patterns are not "
+			"reported either, unless a rule of limits asks for classes.", OURS),
 	SETTING(auth_pam_service, STRING, auth_pam_service, "pgbouncer", YES,
 			"Service name for PAM: which file of /etc/pam.d counts.", OURS),
 	SETTING(cancel_on_disconnect, BOOL, cancel_on_disconnect, "1", YES,

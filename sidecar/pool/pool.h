@@ -331,6 +331,11 @@ pool_actions_wait(const PoolActions *actions)
 {
 	return actions->own[actions->here].count > 0;
 }
+/*
+ * What pool_request() has just decided for this waiter, when that is a grant to be carried out here: the caller does it at once, without
+ * the queue.
+ */
+extern bool pool_actions_take_grant(PoolActions *actions, const PoolWaiter *waiter, PoolAction *out) MUST_CHECK;
 /* The next slot of this home that must move, NULL when there is none, and where to.  Once it has:
  * pool_actions_move, which makes the other home its own and queues the grant there; false when memory is
  * short, and it stays for now. */
@@ -394,6 +399,16 @@ extern void pool_tick(Pool *pool, usec_t now, PoolActions *out);
 /* When pool_tick must be called next at the latest (exact, not a sweep), DEADLINE_NONE when nothing can
  * happen by itself. */
 extern deadline_t pool_next_event(const Pool *pool, usec_t now);
+/*
+ * Does nobody wait, and is nothing under way?  Once pool_next_event was asked while a slot was idle, a grant or a release that leaves it so makes
+ * no next event earlier than it was, unless a slot grows too old before `at`.
+ */
+static inline bool
+pool_is_settled(const Pool *pool, deadline_t at)
+{
+	return list_empty(&pool->waiters) && list_empty(&pool->opening) && pool->pending_opens == 0 && pool->last_open_failure == 0 &&
+		   !pool->_starved && pool->_blocked == POOL_NOT_BLOCKED && pool->_age_at >= at;
+}
 
 /* --- operations --- */
 extern void pool_set_limits(Pool *pool, const PoolLimits *limits, usec_t now, PoolActions *out);

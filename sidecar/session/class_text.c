@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 
-#include "wire/sqlscan.h"
 
 void
 class_texts_free(ClassTexts *texts)
@@ -14,7 +13,26 @@ class_texts_free(ClassTexts *texts)
 		free(texts->_texts[i]);
 	free(texts->_texts);
 	free(texts->_classes);
+	free(texts->_shapes);
 	*texts = (ClassTexts){0};
+}
+
+uint64_t
+class_texts_class(ClassTexts *texts, uint64_t seed, Slice sql)
+{
+	struct ClassShape *place;
+	uint64_t shape;
+
+	if (texts->_shapes == NULL)
+		texts->_shapes = calloc(CLASS_SHAPES, sizeof(*texts->_shapes));
+	if (texts->_shapes == NULL || sql.len > CLASS_SHAPE_LONGEST)
+		return sql_fingerprint(sql);
+	shape = sql_shape(sql, seed);
+	place = &texts->_shapes[shape & (CLASS_SHAPES - 1)];
+	/* no class is 0 */
+	if (place->shape != shape || place->fingerprint == 0)
+		*place = (struct ClassShape){shape, sql_fingerprint(sql)};
+	return place->fingerprint;
 }
 
 void

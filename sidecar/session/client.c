@@ -158,10 +158,7 @@ consider_running(const Client *client, const Settings *settings, const UserSpec 
 		consider(deadline_after(client->tx_since, limit_of(user ? user->transaction_timeout_us : 0,
 														   settings->transaction_timeout_us)),
 				 DUE_TRANSACTION, first, due);
-	else if (client->pool->mode == POOL_MODE_SESSION)
-		consider(deadline_after(client->idle_since, limit_of(user ? user->client_idle_timeout_us : 0,
-															 settings->client_idle_timeout_us)),
-				 DUE_IDLE, first, due);
+	/* client_idle_timeout is for those without a server: in session mode it ends nobody who has run anything */
 }
 
 /* What happens next to this client by time alone, and when. */

@@ -273,26 +273,36 @@ on_rearm(NetDeferred *rearm, usec_t now)
 		pool->ticker = worker->index;
 		pool->tick_at = part->timer.armed ? part->timer.at : DEADLINE_NONE;
 	}
+	/* without an idle slot the timer knows nothing of how long those may idle that will be released */
+	pool->settled = pool->tick_at <= at && !list_empty(&pool->policy.idle) && pool->dedicated == NULL &&
+					pool_is_settled(&pool->policy, pool->tick_at);
 	policy_leave(worker, NULL);
 }
 
-void
-policy_leave(Worker *worker, SessionPool *pool)
+/* Something about the pool has changed. */
+static void
+note_change(Worker *worker, SessionPool *pool)
+{
+	Hall *hall = worker->hall;
+
+	pool->settled = false;
+	net_defer(worker->loop, &pool->parts[worker->index]->rearm);
+	if (idle_pool_differs(pool) && !list_linked(&pool->changed))
+	{
+		list_append(&hall->changed_pools, &pool->changed);
+		atomic_store(&hall->use_changed, true);
+		hall->actions.touched |= 1;
+	}
+}
+
+/* The end of a section: tell whoever has got something to do. */
+static void
+leave(Worker *worker)
 {
 	Hall *hall = worker->hall;
 	unsigned touched = hall->actions.touched;
 	unsigned mine = 1u << worker->index;
 
-	if (pool != NULL)
-	{
-		net_defer(worker->loop, &pool->parts[worker->index]->rearm);
-		if (idle_pool_differs(pool) && !list_linked(&pool->changed))
-		{
-			list_append(&hall->changed_pools, &pool->changed);
-			atomic_store(&hall->use_changed, true);
-			touched |= 1;
-		}
-	}
 	hall->actions.touched = 0;
 	worker->has_actions |= (touched & mine) != 0;
 	if (!hall_is_shared(hall))
@@ -303,6 +313,22 @@ policy_leave(Worker *worker, SessionPool *pool)
 	for (int i = 0; touched != 0; i++, touched >>= 1)
 		if ((touched & 1) != 0)
 			worker_call(hall->workers[i]);
+}
+
+void
+policy_leave(Worker *worker, SessionPool *pool)
+{
+	if (pool != NULL)
+		note_change(worker, pool);
+	leave(worker);
+}
+
+void
+policy_leave_busy(Worker *worker, SessionPool *pool)
+{
+	if (!pool->settled || !pool_is_settled(&pool->policy, pool->tick_at))
+		note_change(worker, pool);
+	leave(worker);
 }
 
 void
@@ -574,6 +600,7 @@ hall_create(const HallOptions *options)
 	list_init(&hall->dedicated);
 	list_init(&hall->limits);
 	list_init(&hall->half_open);
+	trim_init(hall);
 	list_init(&hall->changed_pools);
 	list_init(&hall->changed_databases);
 	if (RAND_bytes((uint8_t *) &hall->hash_seed, sizeof(hall->hash_seed)) == 1 &&
@@ -618,6 +645,7 @@ hall_free(Hall *hall)
 
 	if (hall == NULL)
 		return;
+	trim_stop(hall);
 	list_each(item, &hall->dedicated)
 		session_pool_destroy(CONTAINER_OF(item, SessionPool, list_node));
 	list_each(item, &hall->pool_list)

@@ -22,6 +22,12 @@ extern bool hall_has_too_many_half_open(Hall *hall);
 /* Close those of this worker that were sent away. */
 extern void worker_send_away(Worker *worker);
 
+/* --- trim.c --- */
+extern void trim_init(Hall *hall);
+/* At the end of a turn of any worker: have many clients gone? */
+extern void trim_look(Worker *worker);
+extern void trim_stop(Hall *hall);
+
 /* --- worker.c --- */
 /* The loop stays the caller's.  NULL when out of memory or descriptors. */
 extern Worker *worker_create(Hall *hall, int index, NetLoop *loop);

@@ -258,7 +258,7 @@ link_release(Client *client, const GroupRun *run)
 	policy_enter(worker);
 	pool_ran(&server->slot, run->us, run->completed, now);
 	pool_release(&server->slot, clean, now, &worker->hall->actions);
-	policy_leave(worker, server->pool);
+	policy_leave_busy(worker, server->pool);
 	if (!clean)
 	{
 		timer_arm(net_timers(worker->loop), &server->timer, now + CLEANING_LIMIT_US);

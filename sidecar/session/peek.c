@@ -6,7 +6,6 @@
 #include "session/limits.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
-#include "wire/sqlscan.h"
 
 /* A statement's class decides nothing when admission is off and no rule asks for it. */
 static uint64_t
@@ -17,7 +16,7 @@ class_of(const Client *client, Slice sql)
 
 	if (!settings->admission && !limits_by_class(settings))
 		return 0;
-	fingerprint = sql_fingerprint(sql);
+	fingerprint = class_texts_class(&client->worker->class_texts, client->worker->hash_seed, sql);
 	class_texts_note(&client->worker->class_texts, fingerprint, sql);
 	return fingerprint;
 }

@@ -394,13 +394,19 @@ ends_silence(uint8_t type)
 		   type != BE_NOTIFICATION;
 }
 
+static bool
+owes_fake(const Server *server)
+{
+	return expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE;
+}
+
 /* Answers that the sidecar owes itself come in their place. */
 static void
 add_fakes(Server *server, Plan *plan)
 {
 	Buf out = {0};
 
-	if (expect_head(server) != EXPECT_PARSE_FAKE && expect_head(server) != EXPECT_CLOSE_FAKE)
+	if (!owes_fake(server))
 		return;
 	if (expect_answer_fakes(server, &out))
 		plan_insert(plan, buf_ptr(&out), buf_len(&out));
@@ -427,7 +433,15 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 			if (replay_is_due(server))
 				plan_flush(plan);
 			if (replay_group_ended(server, data, total))
+			{
+				/* an answer of our own is next, which cannot be had again */
+				if (client->state == CLIENT_ACTIVE && owes_fake(server) && replay_is_due(server))
+				{
+					tell_withheld(server, plan);
+					add_fakes(server, plan);
+				}
 				return client->state == CLIENT_ACTIVE ? RELAY_ON : RELAY_STOP;
+			}
 			if (server->pool->mode == POOL_MODE_STATEMENT && server->tx_status != 'I')
 				return refuse_transaction(server, plan);
 			plan_add(plan, data, total);

@@ -200,7 +200,9 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 {
 	Worker *worker = client->worker;
 	usec_t now = worker_now(worker);
+	PoolAction grant;
 	GroupInfo info;
+	bool granted;
 
 	if (worker->hall->phase == WORKER_DRAIN_SERVERS)
 	{
@@ -218,7 +220,10 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	client->waiter.home = worker->index;
 	policy_enter(worker);
 	pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
-	policy_leave(worker, client->pool);
+	granted = pool_actions_take_grant(&worker->hall->actions, &client->waiter, &grant);
+	policy_leave_busy(worker, client->pool);
+	if (granted)
+		link_grant(client, CONTAINER_OF(grant.slot, Server, slot), grant.waited_us);
 	worker_run_actions(worker);
 	if (client->state == CLIENT_WAITING)
 		client_rearm_timer(client); /* query_timeout and the notice count in the queue too */
@@ -465,6 +470,21 @@ is_undecided(const Client *client, const Message *message)
 	return expect_in_doubt(server, name, existing != NULL ? statement_body(existing) : body);
 }
 
+/*
+ * A statement after which all names are free.  They are forgotten when its answer comes, so what is behind it waits for that: it may
+ * make names anew.
+ */
+static bool
+forgets_names(const Client *client, Slice sql)
+{
+	SqlVerb verb;
+
+	if (client_statements_count(client->statements) == 0)
+		return false;
+	verb = sql_verb(sql);
+	return verb == SQL_DEALLOCATE_ALL || verb == SQL_DISCARD_ALL;
+}
+
 static size_t
 forward_parse_unnamed(Client *client, Plan *plan, const Message *message, const WireParse *parse, size_t len)
 {
@@ -472,6 +492,7 @@ forward_parse_unnamed(Client *client, Plan *plan, const Message *message, const 
 
 	if (!unnamed_parse(client, parse, message->payload, slice_make(message->data + used, len - used)))
 		out_of_memory(client);
+	client->hold_behind |= forgets_names(client, parse->query);
 	return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
 }
 
@@ -647,6 +668,8 @@ sync_message(Client *client, Plan *plan, const Message *message)
 		return forward(client, plan, message, false); /* ignored by the server while it copies in */
 	client->in_group = false;
 	replay_follow(server, FE_SYNC, message->data, message->total);
+	client->hold |= client->hold_behind;
+	client->hold_behind = false;
 	return forward_expecting(client, plan, message, EXPECT_SYNC);
 }
 
@@ -766,9 +789,13 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 	}
 	if (message->type == FE_QUERY || message->type == FE_FUNCTION_CALL)
 	{
+		Slice sql;
+
 		replay_break(client->server);
 		if (message->type == FE_QUERY)
 			unnamed_forget(client);
+		if (message->type == FE_QUERY && message->whole && wire_read_query(message->payload, &sql))
+			client->hold |= forgets_names(client, sql);
 		return forward_expecting(client, plan, message, EXPECT_QUERY);
 	}
 	return run_extended(client, plan, message, len);

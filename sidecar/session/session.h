@@ -150,6 +150,7 @@ struct Client
 	bool by_transaction; /* the running group's deadline is that of its transaction */
 	bool bad_deadline_told;
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
+	bool hold_behind;	 /* ... from the end of the group that is being read on: forgets_names() */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
 	bool half_open;		 /* in one of these */
@@ -322,6 +323,7 @@ struct SessionPool
 	PoolPart *parts[POOL_HOMES]; /* owned; by Worker.index, each made and used by its worker alone; NULL until then */
 	deadline_t tick_at; /* the policy is asked again at this instant, by the timer of worker `ticker`, if not earlier */
 	int ticker;
+	bool settled; /* nothing but requests and releases has been since tick_at was found, when nobody waited */
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
 	PoolMode mode;
@@ -426,6 +428,9 @@ struct Hall
 
 	atomic_int client_count; /* all connected clients, logins included */
 	atomic_ullong next_id, next_pool_id;
+	atomic_int client_peak; /* since memory was given back; trim.c */
+	int client_seen;		/* of the first worker */
+	Timer trim_timer;
 	int next_worker; /* of the first worker: whose turn it is to get a client */
 
 	/* parking */
@@ -558,6 +563,8 @@ server_stats(const Server *server)
  */
 extern void policy_enter(Worker *worker);
 extern void policy_leave(Worker *worker, SessionPool *pool);
+/* The same after a request or a release, which leave the timer alone where nobody waits. */
+extern void policy_leave_busy(Worker *worker, SessionPool *pool);
 /* Nothing but a look at when the pool must be asked again. */
 extern void session_pool_rearm(Worker *worker, SessionPool *pool);
 /* Nobody may refer to them any more; by the worker of a dedicated pool, else parked. */

@@ -411,6 +411,7 @@ worker_turn(Worker *worker)
 	if (!hall_is_shared(worker->hall))
 	{
 		idle_look(worker->hall);
+		trim_look(worker);
 		return;
 	}
 	do
@@ -432,6 +433,7 @@ worker_turn(Worker *worker)
 		if (atomic_load(&worker->hall->parking) && worker->index > 0)
 			park(worker);
 	} while (worker->has_actions || worker->has_leavers);
+	trim_look(worker);
 }
 
 static void

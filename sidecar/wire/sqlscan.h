@@ -51,6 +51,12 @@ extern bool wire_parse_duration(Slice text, int64_t plain_unit_us, int64_t *us) 
 extern uint64_t sql_fingerprint(Slice sql);
 
 /*
+ * A hash of the text without its plain literals, much quicker than the class: texts of one shape are of one class,
+ * though not the other way round.  Who keeps the seed secret need not fear chosen collisions.
+ */
+extern uint64_t sql_shape(Slice sql, uint64_t seed);
+
+/*
  * The text as one may show it: values replaced by ?, lists of values by one, comments left out, gaps made one blank.  Cut
  * off before the token that does not fit (size > 0 counts the NUL).  Returns its length.
  */

@@ -188,7 +188,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgweir_repeats_1_0'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION pgweir.repeats() IS
-'classes of statements that came at least 8 times in one transaction (kind transaction) or in a row on one connection (kind connection) in the last minute: in how many of those, how often in all, and at most in one';
+'classes of statements that came at least 8 times in one transaction (kind transaction) or in a row on one connection (kind connection) in the last minute: in how many of those, how often in all, and at most in one; sidecars tell statements'' classes apart while admission is on or a rule of limits asks for them';
 
 CREATE FUNCTION pgweir.timeline(
 	OUT at timestamptz,

@@ -1,5 +1,6 @@
 # The HTTP endpoint: health, readiness, metrics in both formats, JSON; bounded, read-only, and it says when its address is taken.
 use PgweirTest;
+use JSON::PP ();
 
 $SIG{PIPE} = 'IGNORE';
 my $pg = server();
@@ -75,6 +76,32 @@ subtest 'a server that refuses logins' => sub {
 	pass('then it may be tried again');
 };
 
+# The panels of the dashboard ask for metrics that there are, with labels that these have.
+sub check_dashboard
+{
+	my ($text) = @_;
+	my $board = JSON::PP->new->decode(slurp("$ENV{PGWEIR_TOP}/etc/grafana.json"));
+	my @asked = map { $_->{expr} } map { @{$_->{targets} // []} } @{$board->{panels}};
+	my %there = map { /^(pgweir_\w+)(?:\{(.*)\})? / ? ($1 => $2 // '') : () } split /\n/, $text;
+	my @wrong;
+
+	for my $expr (@asked)
+	{
+		my %label = map { $_ => 1 } map { split /\s*,\s*/ } $expr =~ /\bby\s*\(([^)]*)\)/g;
+		my @names = $expr =~ /\b(pgweir_\w+)/g;
+
+		push @wrong, "$expr: no metric" unless @names;
+		for my $name (@names)
+		{
+			push @wrong, "$expr: there is no $name" and next unless exists $there{$name};
+			push @wrong, map { "$expr: $name has no label $_" } grep { $there{$name} !~ /\b$_="/ && !/^(?:instance|job)$/ } keys %label;
+		}
+	}
+	cmp_ok(scalar @asked, '>=', 10, 'the dashboard asks for something');
+	is(join("\n", @wrong), '', 'and it is there');
+	return;
+}
+
 subtest 'metrics' => sub {
 	my $c = $w->wire(dbname => 'shop', params => {application_name => qq(a "quoted" \\ name)});
 	my $d = $w->wire(dbname => 'odd\\name');
@@ -97,6 +124,7 @@ subtest 'metrics' => sub {
 		like($text, qr/^pgweir_application_requests_total\{application="a \\"quoted\\" \\\\ name",database="shop"\} 11$/m, 'by application');
 		like($text, qr/^pgweir_servers\{database="shop",user="postgres",state="idle"\} 1$/m, 'servers');
 		unlike($text, qr/top-secret/, 'no secrets');
+		check_dashboard($text) unless $open;
 		SKIP: {
 			skip 'promtool is not installed', 1 if $open || !grep { -x "$_/promtool" } split /:/, $ENV{PATH};
 			my ($code, $out, $err) = run_program(['promtool', 'check', 'metrics'], stdin => $text);

@@ -31,6 +31,19 @@ subtest 'a group that fails does nothing to names' => sub {
 	groups_are([p('twin', 'select 1') . close_it('twin') . b('nobody') . close_it('known'), p('twin', 'select 5') . b('twin'), b('known')], '13EZ 26000, 12TDCZ 5, 2TDCZ 1', 'both together');
 	groups_are([close_it('twin'), b('twin')], '3Z, EZ 26000', 'given up in the group before');
 };
+subtest 'all names are given up at once' => sub {
+	for my $command ('deallocate all', 'discard all')
+	{
+		groups_are([p('a', 'select 6') . p('b', 'select 7')], '11Z', 'two names');
+		my $all = p('', $command) . PgWire::bind_message('', '') . PgWire::execute();
+		groups_are([$all, p('a', 'select 8'), b('a') . p('c', 'select 6'), b('b')], '12CZ, 1Z, 2TDC1Z 8, EZ 26000', "$command, and what comes behind it");
+		groups_are([b('c'), b('a')], '2TDCZ 6, 2TDCZ 8', '... stays');
+		$c->send(PgWire::query($command), p('a', 'select 9'), $s, b('a'), $s);
+		is(join(', ', map { told($c->until_ready) } 1 .. 3), 'CZ, 1Z, 2TDCZ 9', '... as a simple query');
+		$c->send(close_it('a'), $s);
+		$c->until_ready;
+	}
+};
 subtest 'errors tell the name that the client gave' => sub {
 	groups_are([p('Needs two', 'select $1::int + $2::int')], '1Z', 'a statement with parameters');
 	$c->send(PgWire::bind_message('', 'Needs two', 1), $s);
@@ -70,8 +83,19 @@ subtest 'a table that changes under a pipeline' => sub {
 	groups_are([b('t', 1), b('n'), b('t', 2)], 'EZ 0A000, 2TDCZ 2, 2TDCZ 2', 'before one that has run by then the client is told');
 	groups_are([b('t', 1), b('n'), b('t', 2)], '2TDCZ 1, 2TDCZ 2, 2TDCZ 2', '... once');
 	$pg->sql('alter table t add c int');
-	groups_are([b('t', 1), PgWire::describe('S', 't'), b('t', 2)], 'EZ 0A000, tEZ 0A000, 2TDCZ 2', 'Describe of a statement tells its parameters before it fails');
-	groups_are([PgWire::describe('S', 't')], 'tTZ', '... once');
+	groups_are([b('t', 1), PgWire::describe('S', 't'), b('t', 2)], 'EZ 0A000, tTZ, 2TDCZ 2', 'Describe of a statement tells something: what is before it is told, itself and the rest is run again');
+	$pg->sql('alter table t drop c');
+	groups_are([PgWire::describe('S', 't')], 'tTZ', '... alone');
+	$pg->sql('alter table t add c int');
+	groups_are([p('t2', 'select * from t where a = $1') . PgWire::describe('S', 't2')], '1tTZ', '... of one that is prepared in the same group');
+	$pg->sql('alter table t drop c');
+	groups_are([b('t', 1), p('t3', 'select * from t where a = $1') . b('t3', 1)], 'EZ 0A000, 12TDCZ 1', 'before a Parse that we answer ourselves the client is told');
+	$pg->sql('alter table t add c int');
+	groups_are([b('t', 1), b('t3', 1)], '2TDCZ 1, 2TDCZ 1', '... once');
+	$pg->sql('alter table t drop c');
+	groups_are([PgWire::describe('S', 't') . PgWire::bind_message('', 't', 1) . PgWire::execute()], 'tEZ 0A000', 'in a group of another kind it tells the parameters before it fails');
+	$pg->sql('alter table t add c int');
+	groups_are([PgWire::describe('S', 't') . b('t', 1)], 'tT2TDCZ 1', '... once');
 	$pg->sql('alter table t drop c');
 	$c->send(b('t', 1), $s, b('t', 2), $s, PgWire::query('select 9'));
 	is(join(', ', map { told($c->until_ready) } 1 .. 3), 'EZ 0A000, EZ 0A000, TDCZ 9', 'a simple query behind them: told, in order');

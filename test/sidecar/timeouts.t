@@ -84,6 +84,15 @@ $c = $w->wire; $c->ask('begin');
 sleep 0.8;
 is($c->ask('select 1')->{status}, 'T', '... does not count with a server at hand');
 $c->disconnect;
+# In session mode a client has its server at hand from its first statement on: the one that has run nothing goes, later than the other began to idle.
+{
+	my $s = sidecar($pg, settings => {pool_mode => 'session', client_idle_timeout => 0.5});
+	my $linked = $s->wire;
+
+	$linked->ask('select 1');
+	is($s->wire->until_ready->{errors}[-1]{M}, 'client_idle_timeout', '... in session mode who has run nothing is idle');
+	is($linked->value('select 2'), 2, '... and who has kept his server is not');
+}
 settings();
 per_user('client_idle_timeout=1');
 ($c, $other) = ($w->wire(user => 'quick'), $w->wire);

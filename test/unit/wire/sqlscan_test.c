@@ -354,6 +354,99 @@ classes_are_stable(void)
 }
 
 /* Deep nesting and long lists neither fail nor take long. */
+/* ---- shapes ---- */
+
+static uint64_t
+shape_of(const char *sql)
+{
+	uint8_t *copy;
+	uint64_t shape = sql_shape(exact(sql, &copy), 7);
+
+	free(copy);
+	return shape;
+}
+
+static void
+shapes(void)
+{
+	static const struct
+	{
+		const char *a, *b;
+		bool same;
+	} pairs[] = {
+		{"select * from t where a = 1", "select * from t where a = 123456", true},
+		{"select * from t where a = 'x' and b = 2", "select * from t where a = '' and b = 77", true},
+		{"select 'it''s'", "select 'x''y'", true},
+		{"values (1, -2.5, 1e+3)", "values (77, -0.25, 1e+44)", true},
+		{"", "", true},
+		{"select * from t1", "select * from t2", false},
+		{"select $1", "select $2", false},
+		{"select 0x12", "select 0x13", false},
+		{"select 1", "select '1'", false},
+		{"select - 1", "select -1", false},
+		{"select \"a 1\"", "select \"a 2\"", false},
+		{"/* don't */ select 1 /* won't */", "/* don't */ select 2 /* won't */", false},
+		{"/* it's */ drop /* t's */", "/* it's */ select /* t's */", false},
+		{"select $$a '$$, 1, $$' b$$", "select $$a '$$, x, $$' b$$", false},
+		{"select E'\\' 1", "select E'\\' 2", false},
+		{"-- it's\nselect 1 -- it's", "-- it's\nselect x -- it's", false},
+		{"select 'a", "select 'b", false},
+	};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		ok((shape_of(pairs[i].a) == shape_of(pairs[i].b)) == pairs[i].same, "shape: %s and %s: %s", pairs[i].a, pairs[i].b,
+		   pairs[i].same ? "one" : "two");
+	ok(sql_shape(slice_str("select 1"), 1) != sql_shape(slice_str("select 1"), 2), "a seed makes other shapes");
+}
+
+/* Texts put together from pieces that mean something to a lexer, in many orders: those of one shape must be of one class. */
+static void
+one_shape_has_one_class(void)
+{
+	static const char *const pieces[] = {"1", "22", "'", "'a'", "'b c'", "''", "\"", "$", "$1", "$a$", "--", "-", "/*", "*/", "/", "\\", "\n", " ",
+										 "e", "x", "E'", "t1", ".", ",", "(", ")", "0x", "::", "+", "null", ";", "_", "9a"};
+	const size_t count = sizeof(pieces) / sizeof(pieces[0]);
+	enum
+	{
+		TEXTS = 60000,
+		PLACES = 1 << 17
+	};
+	struct
+	{
+		uint64_t shape, class;
+	} *seen = calloc(PLACES, sizeof(*seen));
+	uint32_t random = 2463534242u;
+	int met = 0, wrong = 0;
+
+	for (int i = 0; seen != NULL && i < TEXTS; i++)
+	{
+		char text[64] = "";
+		uint64_t shape, class;
+		size_t place;
+
+		for (int n = 1 + i % 6; n > 0; n--)
+		{
+			random ^= random << 13;
+			random ^= random >> 17;
+			random ^= random << 5;
+			strncat(text, pieces[random % count], sizeof(text) - strlen(text) - 1);
+		}
+		shape = shape_of(text);
+		class = class_of(text);
+		place = shape % PLACES;
+		while (seen[place].class != 0 && seen[place].shape != shape)
+			place = (place + 1) % PLACES;
+		met += seen[place].class != 0;
+		if (seen[place].class != 0 && seen[place].class != class && wrong++ == 0)
+			diag("another class than a text of its shape: %s", text);
+		seen[place].shape = shape;
+		seen[place].class = class;
+	}
+	free(seen);
+	ok(met > 1000, "%d texts had a shape seen before", met);
+	is_int(wrong, 0, "and none of them another class");
+}
+
 static void
 extremes(void)
 {
@@ -530,6 +623,8 @@ main(void)
 	same_class();
 	different_classes();
 	classes_are_stable();
+	shapes();
+	one_shape_has_one_class();
 	extremes();
 	verbs();
 	single_statements();
