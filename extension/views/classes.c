@@ -137,6 +137,7 @@ put_class(const PgweirStatement *s, const Output *output)
 	else
 		pgweir_row_null(&row);
 	pgweir_row_text(&row, readable ? s->text : "<insufficient privilege>");
+	pgweir_row_float8(&row, (double) s->recent_us / 1000.0);
 	pgweir_row_float8(&row, output->seconds);
 	pgweir_row_int8(&row, s->latest_calls);
 	pgweir_row_float8(&row, (double) s->latest_us / 1000.0);

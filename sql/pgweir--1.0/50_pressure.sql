@@ -8,7 +8,7 @@ CREATE FUNCTION pgweir.thresholds(
 	OUT slots_exhausted double precision,
 	OUT wait_ms double precision,			-- wait for a server connection, mean of the last seconds, or of the longest now
 	OUT slow_ms double precision,			-- mean of a statement class in the last seconds
-	OUT slow_growth double precision,		-- times its mean before: half the load is enough
+	OUT slow_growth double precision,		-- times its mean before: half the load for some seconds is enough, instead of a minute of it
 	OUT slow_share double precision,		-- of all time in statements
 	OUT slow_running_s double precision,	-- a statement runs this long
 	OUT load double precision,				-- connections kept busy on the average

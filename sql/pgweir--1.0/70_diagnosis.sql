@@ -14,6 +14,7 @@ CREATE FUNCTION pgweir.recent_classes(
 	OUT dbid oid,
 	OUT queryid bigint,
 	OUT query text,
+	OUT minute_ms double precision,			-- its time in the last minute
 	OUT seconds double precision,			-- the last 3 to 13, which the next four are of
 	OUT calls bigint,
 	OUT ms double precision,
@@ -208,7 +209,7 @@ SELECT
 	(SELECT count(*) FROM pgweir.reporters()) AS reporters,
 	pgweir.server_slots() AS slots,
 	b.*, k.*, h.*, bl.*, l.*, la.*, ea.*, pl.*, si.*, us.*, re.*, rp.*, q.*, p.*, w.*, n.*,
-	s.queryid AS slow_queryid, s.query AS slow_query, s.seconds AS slow_seconds, s.calls AS slow_calls, s.ms AS slow_spent_ms,
+	s.queryid AS slow_queryid, s.query AS slow_query, s.seconds AS slow_seconds, s.calls AS slow_calls, s.ms AS slow_spent_ms, s.minute_ms AS slow_minute_ms,
 	s.mean_ms AS slow_mean_ms, s.mean_before_ms AS slow_mean_before_ms, s.calls_before AS slow_calls_before, s.p95_ms AS slow_p95_ms, s.share AS slow_share, s.blocks_per_call AS slow_blocks,
 	s.rows_per_call AS slow_rows, d.datname AS slow_database,
 	e.errors_since, e.busy_since, e.gone_since, e.think_since
@@ -319,8 +320,9 @@ WITH judged AS MATERIALIZED (
 			AND s.repeat_first >= s.released - interval '2 s', false) AS repeats_new,
 		s.lock_waiting > 0 AND s.lock_waiting >= t.lock_share * s.active AS locked,
 		-- 4: one class takes most of the time and is slow; or statements run and run
-		coalesce(s.slow_share >= t.slow_share AND s.slow_spent_ms >= t.load * s.slow_seconds * 1000
-			* CASE WHEN s.strain = 1 AND s.slow_mean_ms >= t.slow_growth * s.slow_mean_before_ms THEN 0.5 ELSE s.strain END, false) AS slow_class,
+		coalesce(s.slow_share >= t.slow_share AND (s.slow_minute_ms >= t.load * s.seconds * 1000
+			OR s.slow_spent_ms >= t.load / 2 * s.strain * s.slow_seconds * 1000
+				AND s.slow_mean_ms >= t.slow_growth * s.slow_mean_before_ms), false) AS slow_class,
 		coalesce(s.slow_mean_ms < t.slow_growth / 2 * s.slow_mean_before_ms AND s.slow_calls_before >= 20, false) AS slow_as_ever,
 		s.slow_running > 0 AS slow_now,
 		coalesce(s.slow_mean_ms >= t.slow_growth / 2 * s.slow_mean_before_ms, false) AS slowing,

@@ -133,10 +133,10 @@ subtest 'a server that does not answer the cancel' => sub {
 		return $a;
 	};
 
-	expired($ask->("/* pgweir_deadline='300ms' */ select pg_sleep(77)"), 'after the grace');
+	expired($ask->("/* pgweir_deadline='2s' */ select pg_sleep(77)"), 'after the grace');
 	is($c->value('select 3'), 3, 'the session goes on with another server');
 	$c->ask('begin');
-	expired($ask->("/* pgweir_deadline='300ms' */ select pg_sleep(77)"), 'in a transaction', status => 'E');
+	expired($ask->("/* pgweir_deadline='2s' */ select pg_sleep(77)"), 'in a transaction', status => 'E');
 	is($c->ask('select 1')->{error}{C}, '25P02', 'which has failed');
 	$c->send(PgWire::extended('select 1'));
 	is($c->until_ready->{error}{C}, '25P02', '... in the extended protocol too');
