@@ -19,6 +19,7 @@ install: all ## install the daemon, its manual pages and the extension
 	install -D -m 755 sidecar/pgweir $(DESTDIR)$(prefix)/bin/pgweir
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 doc/pgweir.1
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 doc/pgweir.5
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man7 doc/pgweir-extension.7
 deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench scenario
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
@@ -44,6 +45,8 @@ bench-logins: tree deps-bench ## a storm of logins beside running traffic, besid
 scenario: tree chain ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
 	@test/scenario/scenario
 scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
+bench-timing: tree ## does the time of a refusal tell whether a user exists? (BENCH_SAMPLES=)
+	@test/as-user test/bench/timing.pl
 bench-extension: tree ## what counting statements costs beside pg_stat_statements (BENCH_ROUNDS=)
 	@test/bench/extension
 stress-cancel: tree ## racing cancels, none of which may hit the wrong statement (STRESS_SECONDS=)
@@ -96,5 +99,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-logins bench-advisor bench-diagnosis bench-extension bench-overload bench-profile bench-report bench-scaling bench-storms scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-logins bench-advisor bench-diagnosis bench-extension bench-overload bench-profile bench-report bench-scaling bench-storms bench-timing scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario

@@ -307,7 +307,7 @@ define_session_settings(void)
 							 "Whether slow_samples keeps what may hold data: parameters, the text as it was sent, the plan.",
 							 NULL, &pgweir_sample_parameters, true, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.flush_interval",
-							"Longest time a busy backend keeps its counts to itself before it merges them.",
+							"Longest time a backend keeps its counts to itself before they are merged.",
 							"The views add unmerged counts up; this matters to the history of the last hour only.",
 							&pgweir_flush_interval_ms, 5000, 0, 3600000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgweir.report_expiry",

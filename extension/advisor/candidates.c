@@ -23,6 +23,8 @@
 #define MAX_KEY_BYTES 600
 /* A partial index must leave out most of the table. */
 #define MAX_PARTIAL 0.1
+/* Rows read in vain for each that is wanted, from where on more is tried against it. */
+#define MIN_REMOVED 10
 /* Orders in which columns that are all fixed are tried. */
 #define MAX_ROTATIONS 4
 
@@ -509,6 +511,73 @@ emit_partial(Generator *gen, const Key *equal, const Key *in, const Key *ranges)
 	}
 }
 
+/* The key columns of the table's index of that name; none when it is not a plain B-tree. */
+static Key
+key_of_existing(const Generator *gen, const char *name, PgweirIndexColumn *columns)
+{
+	Key			key = {0};
+	ListCell   *lc;
+	int			i;
+
+	foreach (lc, gen->table->indexes)
+	{
+		const PgweirIndex *index = lfirst(lc);
+		const char *own = get_rel_name(index->oid);
+
+		if (index->am != BTREE_AM_OID || index->predicate || index->nkeys > MAX_KEYS || own == NULL || strcmp(own, name) != 0)
+			continue;
+		for (i = 0; i < index->nkeys; i++)
+		{
+			const PgweirIndexColumn *column = &index->column[i];
+
+			/* What exists is known by its family; a definition names the class. */
+			if (!pgweir_index_column_init(&columns[i], index->relid, column->attno, column->expr, BTREE_AM_OID,
+										  column->collation, false) || columns[i].opfamily != column->opfamily)
+				return (Key) {0};
+			columns[i].descending = column->descending;
+			columns[i].nulls_first = column->nulls_first;
+			key_add(&key, &columns[i]);
+		}
+		break;
+	}
+	return key;
+}
+
+/*
+ * Where executions were seen to read many rows in vain, or to sort on disk: all conditions in one index, since those that
+ * do not narrow what is read of it still spare the table; the index that was used with them added; and the wanted order
+ * with them behind.
+ */
+static void
+emit_seen(Generator *gen, const Key *equal, const Key *in, const Key *ranges)
+{
+	const PgweirScan *scan = gen->scan;
+	Key			all = *equal;
+	ListCell   *lc;
+
+	if (scan->removed < scan->kept * MIN_REMOVED && scan->spilled_kb <= 0)
+		return;
+	key_add_all(&all, in);
+	key_add_all(&all, ranges);
+	if (all.n == 0)
+		return;
+	emit(gen, &all);
+	foreach (lc, scan->through)
+	{
+		PgweirIndexColumn columns[MAX_KEYS];
+		Key			used = key_of_existing(gen, lfirst(lc), columns);
+
+		if (used.n > 0)
+			emit_with(gen, &used, &all);
+	}
+	foreach (lc, scan->orders)
+	{
+		Key			order = key_of_order(lfirst(lc));
+
+		emit_with(gen, &order, &all);
+	}
+}
+
 void
 pgweir_candidates_generate(PgweirCandidates *set, const PgweirScan *scan)
 {
@@ -531,6 +600,7 @@ pgweir_candidates_generate(PgweirCandidates *set, const PgweirScan *scan)
 	emit_searches(&gen);
 	emit_methods(&gen);
 	emit_partial(&gen, &equal, &in, &ranges);
+	emit_seen(&gen, &equal, &in, &ranges);
 }
 
 /* Whether the scan has a condition on the column or wants it as an order's first. */

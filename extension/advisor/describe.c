@@ -229,6 +229,17 @@ effects_json(const PgweirWorkload *workload, List *effects)
 	return buf.data;
 }
 
+/* What executions of the statement were seen to do without the index. */
+static void
+append_seen(StringInfo buf, const PgweirScan *scan)
+{
+	if (scan->removed > 0)
+		appendStringInfo(buf, " Executions that were kept read %.0f rows of it for %.0f that they wanted.",
+						 scan->removed + scan->kept, scan->kept);
+	if (scan->spilled_kb > 0)
+		appendStringInfo(buf, " A sort of them took %.0f kB on disk.", scan->spilled_kb);
+}
+
 static char *
 choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 {
@@ -253,6 +264,8 @@ choice_reason(PgweirWorkload *workload, const PgweirChoice *choice)
 	if (is_observed(work) && work->calls > 0)
 		appendStringInfo(&buf, " The statement that gains most took %.3f ms on average.",
 						 work->total_us / work->calls / 1000);
+	if (scan)
+		append_seen(&buf, scan);
 	if (candidate->index->predicate)
 		appendStringInfo(&buf, " It holds only the %.1f %% of the rows that the statement%s always asks for.",
 						 100 * candidate->index->fraction, n == 1 ? "" : "s");

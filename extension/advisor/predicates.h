@@ -50,6 +50,10 @@ typedef struct PgweirScan
 	List	   *orders;			/* of PgweirOrder */
 	int			narms;			/* OR arms */
 	Bitmapset  *needed;			/* columns the statement reads; NULL when an index alone can never do */
+	double		removed;		/* rows that filters read in vain, in the executions that were kept with their rows; 0: or none were */
+	double		kept;			/* and those that were wanted */
+	double		spilled_kb;		/* largest sort above it that went to disk in one of those; 0: none did */
+	List	   *through;		/* of char *: indexes that those rows were read through */
 	bool		unstable;		/* a condition on it was left out since its expression may change by itself */
 	bool		hidden_pattern; /* a LIKE whose pattern is not known */
 	bool		wants_trigrams; /* a LIKE or regular expression that only trigrams could serve, without pg_trgm */

@@ -12,6 +12,7 @@
 #include "utils/lsyscache.h"
 
 #include "advisor/constants.h"
+#include "advisor/executed.h"
 #include "advisor/isolate.h"
 #include "advisor/statement.h"
 #include "guc.h"
@@ -34,6 +35,7 @@ typedef struct Execution
 	int64		queryid;
 	char	   *text;
 	List	   *values;			/* of Value, $1 first */
+	char	   *plan;			/* in JSON; NULL: not kept, or without the rows of its nodes */
 } Execution;
 
 struct PgweirSampled
@@ -59,6 +61,8 @@ add_execution(const PgweirSample *sample, const char *const part[PGWEIR_SAMPLE_P
 	execution = palloc0(sizeof(Execution));
 	execution->queryid = sample->key.queryid;
 	execution->text = pnstrdup(part[PGWEIR_SAMPLE_TEXT], len);
+	if (sample->worst_node[0] && sample->len[PGWEIR_SAMPLE_PLAN_JSON] > 0)
+		execution->plan = pnstrdup(part[PGWEIR_SAMPLE_PLAN_JSON], sample->len[PGWEIR_SAMPLE_PLAN_JSON]);
 	while (pgweir_sample_next_param(sample, part, &at, &type, &value, &value_len))
 	{
 		Value	   *one = palloc0(sizeof(Value));
@@ -232,4 +236,37 @@ pgweir_sampled_fix(const PgweirSampled *sampled, int64 queryid, const char *text
 		return queries;
 	*alike = fixing.count;
 	return fixing.queries;
+}
+
+typedef struct Noting
+{
+	const char *plan;
+	List	   *scans;
+	MemoryContext context;
+} Noting;
+
+static void
+note_action(void *arg)
+{
+	Noting	   *noting = arg;
+	MemoryContext old = MemoryContextSwitchTo(noting->context);
+
+	pgweir_executed_note(noting->plan, noting->scans);
+	MemoryContextSwitchTo(old);
+}
+
+void
+pgweir_sampled_note(const PgweirSampled *sampled, int64 queryid, List *scans)
+{
+	ListCell   *lc;
+
+	foreach (lc, sampled->executions)
+	{
+		const Execution *execution = lfirst(lc);
+		Noting		noting = {execution->plan, scans, CurrentMemoryContext};
+
+		/* A plan that cannot be read says nothing. */
+		if (execution->queryid == queryid && execution->plan)
+			(void) pgweir_isolated(GetUserId(), NULL, note_action, &noting);
+	}
 }

@@ -21,6 +21,12 @@ extern PgweirSampled *pgweir_sampled_load(void);
 extern List *pgweir_sampled_queries(const PgweirSampled *sampled, int64 queryid, int nqueries);
 
 /*
+ * Notes in the scans (of PgweirScan) of a statement what its executions did (see executed.h).  What it notes is in the
+ * current memory context.
+ */
+extern void pgweir_sampled_note(const PgweirSampled *sampled, int64 queryid, List *scans);
+
+/*
  * The queries of a class with the literals in place that are the same in all executions kept (see constants.h), and how
  * many those are; as they are given, and none, when there are too few or any two texts differ in more than literals.
  */

@@ -406,6 +406,8 @@ prepare_work(PgweirWorkload *workload, PgweirWork *work)
 			work->skipped = psprintf("it cannot be planned: %s",
 									 work->error->message ? work->error->message : "unknown error");
 		work->scans = preparation.scans.scans;
+		if (workload->sampled && work->error == NULL)
+			pgweir_sampled_note(workload->sampled, work->queryid, work->scans);
 	}
 	MemoryContextReset(workload->scratch);
 	if (work->skipped)

@@ -42,6 +42,7 @@ typedef struct Set
 	pg_atomic_uint64 resets;	/* of the table, when the entries were started; if it moved on, they are void */
 	int32		used;
 	int32		unmerged;		/* entries with something in them */
+	int32		merging;		/* the entry that is on its way, + 1: after a crash nobody knows how far it got */
 	uint64		flushed_ns;		/* when the owner last merged all of them */
 	uint64		interval_ns;	/* the owner's pgweir.flush_interval */
 	Entry		entry[ENTRIES];
@@ -97,6 +98,7 @@ pgweir_deltas_attach(void *memory, LWLockPadded *locks, bool fresh)
 		pg_atomic_init_u64(&set->resets, 0);
 		set->used = 0;
 		set->unmerged = 0;
+		set->merging = 0;
 	}
 }
 
@@ -203,6 +205,7 @@ pgweir_deltas_own(void)
 	begin_change(own);
 	own->used = 0;
 	own->unmerged = 0;
+	own->merging = 0;
 	own->flushed_ns = pgweir_clock_ns();
 	own->interval_ns = flush_interval_ns();
 	pg_atomic_write_u64(&own->resets, pgweir_statements_resets());
@@ -244,10 +247,13 @@ merge_entry(int i)
 
 	if (tally_empty(&entry->tally))
 		return;
+	own->merging = i + 1;
+	pg_write_barrier();
 	distribute(entry);
 	begin_change(own);
 	entry_clear(own, entry);
 	end_change(own);
+	own->merging = 0;
 	local.usual_ns[i] = pgweir_statements_p99_ns(&entry->key);
 }
 
@@ -616,6 +622,25 @@ pgweir_deltas_merge_overdue(uint64 now_ns)
 	{
 		if (is_overdue(&shared->set[b], now_ns))
 			merge_for(&shared->set[b], taken);
+	}
+}
+
+/* An entry that was being written to has at most the one execution in part. */
+void
+pgweir_deltas_merge_left(void)
+{
+	for (int b = 0; b < pgweir_max_backends(); b++)
+	{
+		Set		   *set = &shared->set[b];
+		uint64		resets = pg_atomic_read_u64(&set->resets);
+
+		for (int i = 0; i < Min(set->used, ENTRIES); i++)
+		{
+			Entry	   *entry = &set->entry[i];
+
+			if (!tally_empty(&entry->tally) && set->merging != i + 1 && !pgweir_statements_voided(&entry->key, resets))
+				distribute(entry);
+		}
 	}
 }
 

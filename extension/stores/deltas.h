@@ -79,6 +79,9 @@ extern void pgweir_deltas_flush_if_due(uint64 now_ns);
 /* For the sampler, which is alone in calling it: merges what a backend will have kept for pgweir.flush_interval at the next look. */
 extern void pgweir_deltas_merge_overdue(uint64 now_ns);
 
+/* Merges what dead backends have left, when nobody else is there any more. */
+extern void pgweir_deltas_merge_left(void);
+
 /* How often a backend's counts were moved, by itself and by the sampler; odd while they are. */
 typedef struct PgweirDeltaStamp
 {

@@ -31,7 +31,7 @@ typedef struct Record
 {
 	PgweirKey	key;
 	TimestampTz from;
-	TimestampTz until;
+	TimestampTz until;			/* 0: a reset has voided it */
 	TimestampTz last_seen;
 	double		sum_squares;
 	uint64		min_us;
@@ -59,7 +59,8 @@ static struct
 {
 	MemoryContext context;
 	HTAB	   *classes;
-	uint64		resets;
+	uint64		resets;			/* of everything */
+	uint64		all_resets;		/* those of a part, too */
 	bool		started;
 }			baseline;
 
@@ -333,6 +334,25 @@ is_overgrown(void)
 	return hash_get_num_entries(baseline.classes) > 2L * pgweir_max_statements + 1000;
 }
 
+/* What a reset of a part has voided begins at zero again. */
+static void
+heed_resets(void)
+{
+	uint64		resets = pgweir_statements_resets();
+	HASH_SEQ_STATUS seq;
+	Baseline   *before;
+
+	if (baseline.all_resets == resets)
+		return;
+	hash_seq_init(&seq, baseline.classes);
+	while ((before = hash_seq_search(&seq)) != NULL)
+	{
+		if (pgweir_statements_voided(&before->key, baseline.all_resets))
+			(void) hash_search(baseline.classes, &before->key, HASH_REMOVE, NULL);
+	}
+	baseline.all_resets = resets;
+}
+
 static void
 take_step(TimestampTz now)
 {
@@ -345,7 +365,9 @@ take_step(TimestampTz now)
 		step.quiet = !baseline.started || baseline.resets == resets;
 		start_baseline(resets);
 		baseline.started = true;
+		baseline.all_resets = pgweir_statements_resets();
 	}
+	heed_resets();
 	sums = pgweir_statements_sums();
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	if (shared->resets != resets)
@@ -400,7 +422,7 @@ pgweir_history_visit(TimestampTz since, TimestampTz until, PgweirHistoryVisitor 
 		TimestampTz middle = record->from + (record->until - record->from) / 2;
 		PgweirHistoryEntry entry;
 
-		if (middle < since || middle >= until)
+		if (record->until == 0 || middle < since || middle >= until)
 			continue;
 		entry.key = record->key;
 		entry.from = record->from;
@@ -411,6 +433,22 @@ pgweir_history_visit(TimestampTz since, TimestampTz until, PgweirHistoryVisitor 
 		entry.max_us = record->max_us;
 		unpack_waits(unpack_array(unpack_array(record->packed, entry.counter, PGWEIR_NCOUNTERS), entry.hist, PGWEIR_BUCKETS), entry.waits);
 		visit(&entry, arg);
+	}
+	LWLockRelease(lock);
+}
+
+void
+pgweir_history_reset(Oid userid, Oid dbid, int64 queryid)
+{
+	const Record *record;
+	uint64		at = 0;
+	Size		len;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	while ((record = pgweir_ring_next(&shared->ring, &at, &len)) != NULL)
+	{
+		if (pgweir_key_matches(&record->key, userid, dbid, queryid))
+			unconstify(Record *, record)->until = 0;
 	}
 	LWLockRelease(lock);
 }

@@ -42,6 +42,9 @@ typedef struct PgweirHistoryEntry
 typedef void (*PgweirHistoryVisitor) (const PgweirHistoryEntry *entry, void *arg);
 extern void pgweir_history_visit(TimestampTz since, TimestampTz until, PgweirHistoryVisitor visit, void *arg);
 
+/* Forgets the steps of a user, database and queryid; 0 is any.  A reset of the whole table is seen without. */
+extern void pgweir_history_reset(Oid userid, Oid dbid, int64 queryid);
+
 /* How far back it reaches; 0 when there is no step yet. */
 extern TimestampTz pgweir_history_begin(void);
 

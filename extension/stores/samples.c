@@ -7,6 +7,7 @@
 #include "guc.h"
 #include "stores/ring.h"
 #include "stores/samples.h"
+#include "stores/statements_table.h"
 
 static PgweirRing *ring = NULL;
 static LWLock *lock = NULL;
@@ -105,7 +106,8 @@ pgweir_samples_visit(PgweirSampleVisitor visit, void *arg)
 			part[i] = data;
 			data += sample->len[i];
 		}
-		visit(sample, part, arg);
+		if (sample->pid != 0)
+			visit(sample, part, arg);
 		p += MAXALIGN(total_len(sample));
 	}
 	pfree(copy);
@@ -143,9 +145,19 @@ pgweir_sample_next_param(const PgweirSample *sample, const char *const part[PGWE
 }
 
 void
-pgweir_samples_reset(void)
+pgweir_samples_reset(Oid userid, Oid dbid, int64 queryid)
 {
+	const PgweirSample *sample;
+	uint64		at = 0;
+	Size		len;
+
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	pgweir_ring_clear(ring);
+	if (userid == 0 && dbid == 0 && queryid == 0)
+		pgweir_ring_clear(ring);
+	while ((sample = pgweir_ring_next(ring, &at, &len)) != NULL)
+	{
+		if (pgweir_key_matches(&sample->key, userid, dbid, queryid))
+			unconstify(PgweirSample *, sample)->pid = 0;
+	}
 	LWLockRelease(lock);
 }

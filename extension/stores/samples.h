@@ -30,7 +30,7 @@ typedef enum PgweirSamplePart
 typedef struct PgweirSample
 {
 	PgweirKey	key;
-	int32		pid;
+	int32		pid;			/* 0: a reset has voided it */
 	PgweirSampleReason reason;
 	PgweirCounter failure;		/* 0: it completed */
 	int32		encoding;		/* of all texts */
@@ -76,6 +76,7 @@ extern char *pgweir_sample_put_param(char *p, Oid type, const char *value, int l
 #define PGWEIR_PARAM_NULL (-1)
 #define PGWEIR_PARAM_UNTOLD (-2)
 
-extern void pgweir_samples_reset(void);
+/* Forgets those of a user, database and queryid; 0 is any. */
+extern void pgweir_samples_reset(Oid userid, Oid dbid, int64 queryid);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "mb/pg_wchar.h"
 #include "port/pg_crc32c.h"
 #include "stores/callers.h"
 #include "stores/plans.h"
@@ -99,6 +100,27 @@ put_class(Writer *writer, PgweirSlot *slot)
 	put(writer, slot->text, slot->text_len);
 }
 
+/* After a crash a slot may hold anything. */
+static bool
+is_sound(const PgweirSlot *slot)
+{
+	return slot->used && slot->text_len >= 0 && slot->text_len < pgweir_table->text_size &&
+		slot->n_relations >= 0 && slot->n_relations <= PGWEIR_CLASS_RELATIONS;
+}
+
+static uint32
+count_classes(void)
+{
+	uint32		n = 0;
+
+	for (int p = 0; p < pgweir_table->partitions; p++)
+	{
+		for (int i = 0; i < pgweir_table->slots; i++)
+			n += is_sound(pgweir_slot(p, i));
+	}
+	return n;
+}
+
 static void
 put_plan(const PgweirPlan *plan, const char *text, void *arg)
 {
@@ -138,8 +160,7 @@ put_all(Writer *writer)
 	head.buckets = PGWEIR_BUCKETS;
 	head.callers = (uint32) pgweir_callers_count();
 	head.since = pgweir_statements_since();
-	for (int p = 0; p < pgweir_table->partitions; p++)
-		head.classes += (uint32) pgweir_table->partition[p].entries;
+	head.classes = count_classes();
 	pgweir_plans_visit(count_plan, &head);
 	put(writer, &head, sizeof(head));
 	put_callers(writer, (int) head.callers);
@@ -147,7 +168,7 @@ put_all(Writer *writer)
 	{
 		for (int i = 0; i < pgweir_table->slots; i++)
 		{
-			if (pgweir_slot(p, i)->used)
+			if (is_sound(pgweir_slot(p, i)))
 				put_class(writer, pgweir_slot(p, i));
 		}
 	}
@@ -210,7 +231,8 @@ take_class(Reader *reader)
 	if (data == NULL)
 		return false;
 	memcpy(&saved, data, sizeof(saved));
-	if (saved.text_len < 0 || saved.n_relations < 0 || saved.n_relations > PGWEIR_CLASS_RELATIONS)
+	if (saved.text_len < 0 || saved.n_relations < 0 || saved.n_relations > PGWEIR_CLASS_RELATIONS ||
+		(saved.text_len > 0 && !PG_VALID_ENCODING(saved.encoding)))
 		return false;
 	text = take(reader, saved.text_len);
 	if (text == NULL)
@@ -280,12 +302,12 @@ take_all(Reader *reader)
 	for (uint32 i = 0; i < head.classes; i++)
 	{
 		if (!take_class(reader))
-			return "it ends too early";
+			return "a statement in it is not complete";
 	}
 	for (uint32 i = 0; i < head.plans; i++)
 	{
 		if (!take_plan(reader))
-			return "it ends too early";
+			return "a plan in it is not complete";
 	}
 	pg_atomic_write_u64(&pgweir_table->since, (uint64) head.since);
 	return NULL;
@@ -339,6 +361,9 @@ pgweir_load(void)
 		(void) unlink(SAVE_FILE);
 		return;
 	}
+	/* What was taken in before the trouble was met. */
+	pgweir_statements_reset(0, 0, 0);
+	pgweir_plans_reset(0, 0, 0);
 	ereport(LOG,
 			(errmsg("pgweir begins with empty statistics: file \"%s\" cannot be used, %s", SAVE_FILE, problem),
 			 errdetail("It is kept as \"%s\".", SAVE_FILE ".damaged")));

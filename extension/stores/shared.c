@@ -3,6 +3,10 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "compat.h"
 #include "guc.h"
 #include "stores/backends.h"
@@ -20,6 +24,9 @@
 #include "stores/timeline.h"
 #include "stores/waits.h"
 #include "storage/shmem.h"
+
+#define SAVE_NAP_US 10000
+#define SAVE_TRIES 1000			/* ten seconds */
 
 static shmem_startup_hook_type previous_startup;
 #if PG_VERSION_NUM >= 150000
@@ -75,6 +82,27 @@ total_locks(void)
 	return locks;
 }
 
+/* The server's own words for what does not fit speak of its own settings only. */
+static void
+check_size(void)
+{
+	Size		total = total_size();
+	Size		machine = (Size) Max(sysconf(_SC_PHYS_PAGES), 0) * (Size) Max(sysconf(_SC_PAGESIZE), 0);
+
+	if (machine == 0 || total <= machine)
+		return;
+	ereport(FATAL,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("pgweir would need %zu MB of shared memory, and the machine has %zu MB", total >> 20, machine >> 20),
+			 errdetail("Statements take %zu MB of it, plans %zu MB, samples %zu MB, the history %zu MB.",
+					   pgweir_statements_size() >> 20, pgweir_plans_size() >> 20, pgweir_samples_size() >> 20,
+					   pgweir_history_size() >> 20),
+			 errhint("Reduce pgweir.max_statements (now %d) or pgweir.query_size (%d bytes), pgweir.max_plans (%d) or pgweir.plan_size "
+					 "(%d bytes), pgweir.sample_memory (%d kB), or pgweir.history_memory (%d kB).",
+					 pgweir_max_statements, pgweir_query_size, pgweir_max_plans, pgweir_plan_size, pgweir_sample_memory_kb,
+					 pgweir_history_memory_kb)));
+}
+
 static void
 request(void)
 {
@@ -82,16 +110,55 @@ request(void)
 	if (previous_request)
 		previous_request();
 #endif
+	check_size();
 	RequestAddinShmemSpace(total_size());
 	RequestNamedLWLockTranche("pgweir", total_locks());
 }
 
-/* The postmaster goes, after all backends have; with a status when that is because of a failure. */
+/*
+ * What a crash has left, all backends being gone: in a child, since that memory may hold anything, and the postmaster must not stumble over it.
+ * Locks may be held by the dead.  The memory is made anew afterwards, so the child is waited for, but not for ever.
+ */
+static void
+save_after_crash(void)
+{
+	sigset_t	all;
+	sigset_t	before;
+	pid_t		child;
+
+	/* In the child the postmaster's handlers must not run. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	child = fork();
+	if (child == 0)
+	{
+		LWLockPadded *locks = GetNamedLWLockTranche("pgweir");
+
+		for (int i = total_locks() - 1; i >= 0; i--)
+			LWLockInitialize(&locks[i].lock, locks[i].lock.tranche);
+		pgweir_deltas_merge_left();
+		pgweir_save();
+		_exit(0);
+	}
+	for (int i = 0; child > 0 && waitpid(child, NULL, WNOHANG) == 0; i++)
+	{
+		if (i == SAVE_TRIES)
+			kill(child, SIGKILL);
+		pg_usleep(SAVE_NAP_US);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+/* The postmaster goes, or only its shared memory, because a backend has crashed: then with a status.  All backends have gone before. */
 static void
 leave(int code, Datum arg)
 {
-	if (code == 0 && pgweir_save_statistics)
+	if (!pgweir_save_statistics)
+		return;
+	if (code == 0)
 		pgweir_save();
+	else
+		save_after_crash();
 }
 
 static void

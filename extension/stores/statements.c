@@ -297,13 +297,15 @@ insert(int p, uint32 hash, const PgweirKey *key, TimestampTz seen)
 	slot = pgweir_slot(p, index);
 	part->free = slot->next;
 	slot_init_atomics(slot);
-	slot->key = *key;
-	slot->used = true;
 	slot->text_len = 0;
 	slot->text_truncated = false;
 	slot->n_relations = 0;
 	slot->first_seen = seen;
+	slot->key = *key;
 	pg_atomic_write_u32(&slot->use, 1);
+	/* Last: should the server crash here, the slot is nobody's or complete. */
+	pg_write_barrier();
+	slot->used = true;
 	slot->next = *head_of(p, hash);
 	*head_of(p, hash) = index;
 	part->entries++;

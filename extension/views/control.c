@@ -33,7 +33,7 @@ pgweir_reset_1_0(PG_FUNCTION_ARGS)
 	pgweir_require_preload();
 	pgweir_statements_reset(0, 0, 0);
 	pgweir_server_waits_reset();
-	pgweir_samples_reset();
+	pgweir_samples_reset(0, 0, 0);
 	pgweir_plans_reset(0, 0, 0);
 	pgweir_timeline_reset();
 	pgweir_reports_reset();
@@ -41,7 +41,7 @@ pgweir_reset_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* pgweir.reset(userid, dbid, queryid): forgets the classes and plans of these; null and 0 are any. */
+/* pgweir.reset(userid, dbid, queryid): forgets the classes of these, with plans, samples and history; null and 0 are any. */
 Datum
 pgweir_reset_classes_1_0(PG_FUNCTION_ARGS)
 {
@@ -54,6 +54,8 @@ pgweir_reset_classes_1_0(PG_FUNCTION_ARGS)
 		return pgweir_reset_1_0(fcinfo);
 	pgweir_statements_reset(userid, dbid, queryid);
 	pgweir_plans_reset(userid, dbid, queryid);
+	pgweir_samples_reset(userid, dbid, queryid);
+	pgweir_history_reset(userid, dbid, queryid);
 	PG_RETURN_VOID();
 }
 

@@ -20,7 +20,7 @@ AS 'MODULE_PATHNAME', 'pgweir_reset_classes_1_0'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION pgweir.reset(oid, oid, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgweir.reset(oid, oid, bigint) IS
-'forgets the statement classes and plans of a user, a database, a queryid, or what is all three; null is any';
+'forgets the statement classes of a user, a database, a queryid, or what is all three, with their plans, samples and history; null is any';
 
 CREATE FUNCTION pgweir.flush() RETURNS integer
 AS 'MODULE_PATHNAME', 'pgweir_flush_1_0'

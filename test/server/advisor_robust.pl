@@ -103,6 +103,25 @@ unlike(with_states(('open') x 3), qr/WHERE/, 'too few to tell');
 unlike(with_states(('done') x 6), qr/WHERE/, 'one of most rows');
 $pg->sql('alter system reset pgweir.slow_threshold; select pg_reload_conf()');
 
+# What executions did: rows that an index found and a filter removed bring both conditions into one index; a sort on disk is told.
+sub with_ranges
+{
+	my ($threshold) = @_;
+
+	$pg->sql("alter system set pgweir.slow_threshold = '$threshold'; select pg_reload_conf(); select pgweir.reset()");
+	eventually { $pg->sql('show pgweir.slow_threshold') eq $threshold } 'the threshold';
+	run('select * from orders where created < $$2025-03-01$$ and priority < 20 and total < 12; ' x 4);
+	return $pg->sql("select coalesce(string_agg(substring(ddl from ' ON (.*);'), ' '), '') from pgweir.advise() where action = 'create' and ddl ~ 'orders'");
+}
+$pg->sql('create index by_time on orders (created)');
+unlike(with_ranges('10min'), qr/,/, 'ranges get an index of one of them at most');
+like(with_ranges('0'), qr/^public\.orders \((total, priority|priority, total|created, priority, total)/, 'and one of several when executions were seen to read rows in vain');
+like($pg->sql("select reason from pgweir.advise() where ddl ~ 'orders'"), qr/Executions that were kept read \d+ rows of it for \d+ that they wanted/, 'which is said');
+$pg->sql('drop index by_time; select pgweir.reset()');
+run(q(set work_mem = '64kB'; ) . 'select created, region, note from orders where region < 100 order by note; ' x 4);
+like($pg->sql("select reason from pgweir.advise() where ddl ~ 'orders'"), qr/A sort of them took \d+ kB on disk/, 'a sort that did not fit its memory is told');
+$pg->sql('alter system reset pgweir.slow_threshold; select pg_reload_conf(); select pgweir.reset()');
+
 # Memory and time are bounded: what was found until then is said.
 like($pg->sql("set pgweir.advisor_max_memory = '1MB'; select count(*) from pgweir.suggest_indexes()"), qr/^\d+$/, 'little memory is no error');
 like($pg->sql("set pgweir.advisor_time_limit = '1ms'; select count(*) from pgweir.suggest_indexes()"), qr/^\d+$/, 'nor is little time');

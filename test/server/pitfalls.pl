@@ -61,11 +61,25 @@ is($status, 0, 'a walsender works') or diag $err;
 is(row('of_walsender')->{calls} // 0, 1, 'its statements are counted');
 is($pg->sql(q{insert into t values (5); select count(*) > 0 from pg_logical_slot_get_changes('s', null, null)}), 't', 'decoding works');
 
-# --- a killed backend takes its own unmerged counts with it: the server begins anew and counts ---
+# --- pg_stat_activity tells the statement of the client only: what runs inside a function is that statement's ---
+
+my $outer = $pg->psql_session(options => '-c pgweir.track=all');
+$outer->query('create function of_outer() returns void language plpgsql as $$ begin perform count(pg_sleep(60)) as of_inner from (values (1)) v; end $$');
+$outer->start('select of_outer()');
+eventually { $pg->sql(q{select count(*) from pg_stat_activity where wait_event = 'PgSleep'}) } 'the inner statement to run';
+is($pg->sql(q{select query from pgweir.running_queries}), 'select of_outer();', 'a running function is shown as the statement that called it');
+my $class = $pg->sql('select queryid from pgweir.running_queries');
+$pg->sql(q{select pg_cancel_backend(pid) from pgweir.running_queries});
+eval { $outer->result };
+is($pg->sql("select query || ' ' || toplevel || ' ' || cancelled from pgweir.slow_queries where queryid = $class"), 'select of_outer() true 1', 'its class is that of the statement');
+is($pg->sql(q{select toplevel || ' ' || cancelled from pgweir.slow_queries where query ~ 'of_inner' and query !~ 'create'}), 'false 1', 'what ran inside is a class of its own');
+$outer->quit;
+
+# --- a killed backend takes its own unmerged counts with it, no others: save.pl; and the server goes on counting ---
 
 my $victim = $pg->psql_session;
 kill 'KILL', $victim->query('select pg_backend_pid()');
-eventually { (eval { $pg->sql('select 1 as of_recovery') } // 0) == 1 } 'the server to come back', 60;
+eventually { $pg->log =~ /was terminated by signal 9.*ready to accept connections/s && (eval { $pg->sql('select 1 as of_recovery, 2, 3, 4') } // '') =~ /^1/ } 'the server to come back', 60;
 cmp_ok(row('of_recovery')->{calls} // 0, '>=', 1, 'after the crash of another backend statements are counted');
 
 # --- a standby ---
