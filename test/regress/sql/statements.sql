@@ -48,7 +48,7 @@ SET statement_timeout TO '20ms';
 SELECT pg_sleep(5);
 SET statement_timeout TO 0;
 SELECT query, calls, completed, failed, statement_timeouts, integrity_errors, data_errors, errors,
-	failed_ms > 0 AS with_time, failed_ms >= 10 AS over_10_ms, total_ms >= failed_ms AS in_total
+	failed_ms > 0 AS with_time, CASE WHEN statement_timeouts > 0 THEN failed_ms >= 10 END AS over_10_ms, total_ms >= failed_ms AS in_total
 FROM pgweir.slow_queries
 WHERE database = current_database() AND failed > 0
 ORDER BY query COLLATE "C";
