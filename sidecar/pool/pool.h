@@ -349,14 +349,6 @@ extern void pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions
 /* The client is gone or changed its mind; takes a grant or failure back that was not yet carried out;
  * otherwise harmless when it is not queued. */
 extern void pool_abandon(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
-/* Is it worth knowing the class of the next request?  Not while the pool is quiet and it has no deadline. */
-static inline bool
-pool_wants_class(const Pool *pool, bool has_deadline)
-{
-	return has_deadline || pool->waiters.count > 0 || pool->idle.count == 0 ||
-		   (pool->limits.slow_lane_percent < 100 &&
-			pool->active.count * 200 >= pool->limits.size * pool->limits.slow_lane_percent);
-}
 static inline bool
 pool_is_waiting(const PoolWaiter *waiter)
 {
