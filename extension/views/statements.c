@@ -159,7 +159,8 @@ static void
 put_times(PgweirRow *row, const PgweirStatement *s)
 {
 	double		n = Max((double) s->calls, 1);
-	double		mean = (double) s->total_us / n;
+	/* the sum of a span is the difference of two that were cut to whole microseconds, which a mean of few short ones would show */
+	double		mean = Min(Max((double) s->total_us / n, (double) s->min_us), (double) s->max_us);
 	double		variance = Max(s->sum_squares / n - mean * mean, 0);
 	static const double quantiles[] = {0.50, 0.95, 0.99};
 	uint64		us[lengthof(quantiles)];
