@@ -101,7 +101,7 @@ SQL
 # The data is loaded once and copied for each chain.
 sub template
 {
-	my $dir = "$ENV{PGWEIR_TMP}/shop";
+	my $dir = "$ENV{PGWEIR_TMP}/chain";
 
 	open my $lock, '>', "$dir.lock" or croak "$dir.lock: $!";
 	flock $lock, LOCK_EX;
