@@ -280,8 +280,9 @@ pgweir_improve_prune(PgweirSearch *search)
 {
 	for (;;)
 	{
-		Bitmapset  *least = NULL;
+		Bitmapset  *least = NULL;	/* of one index, what is left: an empty set is NULL from 16 on */
 		double		least_us = 0;
+		bool		found = false;
 		int			id = -1;
 
 		while ((id = bms_next_member(search->chosen, id)) >= 0)
@@ -289,12 +290,13 @@ pgweir_improve_prune(PgweirSearch *search)
 			Bitmapset  *without = bms_del_member(bms_copy(search->chosen), id);
 			PgweirChange change = pgweir_search_change(search, without, search->chosen);
 
-			if (pgweir_search_is_felt(search, &change) || (least && change.saved_us >= least_us))
+			if (pgweir_search_is_felt(search, &change) || (found && change.saved_us >= least_us))
 				continue;
 			least = without;
 			least_us = change.saved_us;
+			found = true;
 		}
-		if (least == NULL)
+		if (!found)
 			return;
 		search->chosen = least;
 	}
