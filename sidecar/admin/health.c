@@ -168,8 +168,9 @@ close_report(Health health, Buf *text)
 	return health;
 }
 
-Health
-health_of_process(Worker *worker, Probes *probes, Buf *text)
+/* Of the databases the best, or the worst (`all`). */
+static Health
+health_of_databases(Worker *worker, Probes *probes, bool all, Buf *text)
 {
 	const char *trouble = process_trouble(worker);
 	Health worst;
@@ -183,27 +184,21 @@ health_of_process(Worker *worker, Probes *probes, Buf *text)
 	if (worker->settings->database_count == 0)
 		return close_report(template_health(worker, probes, text), text);
 	look_at_databases(worker, probes, &worst, &best, text);
-	if (best == HEALTH_BAD && worker->settings->database_template != NULL)
+	if (!all && best == HEALTH_BAD && worker->settings->database_template != NULL)
 		best = template_health(worker, probes, text);
-	return close_report(best, text);
+	return close_report(all ? worst : best, text);
+}
+
+Health
+health_of_process(Worker *worker, Probes *probes, Buf *text)
+{
+	return health_of_databases(worker, probes, false, text);
 }
 
 Health
 health_of_all(Worker *worker, Probes *probes, Buf *text)
 {
-	const char *trouble = process_trouble(worker);
-	Health worst;
-	Health best;
-
-	if (trouble != NULL)
-	{
-		say(text, "%s", trouble);
-		return HEALTH_BAD;
-	}
-	if (worker->settings->database_count == 0)
-		return close_report(template_health(worker, probes, text), text);
-	look_at_databases(worker, probes, &worst, &best, text);
-	return close_report(worst, text);
+	return health_of_databases(worker, probes, true, text);
 }
 
 Health

@@ -5,8 +5,9 @@
  * settings of the rule of [limits], the user, the database and [pgbouncer], the first that is set.  max_query_deadline caps all of them.
  *
  * A transaction's deadline (transaction_deadline, settings only) shortens the deadline of each of its groups to what is left of it.
- * When it passes between two groups, or in a group whose Sync has not come, the server connection rolls back, and the client finds itself in a failed transaction
- * (local.c): its next statement, unless that is ROLLBACK, gets the error.  In session mode the server connection stays linked.
+ * When it passes between two groups, or in a group whose Sync has not come, the server connection rolls back, and the client finds itself in
+ * a failed transaction (local.c): its next statement, unless that is ROLLBACK, gets the error.  In session mode the server connection stays
+ * linked.
  */
 #include "session/session.h"
 
