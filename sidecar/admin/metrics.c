@@ -56,9 +56,9 @@ put_number(Metrics *metrics, uint64_t number)
 static void
 put_seconds(Metrics *metrics, uint64_t us)
 {
-	char fraction[7] = ".000000";
+	char fraction[] = ".000000";
 	uint64_t rest = us % 1000000;
-	size_t len = 7;
+	size_t len = sizeof(fraction) - 1;
 
 	put_number(metrics, us / 1000000);
 	if (rest == 0)
