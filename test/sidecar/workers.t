@@ -33,7 +33,8 @@ sub under_load
 my $script = PgweirTest::new_dir('script') . '/one.sql';
 PgweirTest::write_file($script, "select 1;\n", 0644);
 
-weir({default_pool_size => 1});
+# admission would refuse on a slow machine what is to wait here
+weir({default_pool_size => 1, admission => 0});
 cmp_ok(scalar(() = glob "/proc/@{[$w->pid]}/task/*"), '>=', 4, 'four threads');
 @c = map { $w->wire } 1 .. 8;
 is(scalar(keys %{{map { pid($_) => 1 } @c, @c}}), 1, 'the one server of a pool serves the clients of every worker');
