@@ -12,6 +12,9 @@
  * costs no system call.  While a conn is neither paused nor in a callback, `_unread` implies that it is on the
  * ready list, or that epoll has been asked to tell again.
  *
+ * The background.  What of it has something to do stands in a list of its own, in order of arrival, and the loop works that off for a bounded
+ * time in each iteration.
+ *
  * Ending.  A failed write only sets _pending_error: what the peer said before it went is still presented,
  * then on_end() follows.
  *
@@ -62,15 +65,17 @@ is_live(const NetConn *conn)
 static void
 make_ready(NetConn *conn)
 {
-	if (!list_linked(&conn->_ready_node))
-		list_append(&conn->loop->ready, &conn->_ready_node);
+	if (list_linked(&conn->_ready_node))
+		return;
+	conn->_late = conn->background;
+	list_append(conn->_late ? &conn->loop->late : &conn->loop->ready, &conn->_ready_node);
 }
 
 static void
 not_ready(NetConn *conn)
 {
 	if (list_linked(&conn->_ready_node))
-		list_remove(&conn->loop->ready, &conn->_ready_node);
+		list_remove(conn->_late ? &conn->loop->late : &conn->loop->ready, &conn->_ready_node);
 }
 
 /* The connection is broken: let on_end follow, after what can still be read.  The backlog is lost. */
@@ -642,11 +647,20 @@ net_conn_event(NetConn *conn, uint32_t events)
 		on_readable(conn);
 }
 
+/* Only what a client sends is worth postponing; epoll does not tell of it again. */
 void
-net_conn_postpone(NetConn *conn)
+net_conn_postpone(NetConn *conn, uint32_t events)
 {
-	if (conn->_open && !conn->_ended && conn->_registered)
-		ask_again(conn);
+	if (conn->_connecting || conn->_closing || (events & EPOLLOUT) != 0)
+	{
+		net_conn_event(conn, events);
+		return;
+	}
+	if (!conn->_open || conn->_ended)
+		return;
+	conn->_unread = true;
+	conn->_hangup |= (events & EVENTS_END) != 0;
+	make_ready(conn);
 }
 
 /* The rest of a broken connection, a piece at a time; then on_end. */

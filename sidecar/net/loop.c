@@ -14,7 +14,7 @@
 
 #define KIND_MASK ((uint64_t) 3)
 
-/* What connections and watches in the background, and accepting, get of one iteration: a storm of logins may add so much to a request's wait. */
+/* What the background gets of one iteration, beside the little that it gets in any case: a storm of logins may add so much to a request's wait. */
 #define BACKGROUND_US 100
 
 /* The ready list is worked off a few times per iteration, not for ever: other events must have their turn. */
@@ -50,6 +50,7 @@ net_loop_create(const NetLoopOptions *options)
 	}
 	make_alarm(loop);
 	list_init(&loop->ready);
+	list_init(&loop->late);
 	list_init(&loop->closed);
 	list_init(&loop->deferred);
 	list_init(&loop->lingers);
@@ -209,7 +210,7 @@ sleep_until_event(NetLoop *loop, usec_t max_wait_us)
 {
 	deadline_t next = timer_next(&loop->timers);
 
-	if (!list_empty(&loop->ready) || !list_empty(&loop->deferred) || max_wait_us <= 0)
+	if (!list_empty(&loop->ready) || !list_empty(&loop->late) || !list_empty(&loop->deferred) || max_wait_us <= 0)
 		return wait_events(loop, 0);
 	if (next >= loop->alarm_at || set_alarm(loop, next))
 		return wait_events(loop, max_wait_us);
@@ -234,14 +235,16 @@ dispatch(uint64_t data, uint32_t events)
 	}
 }
 
-/* The background gets at least one turn in each iteration. */
-static bool
-background_may_run(NetLoop *loop)
+bool
+net_background_may_run(NetLoop *loop)
 {
-	if (loop->background_until != 0)
-		return clock_now() < loop->background_until;
-	loop->background_until = clock_now() + BACKGROUND_US;
-	return true;
+	if (loop->background_until == 0)
+	{
+		loop->background_until = clock_now() + BACKGROUND_US;
+		return true;
+	}
+	loop->background_over = loop->background_over || clock_now() >= loop->background_until;
+	return !loop->background_over;
 }
 
 static bool
@@ -259,9 +262,9 @@ is_background(uint64_t data)
 	return false;
 }
 
-/* Events of the background that find no time are left; epoll, which tells a connection's once, is asked to tell them again. */
+/* Connections in the background wait in their list, which is not worked off here. */
 static void
-run_events(NetLoop *loop, bool background)
+run_events(NetLoop *loop)
 {
 	for (int i = 0; i < loop->event_count; i++)
 	{
@@ -269,17 +272,34 @@ run_events(NetLoop *loop, bool background)
 
 		if (event.data.u64 == 0)
 			continue;
-		if (is_background(event.data.u64) != background)
+		if (!is_background(event.data.u64))
 		{
+			loop->events[i].data.u64 = 0;
+			dispatch(event.data.u64, event.events);
+		}
+		else if ((LoopKind) (event.data.u64 & KIND_MASK) == LOOP_CONN)
+		{
+			loop->events[i].data.u64 = 0;
+			net_conn_postpone((NetConn *) (uintptr_t) (event.data.u64 & ~KIND_MASK), event.events);
+		}
+		else
 			loop->has_background = true;
-			continue;
-		}
-		if (background && !background_may_run(loop))
-		{
-			if ((LoopKind) (event.data.u64 & KIND_MASK) == LOOP_CONN)
-				net_conn_postpone((NetConn *) (uintptr_t) (event.data.u64 & ~KIND_MASK));
-			continue;
-		}
+	}
+}
+
+/*
+ * The background: first who is there already, then results of jobs, then who comes in.  Each of them gets a little of an iteration in any
+ * case: who is ready one turn, who has a result to give one, each listener one connection.  What finds no time is told of again by epoll.
+ */
+static void
+run_background(NetLoop *loop)
+{
+	for (int left = loop->late.count; left > 0 && !list_empty(&loop->late) && net_background_may_run(loop); left--)
+		net_conn_ready(CONTAINER_OF(list_pop(&loop->late), NetConn, _ready_node));
+	for (int i = 0; loop->has_background && i < loop->event_count; i++)
+	{
+		const struct epoll_event event = loop->events[i];
+
 		loop->events[i].data.u64 = 0;
 		dispatch(event.data.u64, event.events);
 	}
@@ -292,14 +312,7 @@ run_ready(NetLoop *loop)
 	{
 		/* those that are added meanwhile wait for the next round; those that are closed leave the list */
 		for (int left = loop->ready.count; left > 0 && !list_empty(&loop->ready); left--)
-		{
-			NetConn *conn = CONTAINER_OF(list_pop(&loop->ready), NetConn, _ready_node);
-
-			if (conn->background && !background_may_run(loop))
-				list_append(&loop->ready, &conn->_ready_node);
-			else
-				net_conn_ready(conn);
-		}
+			net_conn_ready(CONTAINER_OF(list_pop(&loop->ready), NetConn, _ready_node));
 	}
 }
 
@@ -325,10 +338,10 @@ net_loop_once(NetLoop *loop, usec_t max_wait_us)
 	loop->now = clock_now();
 	loop->event_count = n < 0 ? 0 : n;
 	loop->background_until = 0;
+	loop->background_over = false;
 	loop->has_background = false;
-	run_events(loop, false);
-	if (loop->has_background)
-		run_events(loop, true);
+	run_events(loop);
+	run_background(loop);
 	if (timer_next(&loop->timers) <= loop->now)
 		timer_run(&loop->timers, loop->now);
 	run_ready(loop);
