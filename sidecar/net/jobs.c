@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/loop.h"
+
 /* Threads at most.  Waiting costs nothing but memory; one processor stays free of computing, for the loops. */
 #define COMPUTE_THREADS_MAX 4
 #define WAIT_THREADS_MAX 32
@@ -256,20 +258,20 @@ take_finished(NetJobPort *port)
 	return node != NULL ? CONTAINER_OF(node, NetJob, _node) : NULL;
 }
 
-/*
- * One result: the rest of a login follows, which the loop counts as one piece of background work.  What is left over keeps the
- * descriptor readable, so the next turn goes on.
- */
+/* The rest of a login follows each result: as many as the background has time for.  What is left over keeps the descriptor readable. */
 static void
 on_finished(NetWatch *watch, bool readable, bool writable)
 {
 	NetJobPort *port = watch->owner;
-	NetJob *job = take_finished(port);
+	NetJob *job;
 
 	(void) readable;
 	(void) writable;
-	if (job != NULL)
-		job->done(job);
+	do
+	{
+		if ((job = take_finished(port)) != NULL)
+			job->done(job);
+	} while (job != NULL && net_background_may_run(port->watch.loop));
 }
 
 NetJobPort *

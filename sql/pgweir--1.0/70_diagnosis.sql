@@ -301,8 +301,9 @@ WITH judged AS MATERIALIZED (
 		s.silence_seconds >= t.silence_s - 1 AND s.statements_asked = 0 AND s.waiting = 0
 			AND s.usual_least >= t.silence_rate AS silent,
 		-- 3
-		s.worst_lost_share >= t.lost_share
-			OR s.worst_retrans >= t.retrans_min
+		-- What the kernel takes to be lost may only be late, above all where processors are short: it counts when much was sent again, too.
+		s.worst_lost_share >= s.strain * t.lost_share AND s.worst_retrans >= s.strain * t.retrans_min / 2
+			OR s.worst_retrans >= s.strain * t.retrans_min
 				AND (s.segments = 0 OR s.worst_retrans_share >= t.retrans_share) AS lossy,
 		s.worst_rtt_ms >= t.rtt_ms AND s.worst_rtt_ms >= t.rtt_growth * coalesce(s.usual_rtt_ms, 0) AS far,
 		-- 5
