@@ -288,7 +288,10 @@ net_job_port_create(NetJobs *jobs, NetLoop *loop)
 		port->watch.on_ready = on_finished;
 		port->watch.background = true; /* logins wait for it */
 		if (net_watch(loop, &port->watch, fd, true, false))
+		{
+			loop->jobs = port;
 			return port;
+		}
 	}
 	if (fd >= 0)
 		close(fd);
@@ -319,6 +322,8 @@ net_job_port_free(NetJobPort *port)
 		return;
 	jobs = port->jobs;
 	list_init(&over);
+	if (port->watch.loop->jobs == port)
+		port->watch.loop->jobs = NULL;
 	net_unwatch(&port->watch);
 	pthread_mutex_lock(&jobs->lock);
 	for (int i = 0; i < NET_JOB_LANES; i++)
@@ -348,7 +353,10 @@ net_job_start(NetJobPort *port, NetJobLane which, NetJob *job)
 	job->_abandoned = false;
 	pthread_mutex_lock(&jobs->lock);
 	job->_state = STATE_QUEUED;
-	list_append(&lane->queue, &job->_node);
+	if (job->urgent)
+		list_prepend(&lane->queue, &job->_node);
+	else
+		list_append(&lane->queue, &job->_node);
 	if (lane->idle < lane->queue.count && lane->threads < lane->threads_max)
 		start_thread(jobs, which);
 	pthread_cond_signal(&lane->work);
