@@ -36,6 +36,8 @@
 
 /* Up to this much held input is cheaper to copy before the new bytes than to grow a buffer for. */
 #define HELD_COPY_MAX 4096
+/* Up to so much in pieces is cheaper to put together than to have the kernel read their list. */
+#define GATHER_MAX 1024
 
 #ifndef IOV_MAX
 #define IOV_MAX 1024
@@ -242,19 +244,51 @@ queue_rest(NetConn *conn, const struct iovec *iov, int iov_count, size_t skip)
 	return true;
 }
 
-static ssize_t
-write_iov(int fd, const struct iovec *iov, int iov_count)
+static inline ssize_t
+write_bytes(int fd, const void *bytes, size_t len)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) iov_count};
 	ssize_t n;
 
-	if (iov_count > IOV_MAX)
-		msg.msg_iovlen = IOV_MAX;
 	do
-		n = iov_count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-						   : sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = send(fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	return n;
+}
+
+static ssize_t
+write_gathered(int fd, const struct iovec *iov, int iov_count)
+{
+	uint8_t together[GATHER_MAX];
+	size_t len = 0;
+
+	for (int i = 0; i < iov_count; i++)
+	{
+		if (iov[i].iov_len > 0)
+			memcpy(together + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	return write_bytes(fd, together, len);
+}
+
+static ssize_t
+write_pieces(int fd, const struct iovec *iov, int iov_count)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) (iov_count < IOV_MAX ? iov_count : IOV_MAX)};
+	ssize_t n;
+
+	do
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* Write what the kernel takes of these `total` bytes. */
+static inline ssize_t
+write_iov(int fd, const struct iovec *iov, int iov_count, size_t total)
+{
+	if (iov_count == 1)
+		return write_bytes(fd, iov->iov_base, total);
+	return total <= GATHER_MAX ? write_gathered(fd, iov, iov_count) : write_pieces(fd, iov, iov_count);
 }
 
 static bool
@@ -271,7 +305,7 @@ write_or_queue(NetConn *conn, const struct iovec *iov, int iov_count, size_t tot
 
 	if (!conn->_connecting && net_backlog(conn) == 0)
 	{
-		n = write_iov(conn->fd, iov, iov_count);
+		n = write_iov(conn->fd, iov, iov_count, total);
 		if ((size_t) n == total)
 			return true;
 		if (n < 0 && !would_block(errno))
@@ -354,8 +388,7 @@ net_conn_wake(NetConn *conn)
 static void
 write_backlog(NetConn *conn)
 {
-	struct iovec iov = {buf_ptr(&conn->_out), net_backlog(conn)};
-	ssize_t n = iov.iov_len > 0 ? write_iov(conn->fd, &iov, 1) : 0;
+	ssize_t n = net_backlog(conn) > 0 ? write_bytes(conn->fd, buf_ptr(&conn->_out), net_backlog(conn)) : 0;
 
 	if (n < 0)
 	{
@@ -387,6 +420,8 @@ oversized(const Buf *buf, size_t len)
 static void
 hold(NetConn *conn, const uint8_t *data, size_t len)
 {
+	if (len == 0 && conn->_in.data == NULL)
+		return;
 	if (oversized(&conn->_in, len))
 		buf_free(&conn->_in);
 	buf_clear(&conn->_in);

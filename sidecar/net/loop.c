@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define KIND_MASK ((uint64_t) 3)
@@ -20,6 +21,20 @@
 #define READY_ROUNDS 4
 
 /* --- life --- */
+
+/* Without one the loop works too, only not as exactly. */
+static void
+make_alarm(NetLoop *loop)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = (uint64_t) (uintptr_t) loop | LOOP_ALARM};
+
+	loop->alarm_at = DEADLINE_NONE;
+	loop->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (loop->alarm_fd < 0 || epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->alarm_fd, &event) == 0)
+		return;
+	close(loop->alarm_fd);
+	loop->alarm_fd = -1;
+}
 
 NetLoop *
 net_loop_create(const NetLoopOptions *options)
@@ -33,6 +48,7 @@ net_loop_create(const NetLoopOptions *options)
 		free(loop);
 		return NULL;
 	}
+	make_alarm(loop);
 	list_init(&loop->ready);
 	list_init(&loop->late);
 	list_init(&loop->closed);
@@ -60,6 +76,8 @@ net_loop_free(NetLoop *loop)
 		return;
 	net_conn_end_lingers(loop);
 	release_closed(loop);
+	if (loop->alarm_fd >= 0)
+		close(loop->alarm_fd);
 	close(loop->epoll_fd);
 	free(loop);
 }
@@ -145,56 +163,58 @@ net_loop_forget(NetLoop *loop, const void *object)
 			loop->events[i].data.u64 = 0;
 }
 
-/* How long to sleep; exact, since "now" of the iteration is older than the work that was done in it. */
+/* --- sleeping --- */
+
+/* How long to sleep where there is no alarm; from the clock, since "now" of the iteration is older than the work that was done in it. */
 static usec_t
-sleep_time(const NetLoop *loop, usec_t max_wait_us)
+sleep_time(deadline_t next, usec_t max_wait_us)
 {
-	deadline_t next = timer_next(&loop->timers);
 	usec_t left;
 
-	if (!list_empty(&loop->ready) || !list_empty(&loop->late) || !list_empty(&loop->deferred) || max_wait_us <= 0)
-		return 0;
 	if (next == DEADLINE_NONE)
 		return max_wait_us;
 	left = next - clock_now();
-	if (left <= 0)
-		return 0;
-	return left < max_wait_us ? left : max_wait_us;
+	return left < 0 ? 0 : left < max_wait_us ? left : max_wait_us;
 }
 
 static int
-wait_milliseconds(NetLoop *loop, usec_t wait_us)
+wait_events(NetLoop *loop, usec_t wait_us)
 {
 	const usec_t longest = INT64_C(1000000) * USEC_PER_MSEC;
-	usec_t ms;
 
 	if (wait_us == DEADLINE_NONE)
 		return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, -1);
 	if (wait_us > longest)
 		wait_us = longest;
 	/* rounded up: waking early would only mean to sleep again */
-	ms = (wait_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
-	return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, (int) ms);
+	return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, (int) ((wait_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC));
+}
+
+/* False: it cannot be set. */
+static bool
+set_alarm(NetLoop *loop, deadline_t at)
+{
+	struct itimerspec spec = {.it_value = {.tv_sec = (time_t) (at / USEC_PER_SEC), .tv_nsec = (long) (at % USEC_PER_SEC) * 1000}};
+
+	/* 0 would switch it off */
+	if (at <= 0)
+		spec.it_value = (struct timespec){.tv_nsec = 1};
+	if (loop->alarm_fd < 0 || timerfd_settime(loop->alarm_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0)
+		return false;
+	loop->alarm_at = at;
+	return true;
 }
 
 static int
-wait_events(NetLoop *loop, usec_t wait_us)
+sleep_until_event(NetLoop *loop, usec_t max_wait_us)
 {
-	struct timespec ts;
-	int n;
+	deadline_t next = timer_next(&loop->timers);
 
-	if (loop->no_nanoseconds || wait_us == 0 || wait_us == DEADLINE_NONE)
-		return wait_milliseconds(loop, wait_us);
-	ts.tv_sec = (time_t) (wait_us / USEC_PER_SEC);
-	ts.tv_nsec = (long) (wait_us % USEC_PER_SEC) * 1000;
-	n = epoll_pwait2(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, &ts, NULL);
-	if (n < 0 && (errno == ENOSYS || errno == EPERM))
-	{
-		/* EPERM: how some sandboxes answer to system calls they do not know */
-		loop->no_nanoseconds = true;
-		n = wait_milliseconds(loop, wait_us);
-	}
-	return n;
+	if (!list_empty(&loop->ready) || !list_empty(&loop->late) || !list_empty(&loop->deferred) || max_wait_us <= 0)
+		return wait_events(loop, 0);
+	if (next >= loop->alarm_at || set_alarm(loop, next))
+		return wait_events(loop, max_wait_us);
+	return wait_events(loop, sleep_time(next, max_wait_us));
 }
 
 /* --- the iteration --- */
@@ -211,6 +231,7 @@ dispatch(uint64_t data, uint32_t events)
 		case LOOP_CONN: net_conn_event(object, events); break;
 		case LOOP_LISTENER: net_listener_event(object); break;
 		case LOOP_WATCH: net_watch_event(object, events); break;
+		case LOOP_ALARM: ((NetLoop *) object)->alarm_at = DEADLINE_NONE; break;
 	}
 }
 
@@ -236,6 +257,7 @@ is_background(uint64_t data)
 		case LOOP_CONN: return object != NULL && ((const NetConn *) object)->background;
 		case LOOP_LISTENER: return true;
 		case LOOP_WATCH: return object != NULL && ((const NetWatch *) object)->background;
+		case LOOP_ALARM: return false;
 	}
 	return false;
 }
@@ -260,6 +282,8 @@ run_events(NetLoop *loop)
 			loop->events[i].data.u64 = 0;
 			net_conn_postpone((NetConn *) (uintptr_t) (event.data.u64 & ~KIND_MASK), event.events);
 		}
+		else
+			loop->has_background = true;
 	}
 }
 
@@ -272,7 +296,7 @@ run_background(NetLoop *loop)
 {
 	for (int left = loop->late.count; left > 0 && !list_empty(&loop->late) && net_background_may_run(loop); left--)
 		net_conn_ready(CONTAINER_OF(list_pop(&loop->late), NetConn, _ready_node));
-	for (int i = 0; i < loop->event_count; i++)
+	for (int i = 0; loop->has_background && i < loop->event_count; i++)
 	{
 		const struct epoll_event event = loop->events[i];
 
@@ -307,7 +331,7 @@ run_deferred(NetLoop *loop)
 bool
 net_loop_once(NetLoop *loop, usec_t max_wait_us)
 {
-	int n = wait_events(loop, sleep_time(loop, max_wait_us));
+	int n = sleep_until_event(loop, max_wait_us);
 
 	if (n < 0 && errno != EINTR)
 		return false;
@@ -315,6 +339,7 @@ net_loop_once(NetLoop *loop, usec_t max_wait_us)
 	loop->event_count = n < 0 ? 0 : n;
 	loop->background_until = 0;
 	loop->background_over = false;
+	loop->has_background = false;
 	run_events(loop);
 	run_background(loop);
 	if (timer_next(&loop->timers) <= loop->now)

@@ -1,6 +1,9 @@
 /*
  * loop.h: the inside of a NetLoop, for the files of net/ only.
  *
+ * Timers.  The loop sleeps without a limit and is woken by an alarm, a timerfd, which is only ever set earlier, or anew after it went off: a
+ * limit on each wait would have the kernel start and stop a timer of its own for each turn.  So it may go off when nothing is due any more.
+ *
  * Each descriptor is registered with epoll under the address of its object, whose two lowest bits tell the
  * kind.  An object that may be freed before the end of the iteration (watch, listener) takes its pending events
  * with it: net_loop_forget().
@@ -18,14 +21,17 @@ typedef enum LoopKind
 	LOOP_CONN,
 	LOOP_LISTENER,
 	LOOP_WATCH,
+	LOOP_ALARM, /* the loop itself */
 } LoopKind;
 
 struct NetLoop
 {
 	int epoll_fd;
+	int alarm_fd; /* -1: none could be had, the waits are limited by milliseconds */
 	bool stop;
-	bool no_nanoseconds; /* the kernel has no epoll_pwait2 */
+	bool has_background; /* among the events of this iteration */
 	usec_t now;
+	deadline_t alarm_at; /* what the alarm is set to */
 	usec_t background_until; /* in this iteration; 0: nothing of the background has had its turn */
 	bool background_over; /* its time in this iteration is up */
 	Log *log; /* borrowed; may be NULL */

@@ -11,7 +11,7 @@
 
 /* --- states --- */
 
-static List *
+static inline List *
 list_of(Pool *pool, SlotState state)
 {
 	switch (state)

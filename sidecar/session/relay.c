@@ -351,7 +351,7 @@ quiet_copy_in(Server *server)
 static void
 quiet_message(Server *server, uint8_t type, Slice payload)
 {
-	while (expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE)
+	while (expect_owes_fake(server))
 		expect_pop(server);
 	switch (type)
 	{
@@ -394,23 +394,22 @@ ends_silence(uint8_t type)
 		   type != BE_NOTIFICATION;
 }
 
-static bool
-owes_fake(const Server *server)
-{
-	return expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE;
-}
-
-/* Answers that the sidecar owes itself come in their place. */
 static void
-add_fakes(Server *server, Plan *plan)
+insert_fakes(Server *server, Plan *plan)
 {
 	Buf out = {0};
 
-	if (!owes_fake(server))
-		return;
 	if (expect_answer_fakes(server, &out))
 		plan_insert(plan, buf_ptr(&out), buf_len(&out));
 	buf_free(&out);
+}
+
+/* Answers that the sidecar owes itself come in their place. */
+static inline void
+add_fakes(Server *server, Plan *plan)
+{
+	if (expect_owes_fake(server))
+		insert_fakes(server, plan);
 }
 
 static RelayStep
@@ -435,7 +434,7 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 			if (replay_group_ended(server, data, total))
 			{
 				/* an answer of our own is next, which cannot be had again */
-				if (client->state == CLIENT_ACTIVE && owes_fake(server) && replay_is_due(server))
+				if (client->state == CLIENT_ACTIVE && expect_owes_fake(server) && replay_is_due(server))
 				{
 					tell_withheld(server, plan);
 					add_fakes(server, plan);
@@ -478,6 +477,73 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 		plan_add(plan, data, total);
 	add_fakes(server, plan);
 	return RELAY_ON;
+}
+
+/* Does this message, which is only passed on, answer what is expected next?  Then that is taken off; false: look at it more closely. */
+static inline bool
+is_plain_answer(Server *server, uint8_t type, const uint8_t *payload)
+{
+	Expect head = expect_head(server);
+
+	switch (type)
+	{
+		case BE_DATA_ROW: return true;
+		case BE_ROW_DESCRIPTION:
+			if (head == EXPECT_QUERY)
+				return true;
+			if (head != EXPECT_DESCRIBE)
+				return false;
+			break;
+		case BE_PARSE_COMPLETE:
+			if (head != EXPECT_PARSE_PLAIN)
+				return false;
+			break;
+		case BE_BIND_COMPLETE:
+			if (head == EXPECT_BIND_NAMED)
+			{
+				expect_pop(server);
+				server->answered = true;
+				return true;
+			}
+			if (head != EXPECT_BIND)
+				return false;
+			break;
+		case BE_COMMAND_COMPLETE:
+			if ((head != EXPECT_QUERY && head != EXPECT_EXECUTE) || payload[0] == 'D')
+				return false;
+			server->copy_in = false;
+			if (head == EXPECT_QUERY)
+				return true;
+			break;
+		default: return false;
+	}
+	expect_pop_plain(server);
+	server->answered = true;
+	return true;
+}
+
+/*
+ * How many bytes from data on are whole messages that are only passed on, which is nearly all of most answers; it ends where the sidecar owes
+ * an answer of its own.
+ */
+static size_t
+plain_answers(Server *server, const uint8_t *data, size_t len)
+{
+	size_t pos = 0;
+
+	if (replay_is_due(server))
+		return 0;
+	while (len - pos > WIRE_HEADER_SIZE)
+	{
+		size_t total = (size_t) wire_load_u32(data + pos + 1) + 1;
+
+		if (total < WIRE_HEADER_SIZE || total > len - pos || !is_plain_answer(server, data[pos], data + pos + WIRE_HEADER_SIZE))
+			break;
+		pos += total;
+		if (expect_owes_fake(server))
+			break;
+	}
+	return pos;
 }
 
 static bool
@@ -543,8 +609,16 @@ relay_input(Server *server, uint8_t *data, size_t len)
 		plan_init(&plan, client != NULL ? &client->conn : NULL);
 		while (pos < len && step == RELAY_ON && server->state != SERVER_CLOSED)
 		{
-			size_t used = one_answer(server, &plan, data + pos, len - pos, &step);
+			bool plain = server->state == SERVER_ACTIVE && server->stream_left == 0;
+			size_t used = plain ? plain_answers(server, data + pos, len - pos) : 0;
 
+			if (used > 0)
+			{
+				plan_add(&plan, data + pos, used);
+				add_fakes(server, &plan);
+			}
+			else
+				used = one_answer(server, &plan, data + pos, len - pos, &step);
 			if (used == 0)
 				break;
 			pos += used;

@@ -200,9 +200,8 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 {
 	Worker *worker = client->worker;
 	usec_t now = worker_now(worker);
-	PoolAction grant;
+	PoolSlot *slot;
 	GroupInfo info;
-	bool granted;
 
 	if (worker->hall->phase == WORKER_DRAIN_SERVERS)
 	{
@@ -216,14 +215,16 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
 	client->waiter.cap = info.limit != NULL ? &info.limit->cap : NULL;
-	client_set_state(client, CLIENT_WAITING);
 	client->waiter.home = worker->index;
 	policy_enter(worker);
-	pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
-	granted = pool_actions_take_grant(&worker->hall->actions, &client->waiter, &grant);
+	slot = pool_take(&client->pool->policy, &client->waiter, now);
+	if (slot == NULL)
+		pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
 	policy_leave_busy(worker, client->pool);
-	if (granted)
-		link_grant(client, CONTAINER_OF(grant.slot, Server, slot), grant.waited_us);
+	if (slot != NULL)
+		link_grant(client, CONTAINER_OF(slot, Server, slot), 0);
+	else
+		client_set_state(client, CLIENT_WAITING);
 	worker_run_actions(worker);
 	if (client->state == CLIENT_WAITING)
 		client_rearm_timer(client); /* query_timeout and the notice count in the queue too */
@@ -794,7 +795,8 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 		replay_break(client->server);
 		if (message->type == FE_QUERY)
 			unnamed_forget(client);
-		if (message->type == FE_QUERY && message->whole && wire_read_query(message->payload, &sql))
+		if (message->type == FE_QUERY && message->whole && client_statements_count(client->statements) > 0 &&
+			wire_read_query(message->payload, &sql))
 			client->hold |= forgets_names(client, sql);
 		return forward_expecting(client, plan, message, EXPECT_QUERY);
 	}
@@ -957,7 +959,7 @@ request_input(Client *client, uint8_t *data, size_t len)
 		answer_fakes(client);
 	if (client->doom != NULL)
 		client_close(client, client->doom, client->doom_fatal);
-	if (client->in_group && client->state == CLIENT_ACTIVE)
+	if ((client->in_group || client->stream_left > 0) && client->state == CLIENT_ACTIVE)
 		client_rearm_timer(client); /* a group that stays open keeps its transaction open */
 	if (client->state != CLIENT_CLOSED)
 		client_update_flow(client);
