@@ -508,7 +508,7 @@ match_or(ScanContext *context, RestrictInfo *rinfo)
 static void
 match_restriction(ScanContext *context, RestrictInfo *rinfo)
 {
-	if (rinfo->pseudoconstant)
+	if (rinfo->pseudoconstant || PGWEIR_RINFO_IS_DELAYED(rinfo))
 		return;
 	if (rinfo->orclause)
 	{
