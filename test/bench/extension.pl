@@ -4,8 +4,9 @@
 #   cpu           the server's CPU time per statement for pgbench -S, prepared, in pipelined batches, so that the network does not hide it: many short
 #                 rounds, in another order each time; of the differences within a round the median counts
 #   instructions  the same as instructions in user mode, counted by callgrind: these do not depend on what else the machine does
-#   churn         the tail of `select 1` while another session runs ever new statements, with texts of 0.5 to 4 kB, through a store of 1000.  Each of
-#                 the two has a processor for itself, if there are two: else the tail would be that of the scheduler
+#   churn         the tail of `select 1` while another session runs ever new statements, with texts of 0.5 to 4 kB, through a store of 1000.  The
+#                 select has a processor for itself, if there are two, and all the rest of each server the other: else the tail would be that of
+#                 the scheduler
 #   stall         the same with a store of 50000 that is full, as busy servers have it: how long does it stand still when it evicts?
 #   read          the time to read the view with 5000 classes, and the CPU time of that
 #
@@ -156,14 +157,17 @@ sub bench_instructions
 
 # --- churn ---
 
-# The backends of an application, and the process that drives them, on one processor.
+# The server's own processes.
+sub all_of { my ($pg) = @_; return $pg->pid, split ' ', $pg->sql(q{select string_agg(pid::text, ' ') from pg_stat_activity where backend_type <> 'client backend'}); }
+
+# The backends of an application, the process that drives them, and others, on one processor.
 sub settle
 {
-	my ($pg, $app, $driver, $processor) = @_;
+	my ($pg, $app, $driver, $processor, @others) = @_;
 
 	return if $processors < 2;
 	my @pids = eventually { $pg->sql("select string_agg(pid::text, ' ') from pg_stat_activity where application_name = '$app'") } "a backend of $app";
-	system("taskset -acp $processor $_ >/dev/null") for $driver, split ' ', $pids[0];
+	system("taskset -acp $processor $_ >/dev/null") for $driver, @others, split ' ', $pids[0];
 	return;
 }
 
@@ -179,7 +183,7 @@ sub latencies_beside
 		'-h', $pg->host, '-p', $pg->port, '-U', 'postgres', 'postgres'], '/dev/null');
 	settle($pg, 'one', $select, 1);
 	my $churn = psql_in_background($pg, $file);
-	settle($pg, 'churn', $churn, 0);
+	settle($pg, 'churn', $churn, 0, all_of($pg));
 	my $began = time;
 	defined PgweirTest::reap($churn, 200) or die "the churn did not end\n";
 	my $until = time;
