@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/lease.h"
 #include "session/limits.h"
 #include "session/peek.h"
 #include "session/plan.h"
@@ -202,6 +203,7 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	usec_t now = worker_now(worker);
 	PoolAction grant;
 	GroupInfo info;
+	Server *spare;
 	bool granted;
 
 	if (worker->hall->phase == WORKER_DRAIN_SERVERS)
@@ -218,7 +220,13 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	client->waiter.cap = info.limit != NULL ? &info.limit->cap : NULL;
 	client_set_state(client, CLIENT_WAITING);
 	client->waiter.home = worker->index;
+	if ((spare = lease_take(client, now)) != NULL)
+	{
+		link_grant(client, spare, 0);
+		return client->state == CLIENT_ACTIVE;
+	}
 	policy_enter(worker);
+	lease_enter(worker, client->pool);
 	pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
 	granted = pool_actions_take_grant(&worker->hall->actions, &client->waiter, &grant);
 	policy_leave_busy(worker, client->pool);
@@ -270,7 +278,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	client->granted_at = now;
 	if (server->outstanding == 0)
 		server->query_since = now;
-	if (!pool_has_started(&server->slot, client->fingerprint, now))
+	if (!lease_starts(server, client->fingerprint, now) && !pool_has_started(&server->slot, client->fingerprint, now))
 	{
 		policy_enter(client->worker);
 		pool_starts(&server->slot, client->fingerprint, now);
