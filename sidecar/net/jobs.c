@@ -7,12 +7,14 @@
 #include "net/jobs.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,9 +26,15 @@
 #define STACK_BYTES (512 * 1024)
 /*
  * How much less of a processor a computing thread gets than the event loop.  Not less, nor SCHED_IDLE: on a machine without spare time
- * logins would never end, and a thread that does not get to run could hold the lock that a loop waits for.
+ * logins would never end (nobody but root can raise a thread again), and a thread that does not get to run could hold a lock that a
+ * loop waits for, of malloc say.
  */
 #define COMPUTE_NICE 10
+/*
+ * What it does at a stretch: whoever wakes up on its processor need not wait longer.  Kernels before 6.12 do not know such a wish, and let
+ * one wake up before a thread of low priority sooner anyway.
+ */
+#define COMPUTE_SLICE_NS 100000
 /* A thread without work ends after so long. */
 #define IDLE_SECONDS 10
 
@@ -118,6 +126,26 @@ wait_for_work(NetJobs *jobs, Lane *lane)
 	return !list_empty(&lane->queue) && !jobs->ending;
 }
 
+/* The kernel's struct sched_attr in its first size, which the C library does not always have. */
+typedef struct SchedAttr
+{
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+} SchedAttr;
+
+/* On Linux this is the thread's own business. */
+static void
+lower_priority(void)
+{
+	SchedAttr attr = {.size = sizeof(attr), .policy = SCHED_OTHER, .nice = COMPUTE_NICE, .runtime = COMPUTE_SLICE_NS};
+
+	if (syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
+		(void) !setpriority(PRIO_PROCESS, (id_t) gettid(), COMPUTE_NICE);
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -126,12 +154,18 @@ thread_main(void *arg)
 	Lane *lane = &jobs->lanes[start.lane];
 
 	free(arg);
-	/* on Linux this is the thread's own priority */
 	if (start.lane == NET_JOB_COMPUTES)
-		(void) !setpriority(PRIO_PROCESS, (id_t) gettid(), COMPUTE_NICE);
+		lower_priority();
 	pthread_mutex_lock(&jobs->lock);
-	while (wait_for_work(jobs, lane))
-		run_one(jobs, CONTAINER_OF(list_pop(&lane->queue), NetJob, _node));
+	do
+	{
+		while (wait_for_work(jobs, lane))
+			run_one(jobs, CONTAINER_OF(list_pop(&lane->queue), NetJob, _node));
+		/* now, for the process may be over before the thread is */
+		pthread_mutex_unlock(&jobs->lock);
+		OPENSSL_thread_stop();
+		pthread_mutex_lock(&jobs->lock);
+	} while (!list_empty(&lane->queue) && !jobs->ending);
 	lane->threads--;
 	pthread_cond_signal(&jobs->ended);
 	pthread_mutex_unlock(&jobs->lock);
@@ -288,7 +322,10 @@ net_job_port_create(NetJobs *jobs, NetLoop *loop)
 		port->watch.on_ready = on_finished;
 		port->watch.background = true; /* logins wait for it */
 		if (net_watch(loop, &port->watch, fd, true, false))
+		{
+			loop->jobs = port;
 			return port;
+		}
 	}
 	if (fd >= 0)
 		close(fd);
@@ -319,6 +356,8 @@ net_job_port_free(NetJobPort *port)
 		return;
 	jobs = port->jobs;
 	list_init(&over);
+	if (port->watch.loop->jobs == port)
+		port->watch.loop->jobs = NULL;
 	net_unwatch(&port->watch);
 	pthread_mutex_lock(&jobs->lock);
 	for (int i = 0; i < NET_JOB_LANES; i++)
@@ -348,7 +387,10 @@ net_job_start(NetJobPort *port, NetJobLane which, NetJob *job)
 	job->_abandoned = false;
 	pthread_mutex_lock(&jobs->lock);
 	job->_state = STATE_QUEUED;
-	list_append(&lane->queue, &job->_node);
+	if (job->urgent)
+		list_prepend(&lane->queue, &job->_node);
+	else
+		list_append(&lane->queue, &job->_node);
 	if (lane->idle < lane->queue.count && lane->threads < lane->threads_max)
 		start_thread(jobs, which);
 	pthread_cond_signal(&lane->work);

@@ -35,6 +35,7 @@ struct NetLoop
 	usec_t background_until; /* in this iteration; 0: nothing of the background has had its turn */
 	bool background_over; /* its time in this iteration is up */
 	Log *log; /* borrowed; may be NULL */
+	struct NetJobPort *jobs; /* borrowed: for slow work; NULL: it is done here */
 	TimerQueue timers;
 	List ready;	 /* conns to look at without waiting for an event */
 	List late;	 /* the same of the background, which wait for a little of each iteration */
