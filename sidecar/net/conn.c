@@ -441,7 +441,7 @@ call_on_input(NetConn *conn, uint8_t *data, size_t len)
 	return used;
 }
 
-static void
+static inline void
 present_scratch(NetConn *conn, size_t len)
 {
 	uint8_t *data = conn->loop->scratch;
@@ -570,6 +570,34 @@ read_on(NetConn *conn)
 		ask_again(conn);
 }
 
+/* Nothing is held, and nothing stands in the way of presenting what comes. */
+static inline bool
+is_plain(const NetConn *conn)
+{
+	return conn->_open && !(conn->_ended | conn->_connecting | conn->_closing | conn->_paused) && conn->_pending_error == 0 &&
+		   conn->_tls == NULL && conn->_in.data == NULL && !list_linked(&conn->_ready_node);
+}
+
+/* What on_readable does for such a conn. */
+static void
+read_plain(NetConn *conn)
+{
+	ssize_t n = read_bytes(conn->fd, conn->loop->scratch, NET_READ_SIZE);
+
+	conn->_unread = n == NET_READ_SIZE;
+	switch (read_result(n))
+	{
+		case READ_SOME:
+			present_scratch(conn, (size_t) n);
+			if (conn->_unread && is_live(conn))
+				read_on(conn);
+			break;
+		case READ_NOTHING: on_nothing(conn); break;
+		case READ_EOF: end(conn, NET_END_EOF, 0); break;
+		case READ_FAILED: end(conn, NET_END_ERROR, errno); break;
+	}
+}
+
 /* Something is to be read, and the conn is not paused. */
 static void
 on_readable(NetConn *conn)
@@ -626,6 +654,11 @@ discard_input(NetConn *conn)
 void
 net_conn_event(NetConn *conn, uint32_t events)
 {
+	if (events == EPOLLIN && !conn->_hangup && is_plain(conn))
+	{
+		read_plain(conn);
+		return;
+	}
 	if (!conn->_open || conn->_ended)
 		return;
 	if (conn->_connecting)

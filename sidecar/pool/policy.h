@@ -148,6 +148,12 @@ open_reserve(const Pool *pool)
 	return pool->limits.reserve_timeout_us > 0 && pool->limits.reserve_size > 0 ? pool->limits.reserve_size
 																				: 0;
 }
+/* Do pools of the group (NULL: none) want to open a slot, and may not? */
+static inline bool
+open_has_blocked(const PoolGroup *group)
+{
+	return group != NULL && group->_blocked > 0;
+}
 /* Open what waiters and min_size need, as far as allowed; evict from other pools for waiters. */
 extern void open_fill(Pool *pool, usec_t now, PoolActions *out);
 extern deadline_t open_next_event(const Pool *pool, usec_t now);

@@ -95,7 +95,8 @@ peek_messages(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 	{
 		bool simple = message.type == FE_QUERY || message.type == FE_FUNCTION_CALL;
 
-		peek_message(client, &message, info);
+		if (message.type == FE_QUERY || message.type == FE_PARSE || message.type == FE_BIND)
+			peek_message(client, &message, info);
 		info->extended |= !simple;
 		if (!message.whole)
 			return;

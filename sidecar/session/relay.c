@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "session/expect.h"
+#include "session/plain.h"
 #include "session/plan.h"
 #include "session/replay.h"
 #include "wire/backend.h"
@@ -477,73 +478,6 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 		plan_add(plan, data, total);
 	add_fakes(server, plan);
 	return RELAY_ON;
-}
-
-/* Does this message, which is only passed on, answer what is expected next?  Then that is taken off; false: look at it more closely. */
-static inline bool
-is_plain_answer(Server *server, uint8_t type, const uint8_t *payload)
-{
-	Expect head = expect_head(server);
-
-	switch (type)
-	{
-		case BE_DATA_ROW: return true;
-		case BE_ROW_DESCRIPTION:
-			if (head == EXPECT_QUERY)
-				return true;
-			if (head != EXPECT_DESCRIBE)
-				return false;
-			break;
-		case BE_PARSE_COMPLETE:
-			if (head != EXPECT_PARSE_PLAIN)
-				return false;
-			break;
-		case BE_BIND_COMPLETE:
-			if (head == EXPECT_BIND_NAMED)
-			{
-				expect_pop(server);
-				server->answered = true;
-				return true;
-			}
-			if (head != EXPECT_BIND)
-				return false;
-			break;
-		case BE_COMMAND_COMPLETE:
-			if ((head != EXPECT_QUERY && head != EXPECT_EXECUTE) || payload[0] == 'D')
-				return false;
-			server->copy_in = false;
-			if (head == EXPECT_QUERY)
-				return true;
-			break;
-		default: return false;
-	}
-	expect_pop_plain(server);
-	server->answered = true;
-	return true;
-}
-
-/*
- * How many bytes from data on are whole messages that are only passed on, which is nearly all of most answers; it ends where the sidecar owes
- * an answer of its own.
- */
-static size_t
-plain_answers(Server *server, const uint8_t *data, size_t len)
-{
-	size_t pos = 0;
-
-	if (replay_is_due(server))
-		return 0;
-	while (len - pos > WIRE_HEADER_SIZE)
-	{
-		size_t total = (size_t) wire_load_u32(data + pos + 1) + 1;
-
-		if (total < WIRE_HEADER_SIZE || total > len - pos || !is_plain_answer(server, data[pos], data + pos + WIRE_HEADER_SIZE))
-			break;
-		pos += total;
-		if (expect_owes_fake(server))
-			break;
-	}
-	return pos;
 }
 
 static bool

@@ -14,6 +14,7 @@
 #include "session/expect.h"
 #include "session/limits.h"
 #include "session/peek.h"
+#include "session/plain.h"
 #include "session/plan.h"
 #include "session/replay.h"
 #include "session/unnamed.h"
@@ -944,9 +945,14 @@ request_input(Client *client, uint8_t *data, size_t len)
 	plan_init(&plan, client->server != NULL ? &client->server->conn : NULL);
 	while (pos < len && may_read(client))
 	{
-		size_t used = client->stream_left > 0 ? stream_on(client, &plan, data + pos, len - pos)
-											  : one_message(client, &plan, data + pos, len - pos);
+		size_t used;
 
+		if (client->stream_left > 0)
+			used = stream_on(client, &plan, data + pos, len - pos);
+		else if ((used = plain_messages(client, data + pos, len - pos)) > 0)
+			plan_add(&plan, data + pos, used);
+		else
+			used = one_message(client, &plan, data + pos, len - pos);
 		if (used == 0)
 			break;
 		pos += used;
