@@ -277,6 +277,17 @@ key_rotated(const Key *key, int by)
 	return rotated;
 }
 
+/* The first two columns exchanged. */
+static Key
+key_turned(const Key *key)
+{
+	Key			turned = *key;
+
+	turned.column[0] = key->column[1];
+	turned.column[1] = key->column[0];
+	return turned;
+}
+
 static Key
 key_of_order(const PgweirOrder *order)
 {
@@ -340,6 +351,12 @@ emit_filters(Generator *gen, const Key *equal, const Key *in, const Key *ranges)
 		emit(gen, &fixed);
 		emit_ranges(gen, &fixed, ranges);
 		emit_orders(gen, &fixed);
+		if (fixed.n > 1)
+		{
+			Key			first = key_of_one(fixed.column[0]);
+
+			emit_orders(gen, &first);
+		}
 		if (in->n == 0)
 			continue;
 		key_add_all(&listed, in);
@@ -430,22 +447,93 @@ emit_arms(Generator *gen, const Key *equal)
 	}
 }
 
-/* A column searched within: by an index of its own. */
+/* The conditions that a GIN index serves, the most selective first. */
+static List *
+searches_of(const PgweirScan *scan)
+{
+	List	   *searches = NIL;
+	ListCell   *lc;
+
+	foreach (lc, scan->predicates)
+	{
+		PgweirPredicate *predicate = lfirst(lc);
+
+		if (predicate->kind == PGWEIR_PREDICATE_SEARCH)
+			searches = lappend(searches, predicate);
+	}
+	list_sort(searches, compare_selectivity);
+	return searches;
+}
+
+static void
+emit_search(Generator *gen, const PgweirIndexColumn *column, int n)
+{
+	PgweirIndex *index = pgweir_index_make(gen->scan->relid, GIN_AM_OID, n);
+
+	memcpy(index->column, column, sizeof(PgweirIndexColumn) * n);
+	if (gen->partial)
+	{
+		index->predicate = list_make1(gen->partial->constant);
+		index->fraction = gen->partial->selectivity;
+	}
+	add_candidate(gen, index);
+}
+
+/* Adds the column unless it is there; the number of columns then. */
+static int
+search_add(PgweirIndexColumn *columns, int n, const PgweirIndexColumn *column)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (same_values(&columns[i], column))
+			return n;
+	}
+	if (n < MAX_KEYS)
+		columns[n++] = *column;
+	return n;
+}
+
+/*
+ * Columns searched within: by an index each; by one of all that have to hold together, since the lists of rows are then
+ * intersected inside of it; and, where btree_gin gives their types a class, by one that has the fixed columns besides.
+ */
 static void
 emit_searches(Generator *gen)
 {
+	List	   *searches = searches_of(gen->scan);
+	PgweirIndexColumn columns[MAX_KEYS];
+	PgweirIndexColumn scalar;
+	int			n = 0;
 	ListCell   *lc;
 
+	foreach (lc, searches)
+	{
+		const PgweirPredicate *predicate = lfirst(lc);
+
+		emit_search(gen, &predicate->column, 1);
+		if (predicate->arm == 0)
+			n = search_add(columns, n, &predicate->column);
+	}
+	if (n > 1)
+		emit_search(gen, columns, n);
+	if (n == 0)
+		return;
 	foreach (lc, gen->scan->predicates)
 	{
 		const PgweirPredicate *predicate = lfirst(lc);
-		PgweirIndex *index;
 
-		if (predicate->kind != PGWEIR_PREDICATE_SEARCH)
-			continue;
-		index = pgweir_index_make(gen->scan->relid, GIN_AM_OID, 1);
-		index->column[0] = predicate->column;
-		add_candidate(gen, index);
+		if (predicate->kind == PGWEIR_PREDICATE_EQUAL && predicate->arm == 0 &&
+			(gen->partial == NULL || !same_values(&predicate->column, &gen->partial->column)) &&
+			pgweir_index_column_init_scalar(&scalar, gen->scan->relid, &predicate->column))
+		{
+			int			before = n;
+
+			n = search_add(columns, n, &scalar);
+			if (n > before)
+				emit_search(gen, columns, n);
+		}
 	}
 }
 
@@ -506,6 +594,7 @@ emit_partial(Generator *gen, const Key *equal, const Key *in, const Key *ranges)
 		alone = key_of_one(&predicate->column);
 		emit_filters(&partial, &fixed, in, &rest);
 		emit_joins(&partial, &fixed, &rest);
+		emit_searches(&partial);
 		if (fixed.n == 0 && in->n == 0 && rest.n == 0)
 			emit(&partial, &alone);
 	}
@@ -562,6 +651,13 @@ emit_seen(Generator *gen, const Key *equal, const Key *in, const Key *ranges)
 	if (all.n == 0)
 		return;
 	emit(gen, &all);
+	/* Of two ranges it is not their rows alone that say which is the better first, but also what the planner makes of the second. */
+	if (equal->n == 0 && in->n == 0 && all.n > 1)
+	{
+		Key			turned = key_turned(&all);
+
+		emit(gen, &turned);
+	}
 	foreach (lc, scan->through)
 	{
 		PgweirIndexColumn columns[MAX_KEYS];
@@ -622,6 +718,21 @@ scan_wants(const PgweirScan *scan, const PgweirIndexColumn *column)
 	return false;
 }
 
+/* Whether the scan could begin with the index: by its first column, in GIN by any. */
+static bool
+index_is_wanted(const PgweirScan *scan, const PgweirIndex *index)
+{
+	int			n = index->am == GIN_AM_OID ? index->nkeys : 1;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (scan_wants(scan, &index->column[i]))
+			return true;
+	}
+	return false;
+}
+
 Bitmapset *
 pgweir_candidates_relevant(const PgweirCandidates *set, const PgweirScan *scan)
 {
@@ -630,7 +741,7 @@ pgweir_candidates_relevant(const PgweirCandidates *set, const PgweirScan *scan)
 
 	for (i = 0; i < set->count; i++)
 	{
-		if (set->item[i].index->relid == scan->relid && scan_wants(scan, &set->item[i].index->column[0]))
+		if (set->item[i].index->relid == scan->relid && index_is_wanted(scan, set->item[i].index))
 			relevant = bms_add_member(relevant, i);
 	}
 	return relevant;

@@ -36,7 +36,7 @@ extern void pgweir_candidates_init(PgweirCandidates *set, PgweirTables *tables, 
 /* Adds what the scan could use.  Nothing on excluded tables, nothing that an existing index serves. */
 extern void pgweir_candidates_generate(PgweirCandidates *set, const PgweirScan *scan);
 
-/* The candidates whose first column the scan has a use for, whichever statement they came from. */
+/* The candidates whose first column (in GIN: any) the scan has a use for, whichever statement they came from. */
 extern Bitmapset *pgweir_candidates_relevant(const PgweirCandidates *set, const PgweirScan *scan);
 
 /* Size in bytes, computed when first asked for. */

@@ -39,6 +39,16 @@
 #define PGWEIR_STMT_NULLS_NOT_DISTINCT(stmt) (false)
 #endif
 
+/*
+ * Whether the condition is asked above an outer join, of rows that may have been made up: no scan can be found by it.  Since 16 it
+ * depends on the join, too, as each such column does.
+ */
+#if PG_VERSION_NUM >= 160000
+#define PGWEIR_RINFO_IS_DELAYED(rinfo) (false)
+#else
+#define PGWEIR_RINFO_IS_DELAYED(rinfo) ((rinfo)->outerjoin_delayed)
+#endif
+
 /* The lists at equivalence classes hold the parents' members only since 18; before, children are marked. */
 #define PGWEIR_EC_MEMBER_SKIP(member) ((member)->em_is_child)
 

@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/reloptions.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
@@ -135,6 +136,18 @@ pgweir_index_column_init_search(PgweirIndexColumn *column, Oid relid, AttrNumber
 	column->collation = collation;
 	set_opclass(column, opclass);
 	return true;
+}
+
+bool
+pgweir_index_column_init_scalar(PgweirIndexColumn *column, Oid relid, const PgweirIndexColumn *btree)
+{
+	Oid			equality;
+
+	if (!pgweir_index_column_init(column, relid, btree->attno, btree->expr, GIN_AM_OID, btree->collation, false))
+		return false;
+	/* The strategies are those of a B-tree; the classes of arrays and documents number theirs otherwise. */
+	equality = get_opfamily_member(column->opfamily, column->opcintype, column->opcintype, BTEqualStrategyNumber);
+	return OidIsValid(equality) && get_op_opfamily_strategy(equality, btree->opfamily) == BTEqualStrategyNumber;
 }
 
 /* One element of a CREATE INDEX statement that transformIndexStmt() has been over. */
@@ -359,6 +372,25 @@ holds_column(const PgweirIndex *index, const PgweirIndexColumn *column)
 	return false;
 }
 
+/* Whether all key columns of a, in whichever order, are among those of b: where no order is kept, that is enough. */
+static bool
+key_is_part(const PgweirIndex *a, const PgweirIndex *b)
+{
+	int			i;
+	int			j;
+
+	if (a->relid != b->relid || a->am != GIN_AM_OID || b->am != GIN_AM_OID)
+		return false;
+	for (i = 0; i < a->nkeys; i++)
+	{
+		for (j = 0; j < b->nkeys && !pgweir_index_column_same(&a->column[i], &b->column[j]); j++)
+			;
+		if (j == b->nkeys)
+			return false;
+	}
+	return true;
+}
+
 bool
 pgweir_index_serves(const PgweirIndex *other, const PgweirIndex *needed)
 {
@@ -366,7 +398,7 @@ pgweir_index_serves(const PgweirIndex *other, const PgweirIndex *needed)
 
 	if (!equal(other->predicate, needed->predicate))
 		return false;
-	if (!pgweir_index_key_prefix(needed, other) && !key_prefix_reversed(needed, other))
+	if (!pgweir_index_key_prefix(needed, other) && !key_prefix_reversed(needed, other) && !key_is_part(needed, other))
 		return false;
 	for (i = needed->nkeys; i < needed->ncolumns; i++)
 	{

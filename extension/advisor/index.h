@@ -66,6 +66,12 @@ extern bool pgweir_index_column_init(PgweirIndexColumn *column, Oid relid, AttrN
 extern bool pgweir_index_column_init_search(PgweirIndexColumn *column, Oid relid, AttrNumber attno, Node *expr,
 											Oid operator, Oid collation);
 
+/*
+ * Makes the column a key of a GIN index for comparing the values of a B-tree's with =: what btree_gin adds.  False where it is
+ * not installed or has no class for the type.
+ */
+extern bool pgweir_index_column_init_scalar(PgweirIndexColumn *column, Oid relid, const PgweirIndexColumn *btree);
+
 /* The index a CREATE INDEX statement would make; errors as that statement would.  Leaves the table locked shared. */
 extern PgweirIndex *pgweir_index_from_ddl(const char *ddl);
 
@@ -83,7 +89,8 @@ extern bool pgweir_index_key_prefix(const PgweirIndex *a, const PgweirIndex *b);
 
 /*
  * Whether whatever needed can be scanned for, other can be scanned for too: same access method and predicate, needed's
- * key begins other's key in the same or the reverse order, and other holds every column that needed holds.
+ * key begins other's key in the same or the reverse order (in GIN: is part of it), and other holds every column that needed
+ * holds.
  */
 extern bool pgweir_index_serves(const PgweirIndex *other, const PgweirIndex *needed);
 

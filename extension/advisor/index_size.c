@@ -262,6 +262,9 @@ hash_size(double rows)
 	return size;
 }
 
+/* Of a value that is alone in such an index. */
+#define GIN_SCALAR_BYTES 24
+
 /*
  * A GIN index by the width of what it searches in: a trigram for each character, an entry for each element; the lists of
  * rows are compressed.
@@ -278,7 +281,11 @@ gin_size(const PgweirIndex *index, Oid relid, const AttrNumber *attnos, double r
 		const PgweirIndexColumn *column = &index->column[i];
 		ColumnFacts facts = column_facts(column, relid, attnos ? attnos[i] : column->attno, rows);
 
-		bytes += facts.width * (1 - facts.nulls) * (column->opcintype == TEXTOID ? 1.5 : 0.8);
+		/* btree_gin: a row stands once, in the list of its value. */
+		if (get_typlen(column->opcintype) > 0)
+			bytes += Min(GIN_SCALAR_BYTES, 7 + 50 * (facts.distinct > 0 ? facts.distinct / Max(rows, 1) : 1));
+		else
+			bytes += facts.width * (1 - facts.nulls) * (column->opcintype == TEXTOID ? 1.5 : 0.8);
 	}
 	size.pages = 3 + ceil(rows * Max(bytes, 2.0) / PAGE_BYTES);
 	return size;

@@ -22,7 +22,9 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -48,43 +50,63 @@ pgweir_schedule_is_background(void)
 	return background;
 }
 
-static bool
-is_busy(void)
+/* What was found to be too much. */
+typedef struct Pressure
+{
+	int			active;			/* statements that run */
+	int			connected;
+	bool		busy;
+} Pressure;
+
+static Pressure
+look(void)
 {
 	long		cpus = Max(sysconf(_SC_NPROCESSORS_ONLN), 1);
-	int			active = 0;
-	int			connected = 0;
+	Pressure	pressure = {0};
 	int			i;
 
 	for (i = 0; i < pgweir_max_backends(); i++)
 	{
 		PgweirActivity activity;
 
-		if (!pgweir_backend_read(i, &activity))
-			continue;
-		connected++;
-		if (activity.key.queryid != 0)
-			active++;
+		if (pgweir_backend_read(i, &activity) && activity.key.queryid != 0)
+			pressure.active++;
 	}
-	return active > cpus * MAX_ACTIVE_PER_CPU || connected > MaxConnections * MAX_CONNECTIONS_SHARE;
+	/* Also those that have not said anything yet. */
+	pressure.connected = CountDBConnections(InvalidOid);
+	pressure.busy = pressure.active > cpus * MAX_ACTIVE_PER_CPU ||
+		pressure.connected > MaxConnections * MAX_CONNECTIONS_SHARE;
+	return pressure;
 }
 
-bool
-pgweir_schedule_should_stop(void)
+/* Ends the process; what it began is rolled back, and nothing is wrong.  The same comes again at the next time. */
+static void
+give_way(const char *what, Pressure pressure)
+{
+	ereport(LOG,
+			(errmsg("the advisor's run %s since the server is busy", what),
+			 errdetail("Beside it %d statements run, and %d of %d connections are in use.", pressure.active,
+					   pressure.connected, MaxConnections),
+			 errhint("It is tried again in %d seconds.", pgweir_advisor_interval_s)));
+	proc_exit(0);
+}
+
+void
+pgweir_schedule_give_way(void)
 {
 	static TimestampTz checked = 0;
-	static bool busy = false;
 	TimestampTz now;
+	Pressure	pressure;
 
 	if (!background)
-		return false;
+		return;
 	now = GetCurrentTimestamp();
-	if (now - checked >= CHECK_MS * 1000)
-	{
-		checked = now;
-		busy = is_busy();
-	}
-	return busy;
+	if (now - checked < CHECK_MS * 1000)
+		return;
+	checked = now;
+	pressure = look();
+	if (pressure.busy)
+		give_way("was ended", pressure);
 }
 
 /* Databases somebody may connect to; in the context of the caller. */
@@ -203,6 +225,8 @@ pgweir_schedule_main(Datum arg)
 void
 pgweir_schedule_run(Datum arg)
 {
+	Pressure	pressure;
+
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
@@ -210,8 +234,9 @@ pgweir_schedule_run(Datum arg)
 	background = true;
 	/* It is no part of the workload. */
 	SetConfigOption("pgweir.track", "none", PGC_SUSET, PGC_S_OVERRIDE);
-	if (is_busy())
-		proc_exit(0);
+	pressure = look();
+	if (pressure.busy)
+		give_way("was not begun", pressure);
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(get_extension_oid("pgweir", true)))

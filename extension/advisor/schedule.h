@@ -10,8 +10,8 @@
 /* Registers the launcher; to be called from _PG_init under shared_preload_libraries only. */
 extern void pgweir_schedule_init(void);
 
-/* Whether this is such a worker and the server has better things to do. */
-extern bool pgweir_schedule_should_stop(void);
+/* Ends the process, with a line in the log, when it is such a worker and the server has better things to do. */
+extern void pgweir_schedule_give_way(void);
 
 /* Whether this is such a worker. */
 extern bool pgweir_schedule_is_background(void);

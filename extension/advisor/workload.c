@@ -69,11 +69,7 @@ static void
 check_interrupts(void)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (pgweir_schedule_should_stop())
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("the advisor's run was ended since the server is busy"),
-				 errdetail("It is tried again in %d seconds.", pgweir_advisor_interval_s)));
+	pgweir_schedule_give_way();
 }
 
 /* Room for one more, zeroed. */

@@ -26,6 +26,14 @@
 
 #define MAX_PENDING 32			/* deeper levels leave out the time of Finish */
 
+/* The query that ExecutorStart saw last, which as a rule is run next: its class need not be found twice. */
+static struct
+{
+	const QueryDesc *desc;		/* NULL: none that is measured */
+	int			level;
+	PgweirKey	key;
+}			started;
+
 typedef struct Pending
 {
 	QueryDesc  *desc;			/* NULL: none */
@@ -92,6 +100,7 @@ executor_start(QueryDesc *desc, int flags)
 {
 	PgweirKey	key;
 
+	started.desc = NULL;
 	if (is_passed_over() || (flags & EXEC_FLAG_EXPLAIN_ONLY) ||
 		!pgweir_meter_wanted((int64) desc->plannedstmt->queryId))
 	{
@@ -111,6 +120,15 @@ executor_start(QueryDesc *desc, int flags)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	started.desc = desc;
+	started.level = pgweir_level;
+	started.key = key;
+}
+
+static inline bool
+is_started(const QueryDesc *desc)
+{
+	return started.desc == desc && started.level == pgweir_level && started.key.queryid == (int64) desc->plannedstmt->queryId;
 }
 
 static Partial *
@@ -202,10 +220,11 @@ show(QueryDesc *desc, const PgweirMeter *meter, uint64 ns)
 		pgweir_sample_take(meter, desc, ns);
 }
 
-static bool
+/* Whether something can be executed in Finish: triggers, and the rest of a WITH that changes rows. */
+static inline bool
 needs_finish(const QueryDesc *desc)
 {
-	return (desc->operation != CMD_SELECT || desc->plannedstmt->hasModifyingCTE) && pgweir_level < MAX_PENDING;
+	return desc->operation != CMD_SELECT || desc->plannedstmt->hasModifyingCTE;
 }
 
 /* Run has returned: count the query, or keep what is known until its end is seen. */
@@ -215,7 +234,7 @@ conclude_run(QueryDesc *desc, uint64 count, PgweirMeter *meter, PgweirUsage *usa
 	uint64		ns;
 
 	note_outcome(desc, meter, usage);
-	if (needs_finish(desc))
+	if (needs_finish(desc) && pgweir_level < MAX_PENDING)
 	{
 		pending[pgweir_level].desc = desc;
 		pending[pgweir_level].meter = *meter;
@@ -259,6 +278,11 @@ run_measured(PGWEIR_RUN_ARGS)
 	PgweirUsage usage;
 
 	pgweir_usage_clear(&usage);
+	if (is_started(desc))
+		meter.key = started.key;
+	else
+		pgweir_meter_key(&meter.key, source.queryid, source.text);
+	started.desc = NULL;
 	pgweir_meter_start(&meter, &source, true);
 	if (unlikely(meter.entry >= 0 && !pgweir_delta_relations_known(meter.entry)))
 		pgweir_note_relations(meter.entry, &meter.key, planned);
@@ -287,7 +311,7 @@ executor_run(PGWEIR_RUN_ARGS)
 {
 	if (is_passed_over())
 		run(PGWEIR_RUN_PASS);
-	else if (pgweir_meter_wanted((int64) desc->plannedstmt->queryId))
+	else if (is_started(desc) || pgweir_meter_wanted((int64) desc->plannedstmt->queryId))
 		run_measured(PGWEIR_RUN_PASS);
 	else
 		run_unmeasured(PGWEIR_RUN_PASS);
@@ -342,7 +366,7 @@ executor_finish(QueryDesc *desc)
 	PgweirMeter meter;
 	PgweirUsage usage;
 
-	if (is_passed_over())
+	if (is_passed_over() || !needs_finish(desc))
 		finish(desc);
 	else if (pending_take(desc, &meter, &usage))
 		finish_measured(desc, &meter, &usage);
@@ -381,7 +405,7 @@ count_ended(QueryDesc *desc)
 static void
 executor_end(QueryDesc *desc)
 {
-	if (!is_passed_over())
+	if ((!dlist_is_empty(&partials) || needs_finish(desc)) && !is_passed_over())
 		count_ended(desc);
 	if (previous_end)
 		previous_end(desc);

@@ -53,7 +53,9 @@ pgweir_plan_kind(const QueryDesc *desc, PgweirUsage *usage)
 {
 	const CachedPlan *cached = ActivePortal != NULL ? ActivePortal->cplan : NULL;
 
-	if (cached == NULL || !list_member_ptr(cached->stmt_list, desc->plannedstmt))
+	if (cached == NULL || cached->stmt_list == NIL)
+		return;
+	if (linitial(cached->stmt_list) != desc->plannedstmt && !list_member_ptr(cached->stmt_list, desc->plannedstmt))
 		return;
 	usage->counter[cached->refcount > 1 ? PGWEIR_GENERIC_CALLS : PGWEIR_CUSTOM_CALLS] = 1;
 }

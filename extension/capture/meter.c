@@ -128,9 +128,10 @@ chain(PgweirMeter *meter)
 void
 pgweir_meter_start(PgweirMeter *meter, const PgweirSource *source, bool with_usage)
 {
-	pgweir_meter_key(&meter->key, source->queryid, source->text);
 	meter->entry = pgweir_delta_open(&meter->key);
-	pgweir_meter_note_text(meter->entry, &meter->key, source, NULL);
+	/* Who knows its tables knows its text. */
+	if (unlikely(meter->entry >= 0 && !pgweir_delta_relations_known(meter->entry)))
+		pgweir_meter_note_text(meter->entry, &meter->key, source, NULL);
 	meter->text = source->text;
 	meter->with_usage = with_usage;
 	meter->earlier_ns = 0;
@@ -151,9 +152,9 @@ pgweir_meter_start(PgweirMeter *meter, const PgweirSource *source, bool with_usa
 static void
 read_usage(const PgweirMeter *meter, PgweirUsage *usage)
 {
-	const BufferUsage *now = &pgBufferUsage;
-	const BufferUsage *then = &meter->buffers;
-	uint64	   *counter = usage->counter;
+	const BufferUsage *restrict now = &pgBufferUsage;
+	const BufferUsage *restrict then = &meter->buffers;
+	uint64	   *restrict counter = usage->counter;
 
 	counter[PGWEIR_SHARED_HIT] += now->shared_blks_hit - then->shared_blks_hit;
 	counter[PGWEIR_SHARED_READ] += now->shared_blks_read - then->shared_blks_read;

@@ -49,7 +49,7 @@ extern void pgweir_meter_note_text(int entry, const PgweirKey *key, const Pgweir
 /* The class of a statement of a request's text at the present level. */
 extern void pgweir_meter_key(PgweirKey *key, int64 queryid, const char *text);
 
-/* May take locks and fail; the text is put into the store here if it is missing there. */
+/* Of the class in meter->key.  May take locks and fail; the text is put into the store here if it is missing there. */
 extern void pgweir_meter_start(PgweirMeter *meter, const PgweirSource *source, bool with_usage);
 
 /* Reads the clock, adds what was used to usage, and returns the nanoseconds since the start. */

@@ -83,6 +83,7 @@ plan_measured(Query *query, const char *text, int options, ParamListInfo params)
 	PlannedStmt *result;
 	uint64		ns;
 
+	pgweir_meter_key(&meter.key, source.queryid, text);
 	pgweir_meter_start(&meter, &source, false);
 	pgweir_level++;
 	PG_TRY();

@@ -27,7 +27,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define UNUSUAL_MIN_NS UINT64CONST(10000000)	/* what takes less is not kept, however quick its class is */
 #define MAX_PARAMS 100
 #define MAX_PARAM_LEN 256
 #define MAX_FAILED_PARAMS 2048	/* bytes */
@@ -45,7 +44,7 @@ static int	executions_to_go = 0;
 static uint32 random_state = 0;
 
 bool
-pgweir_sample_due(int entry, uint64 ns)
+pgweir_sample_is_due(int entry, uint64 ns)
 {
 	uint64		usual;
 
@@ -53,7 +52,7 @@ pgweir_sample_due(int entry, uint64 ns)
 		return false;
 	if (pgweir_slow_threshold_ms >= 0 && ns >= (uint64) pgweir_slow_threshold_ms * 1000000)
 		return true;
-	if (ns < UNUSUAL_MIN_NS || entry < 0 || pgweir_slow_factor <= 0)
+	if (ns < PGWEIR_UNUSUAL_MIN_NS || entry < 0 || pgweir_slow_factor <= 0)
 		return false;
 	usual = pgweir_delta_usual_ns(entry);
 	return usual > 0 && (double) ns >= pgweir_slow_factor * (double) usual;
@@ -386,6 +385,8 @@ pgweir_sample_instrument(const PgweirKey *key)
 		}
 		executions_to_go--;
 	}
+	if (!pgweir_deltas_any_instrument())
+		return false;
 	entry = pgweir_delta_find(key);
 	return entry >= 0 && pgweir_delta_take_instrument(entry);
 }

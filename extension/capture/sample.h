@@ -5,10 +5,22 @@
 #define PGWEIR_CAPTURE_SAMPLE_H
 
 #include "capture/meter.h"
+#include "guc.h"
 #include "nodes/params.h"
 
-/* Whether an execution that took ns is to be kept. Cheap. */
-extern bool pgweir_sample_due(int entry, uint64 ns);
+#define PGWEIR_UNUSUAL_MIN_NS UINT64CONST(10000000)	/* what takes less is not kept, however quick its class is */
+
+/* Whether an execution that took ns is to be kept. */
+extern bool pgweir_sample_is_due(int entry, uint64 ns);
+
+static inline bool
+pgweir_sample_due(int entry, uint64 ns)
+{
+	/* As almost all do. */
+	if (ns < PGWEIR_UNUSUAL_MIN_NS && (pgweir_slow_threshold_ms < 0 || ns < (uint64) pgweir_slow_threshold_ms * 1000000))
+		return false;
+	return pgweir_sample_is_due(entry, ns);
+}
 
 /* Keeps it.  desc is NULL for a command without a plan; else its executor must not have ended.  May take locks and fail. */
 extern void pgweir_sample_take(const PgweirMeter *meter, QueryDesc *desc, uint64 ns);

@@ -211,6 +211,20 @@ describe(const char *text, char *out, int size)
 	return len;
 }
 
+/* Almost no text has one, so this is cheap. */
+static inline bool
+may_have_comment(const char *text)
+{
+	const char *end;
+
+	if (*text == '/' || isspace((unsigned char) *text))
+		return true;
+	end = text + strlen(text);
+	while (end > text && (end[-1] == ';' || isspace((unsigned char) end[-1])))
+		end--;
+	return end > text && end[-1] == '/';
+}
+
 int32
 pgweir_caller_of(const char *text)
 {
@@ -218,7 +232,7 @@ pgweir_caller_of(const char *text)
 	Slice		comment;
 	int			len;
 
-	if (pgweir_tags == NULL || pgweir_tags->n == 0 || text == NULL)
+	if (pgweir_tags == NULL || pgweir_tags->n == 0 || text == NULL || !may_have_comment(text))
 		return 0;
 	if (!last_comment(text, &comment) && !first_comment(text, &comment))
 		return 0;

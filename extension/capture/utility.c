@@ -92,6 +92,7 @@ process_measured(int64 queryid, UTILITY_ARGS)
 	uint64		ns;
 
 	pgweir_usage_clear(&usage);
+	pgweir_meter_key(&meter.key, queryid, text);
 	pgweir_meter_start(&meter, &source, true);
 	pgweir_level++;
 	PG_TRY();

@@ -70,6 +70,7 @@ static struct
 	bool		plan_shown[ENTRIES];
 	uint64		usual_ns[ENTRIES];
 	int16		pins[ENTRIES];
+	int			instruments;	/* entries with instrument */
 	int			latest;
 	int			hand;
 }			local;
@@ -337,7 +338,7 @@ claim_entry(const PgweirKey *key)
 	local.partition[i] = pgweir_statements_partition(key);
 	local.text_known[i] = false;
 	local.relations_known[i] = false;
-	local.instrument[i] = false;
+	(void) pgweir_delta_take_instrument(i);
 	local.plan_shown[i] = false;
 	local.usual_ns[i] = pgweir_statements_p99_ns(key);
 	local.pins[i] = 0;
@@ -443,7 +444,14 @@ pgweir_delta_usual_ns(int entry)
 void
 pgweir_delta_set_instrument(int entry)
 {
+	local.instruments += !local.instrument[entry];
 	local.instrument[entry] = true;
+}
+
+bool
+pgweir_deltas_any_instrument(void)
+{
+	return local.instruments > 0;
 }
 
 bool
@@ -451,6 +459,7 @@ pgweir_delta_take_instrument(int entry)
 {
 	bool		asked = local.instrument[entry];
 
+	local.instruments -= asked;
 	local.instrument[entry] = false;
 	return asked;
 }

@@ -50,6 +50,7 @@ extern uint64 pgweir_delta_usual_ns(int entry);
 /* The next execution is to count the rows of each node; take asks, and withdraws it. */
 extern void pgweir_delta_set_instrument(int entry);
 extern bool pgweir_delta_take_instrument(int entry);
+extern bool pgweir_deltas_any_instrument(void);
 
 extern void pgweir_delta_pin(int entry);
 extern void pgweir_delta_unpin(int entry);

@@ -35,7 +35,7 @@ pgweir_usage_begin_rare(PgweirUsage *usage)
 }
 
 static inline void
-pgweir_usage_add(PgweirUsage *sum, const PgweirUsage *usage)
+pgweir_usage_add(PgweirUsage *restrict sum, const PgweirUsage *restrict usage)
 {
 	for (int i = 0; i < PGWEIR_RARE; i++)
 		sum->counter[i] += usage->counter[i];

@@ -70,6 +70,11 @@ pgweir_row_emit(PgweirRow *row, ReturnSetInfo *result)
 	row->n = 0;
 }
 
+/* The same, by a form that is made once for all rows: for those of many columns.  Lives in the memory context where it was created. */
+typedef struct PgweirForm PgweirForm;
+extern PgweirForm *pgweir_form_create(TupleDesc desc);
+extern void pgweir_form_emit(PgweirForm *form, PgweirRow *row, ReturnSetInfo *result);
+
 /* As InitMaterializedSRF(), for a result that is kept in memory up to this size even when work_mem is less. */
 static inline ReturnSetInfo *
 pgweir_rows_begin(FunctionCallInfo fcinfo, int kilobytes)

@@ -49,6 +49,7 @@ typedef struct ThingName
 typedef struct Output
 {
 	ReturnSetInfo *result;
+	PgweirForm *form;
 	bool		with_text;
 	bool		only_called;	/* not what was planned only */
 	HTAB	   *names;
@@ -311,7 +312,7 @@ put_statement(const PgweirStatement *s, void *arg)
 	put_waits(&row, s);
 	put_relations(&row, s, output);
 	pgweir_row_put(&row, ObjectIdGetDatum(s->dbid));
-	pgweir_row_emit(&row, output->result);
+	pgweir_form_emit(output->form, &row, output->result);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(output->row_context);
 }
@@ -329,6 +330,7 @@ output_begin(Output *output, FunctionCallInfo fcinfo)
 				 errhint("Set compute_query_id = auto.")));
 	pgweir_statements_info(&info);
 	output->result = pgweir_rows_begin(fcinfo, (int) Min(info.entries * ROW_KB, MAX_RESULT_KB));
+	output->form = pgweir_form_create(output->result->setDesc);
 	output->context = CurrentMemoryContext;
 	output->row_context = AllocSetContextCreate(CurrentMemoryContext, "pgweir row", ALLOCSET_DEFAULT_SIZES);
 	memset(&ctl, 0, sizeof(ctl));

@@ -49,7 +49,7 @@ buf_reserve(Buf *buf, size_t n)
 }
 
 void
-buf_free(Buf *buf)
+buf_release(Buf *buf)
 {
 	free(buf->data);
 	*buf = (Buf){0};

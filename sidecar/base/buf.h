@@ -23,7 +23,8 @@ typedef struct Buf
 extern bool buf_reserve(Buf *buf, size_t n) MUST_CHECK;
 static inline bool buf_append(Buf *buf, const void *bytes, size_t n) MUST_CHECK;
 /* Release the memory; the Buf is empty and usable again. */
-extern void buf_free(Buf *buf);
+static inline void buf_free(Buf *buf);
+extern void buf_release(Buf *buf); /* what buf_free does when there is any */
 
 static inline size_t
 buf_len(const Buf *buf)
@@ -41,6 +42,13 @@ static inline Slice
 buf_slice(const Buf *buf)
 {
 	return slice_make(buf_ptr(buf), buf->end - buf->start);
+}
+
+static inline void
+buf_free(Buf *buf)
+{
+	if (buf->data != NULL)
+		buf_release(buf);
 }
 
 static inline void

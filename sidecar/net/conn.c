@@ -12,6 +12,9 @@
  * costs no system call.  While a conn is neither paused nor in a callback, `_unread` implies that it is on the
  * ready list, or that epoll has been asked to tell again.
  *
+ * The background.  What of it has something to do stands in a list of its own, in order of arrival, and the loop works that off for a bounded
+ * time in each iteration.
+ *
  * Ending.  A failed write only sets _pending_error: what the peer said before it went is still presented,
  * then on_end() follows.
  *
@@ -33,6 +36,8 @@
 
 /* Up to this much held input is cheaper to copy before the new bytes than to grow a buffer for. */
 #define HELD_COPY_MAX 4096
+/* Up to so much in pieces is cheaper to put together than to have the kernel read their list. */
+#define GATHER_MAX 1024
 
 #ifndef IOV_MAX
 #define IOV_MAX 1024
@@ -60,15 +65,17 @@ is_live(const NetConn *conn)
 static void
 make_ready(NetConn *conn)
 {
-	if (!list_linked(&conn->_ready_node))
-		list_append(&conn->loop->ready, &conn->_ready_node);
+	if (list_linked(&conn->_ready_node))
+		return;
+	conn->_late = conn->background;
+	list_append(conn->_late ? &conn->loop->late : &conn->loop->ready, &conn->_ready_node);
 }
 
 static void
 not_ready(NetConn *conn)
 {
 	if (list_linked(&conn->_ready_node))
-		list_remove(&conn->loop->ready, &conn->_ready_node);
+		list_remove(conn->_late ? &conn->loop->late : &conn->loop->ready, &conn->_ready_node);
 }
 
 /* The connection is broken: let on_end follow, after what can still be read.  The backlog is lost. */
@@ -237,19 +244,51 @@ queue_rest(NetConn *conn, const struct iovec *iov, int iov_count, size_t skip)
 	return true;
 }
 
-static ssize_t
-write_iov(int fd, const struct iovec *iov, int iov_count)
+static inline ssize_t
+write_bytes(int fd, const void *bytes, size_t len)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) iov_count};
 	ssize_t n;
 
-	if (iov_count > IOV_MAX)
-		msg.msg_iovlen = IOV_MAX;
 	do
-		n = iov_count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-						   : sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = send(fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	return n;
+}
+
+static ssize_t
+write_gathered(int fd, const struct iovec *iov, int iov_count)
+{
+	uint8_t together[GATHER_MAX];
+	size_t len = 0;
+
+	for (int i = 0; i < iov_count; i++)
+	{
+		if (iov[i].iov_len > 0)
+			memcpy(together + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	return write_bytes(fd, together, len);
+}
+
+static ssize_t
+write_pieces(int fd, const struct iovec *iov, int iov_count)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) (iov_count < IOV_MAX ? iov_count : IOV_MAX)};
+	ssize_t n;
+
+	do
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* Write what the kernel takes of these `total` bytes. */
+static inline ssize_t
+write_iov(int fd, const struct iovec *iov, int iov_count, size_t total)
+{
+	if (iov_count == 1)
+		return write_bytes(fd, iov->iov_base, total);
+	return total <= GATHER_MAX ? write_gathered(fd, iov, iov_count) : write_pieces(fd, iov, iov_count);
 }
 
 static bool
@@ -266,7 +305,7 @@ write_or_queue(NetConn *conn, const struct iovec *iov, int iov_count, size_t tot
 
 	if (!conn->_connecting && net_backlog(conn) == 0)
 	{
-		n = write_iov(conn->fd, iov, iov_count);
+		n = write_iov(conn->fd, iov, iov_count, total);
 		if ((size_t) n == total)
 			return true;
 		if (n < 0 && !would_block(errno))
@@ -349,8 +388,7 @@ net_conn_wake(NetConn *conn)
 static void
 write_backlog(NetConn *conn)
 {
-	struct iovec iov = {buf_ptr(&conn->_out), net_backlog(conn)};
-	ssize_t n = iov.iov_len > 0 ? write_iov(conn->fd, &iov, 1) : 0;
+	ssize_t n = net_backlog(conn) > 0 ? write_bytes(conn->fd, buf_ptr(&conn->_out), net_backlog(conn)) : 0;
 
 	if (n < 0)
 	{
@@ -382,6 +420,8 @@ oversized(const Buf *buf, size_t len)
 static void
 hold(NetConn *conn, const uint8_t *data, size_t len)
 {
+	if (len == 0 && conn->_in.data == NULL)
+		return;
 	if (oversized(&conn->_in, len))
 		buf_free(&conn->_in);
 	buf_clear(&conn->_in);
@@ -401,7 +441,7 @@ call_on_input(NetConn *conn, uint8_t *data, size_t len)
 	return used;
 }
 
-static void
+static inline void
 present_scratch(NetConn *conn, size_t len)
 {
 	uint8_t *data = conn->loop->scratch;
@@ -530,6 +570,34 @@ read_on(NetConn *conn)
 		ask_again(conn);
 }
 
+/* Nothing is held, and nothing stands in the way of presenting what comes. */
+static inline bool
+is_plain(const NetConn *conn)
+{
+	return conn->_open && !(conn->_ended | conn->_connecting | conn->_closing | conn->_paused) && conn->_pending_error == 0 &&
+		   conn->_tls == NULL && conn->_in.data == NULL && !list_linked(&conn->_ready_node);
+}
+
+/* What on_readable does for such a conn. */
+static void
+read_plain(NetConn *conn)
+{
+	ssize_t n = read_bytes(conn->fd, conn->loop->scratch, NET_READ_SIZE);
+
+	conn->_unread = n == NET_READ_SIZE;
+	switch (read_result(n))
+	{
+		case READ_SOME:
+			present_scratch(conn, (size_t) n);
+			if (conn->_unread && is_live(conn))
+				read_on(conn);
+			break;
+		case READ_NOTHING: on_nothing(conn); break;
+		case READ_EOF: end(conn, NET_END_EOF, 0); break;
+		case READ_FAILED: end(conn, NET_END_ERROR, errno); break;
+	}
+}
+
 /* Something is to be read, and the conn is not paused. */
 static void
 on_readable(NetConn *conn)
@@ -586,6 +654,11 @@ discard_input(NetConn *conn)
 void
 net_conn_event(NetConn *conn, uint32_t events)
 {
+	if (events == EPOLLIN && !conn->_hangup && is_plain(conn))
+	{
+		read_plain(conn);
+		return;
+	}
 	if (!conn->_open || conn->_ended)
 		return;
 	if (conn->_connecting)
@@ -607,11 +680,20 @@ net_conn_event(NetConn *conn, uint32_t events)
 		on_readable(conn);
 }
 
+/* Only what a client sends is worth postponing; epoll does not tell of it again. */
 void
-net_conn_postpone(NetConn *conn)
+net_conn_postpone(NetConn *conn, uint32_t events)
 {
-	if (conn->_open && !conn->_ended && conn->_registered)
-		ask_again(conn);
+	if (conn->_connecting || conn->_closing || (events & EPOLLOUT) != 0)
+	{
+		net_conn_event(conn, events);
+		return;
+	}
+	if (!conn->_open || conn->_ended)
+		return;
+	conn->_unread = true;
+	conn->_hangup |= (events & EVENTS_END) != 0;
+	make_ready(conn);
 }
 
 /* The rest of a broken connection, a piece at a time; then on_end. */

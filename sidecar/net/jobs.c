@@ -7,6 +7,7 @@
 #include "net/jobs.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,15 +17,23 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/loop.h"
+
 /* Threads at most.  Waiting costs nothing but memory; one processor stays free of computing, for the loops. */
 #define COMPUTE_THREADS_MAX 4
 #define WAIT_THREADS_MAX 32
 #define STACK_BYTES (512 * 1024)
 /*
  * How much less of a processor a computing thread gets than the event loop.  Not less, nor SCHED_IDLE: on a machine without spare time
- * logins would never end, and a thread that does not get to run could hold the lock that a loop waits for.
+ * logins would never end (nobody but root can raise a thread again), and a thread that does not get to run could hold a lock that a
+ * loop waits for, of malloc say.
  */
 #define COMPUTE_NICE 10
+/*
+ * What it does at a stretch: whoever wakes up on its processor need not wait longer.  Kernels before 6.12 do not know such a wish, and let
+ * one wake up before a thread of low priority sooner anyway.
+ */
+#define COMPUTE_SLICE_NS 100000
 /* A thread without work ends after so long. */
 #define IDLE_SECONDS 10
 
@@ -116,6 +125,14 @@ wait_for_work(NetJobs *jobs, Lane *lane)
 	return !list_empty(&lane->queue) && !jobs->ending;
 }
 
+/* On Linux this is the thread's own business. */
+static void
+lower_priority(void)
+{
+	if (!net_wish_slice(COMPUTE_NICE, COMPUTE_SLICE_NS))
+		(void) !setpriority(PRIO_PROCESS, (id_t) gettid(), COMPUTE_NICE);
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -124,12 +141,18 @@ thread_main(void *arg)
 	Lane *lane = &jobs->lanes[start.lane];
 
 	free(arg);
-	/* on Linux this is the thread's own priority */
 	if (start.lane == NET_JOB_COMPUTES)
-		(void) !setpriority(PRIO_PROCESS, (id_t) gettid(), COMPUTE_NICE);
+		lower_priority();
 	pthread_mutex_lock(&jobs->lock);
-	while (wait_for_work(jobs, lane))
-		run_one(jobs, CONTAINER_OF(list_pop(&lane->queue), NetJob, _node));
+	do
+	{
+		while (wait_for_work(jobs, lane))
+			run_one(jobs, CONTAINER_OF(list_pop(&lane->queue), NetJob, _node));
+		/* now, for the process may be over before the thread is */
+		pthread_mutex_unlock(&jobs->lock);
+		OPENSSL_thread_stop();
+		pthread_mutex_lock(&jobs->lock);
+	} while (!list_empty(&lane->queue) && !jobs->ending);
 	lane->threads--;
 	pthread_cond_signal(&jobs->ended);
 	pthread_mutex_unlock(&jobs->lock);
@@ -256,20 +279,20 @@ take_finished(NetJobPort *port)
 	return node != NULL ? CONTAINER_OF(node, NetJob, _node) : NULL;
 }
 
-/*
- * One result: the rest of a login follows, which the loop counts as one piece of background work.  What is left over keeps the
- * descriptor readable, so the next turn goes on.
- */
+/* The rest of a login follows each result: as many as the background has time for.  What is left over keeps the descriptor readable. */
 static void
 on_finished(NetWatch *watch, bool readable, bool writable)
 {
 	NetJobPort *port = watch->owner;
-	NetJob *job = take_finished(port);
+	NetJob *job;
 
 	(void) readable;
 	(void) writable;
-	if (job != NULL)
-		job->done(job);
+	do
+	{
+		if ((job = take_finished(port)) != NULL)
+			job->done(job);
+	} while (job != NULL && net_background_may_run(port->watch.loop));
 }
 
 NetJobPort *
@@ -286,7 +309,10 @@ net_job_port_create(NetJobs *jobs, NetLoop *loop)
 		port->watch.on_ready = on_finished;
 		port->watch.background = true; /* logins wait for it */
 		if (net_watch(loop, &port->watch, fd, true, false))
+		{
+			loop->jobs = port;
 			return port;
+		}
 	}
 	if (fd >= 0)
 		close(fd);
@@ -317,6 +343,8 @@ net_job_port_free(NetJobPort *port)
 		return;
 	jobs = port->jobs;
 	list_init(&over);
+	if (port->watch.loop->jobs == port)
+		port->watch.loop->jobs = NULL;
 	net_unwatch(&port->watch);
 	pthread_mutex_lock(&jobs->lock);
 	for (int i = 0; i < NET_JOB_LANES; i++)
@@ -346,7 +374,10 @@ net_job_start(NetJobPort *port, NetJobLane which, NetJob *job)
 	job->_abandoned = false;
 	pthread_mutex_lock(&jobs->lock);
 	job->_state = STATE_QUEUED;
-	list_append(&lane->queue, &job->_node);
+	if (job->urgent)
+		list_prepend(&lane->queue, &job->_node);
+	else
+		list_append(&lane->queue, &job->_node);
 	if (lane->idle < lane->queue.count && lane->threads < lane->threads_max)
 		start_thread(jobs, which);
 	pthread_cond_signal(&lane->work);

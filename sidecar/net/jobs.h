@@ -25,12 +25,13 @@ typedef enum NetJobLane
 	NET_JOB_LANES
 } NetJobLane;
 
-/* Embedded in the object that holds input and result; zeroed but for the three functions. */
+/* Embedded in the object that holds input and result; zeroed but for the three functions and `urgent`. */
 struct NetJob
 {
 	void (*run)(NetJob *job);	  /* on a thread of the pool; touches nothing but the job */
 	void (*done)(NetJob *job);	  /* on the port's loop, after run; the job is the callee's */
 	void (*discard)(NetJob *job); /* in place of done when nobody waits any more, on any thread: free it */
+	bool urgent;				  /* before those that are not: it is for clients that have logged in */
 	NetJobPort *_port;
 	NetJobLane _lane;
 	int _state;
@@ -45,7 +46,7 @@ extern NetJobs *net_jobs_create(void);
  */
 extern void net_jobs_free(NetJobs *jobs);
 
-/* NULL: no descriptor, or out of memory. */
+/* The loop's own jobs (handshakes of TLS) use the port too.  NULL: no descriptor, or out of memory. */
 extern NetJobPort *net_job_port_create(NetJobs *jobs, NetLoop *loop);
 /* What is still under way is discarded.  Accepts NULL. */
 extern void net_job_port_free(NetJobPort *port);

@@ -1,8 +1,8 @@
 /*
  * listen.c: listening sockets and accepting.
  *
- * Accepting takes a bounded number a turn, so that a storm of connections does not starve those that are
- * there.  When descriptors or memory run out the listener rests for a moment rather than spin (the kernel
+ * Accepting takes a bounded number a turn, and after the first only what the background has left of its time, so that a storm of connections
+ * does not starve those that are there.  When descriptors or memory run out the listener rests for a moment rather than spin (the kernel
  * keeps the queue meanwhile).
  */
 #include "net/loop.h"
@@ -349,7 +349,7 @@ is_of_the_peer(int error)
 void
 net_listener_event(NetListener *listener)
 {
-	for (int i = 0; i < ACCEPTS_PER_TURN && listener->fd >= 0 && !listener->_paused; i++)
+	for (int i = 0; i < ACCEPTS_PER_TURN && listener->fd >= 0 && !listener->_paused && (i == 0 || net_background_may_run(listener->loop)); i++)
 	{
 		struct sockaddr_storage addr = {0};
 		socklen_t len = sizeof(addr);

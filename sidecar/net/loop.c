@@ -8,18 +8,47 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KIND_MASK ((uint64_t) 3)
 
-/* What connections and watches in the background, and accepting, get of one iteration: a storm of logins may add so much to a request's wait. */
+/* What the background gets of one iteration, beside the little that it gets in any case: a storm of logins may add so much to a request's wait. */
 #define BACKGROUND_US 100
+
+/*
+ * A thread that is busy with logins never sleeps: those whose traffic it serves must not wait on its processor for the milliseconds that others
+ * may run at a stretch.  So it wishes for less, and rests a little in each iteration, as long as there is traffic besides.
+ */
+#define STORM_SLICE_NS 100000
+#define STORM_REST_NS 20000
+#define STORM_OVER_US USEC_PER_SEC
+#define TRAFFIC_OVER_US (100 * USEC_PER_MSEC)
 
 /* The ready list is worked off a few times per iteration, not for ever: other events must have their turn. */
 #define READY_ROUNDS 4
 
 /* --- life --- */
+
+/* Without one the loop works too, only not as exactly. */
+static void
+make_alarm(NetLoop *loop)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = (uint64_t) (uintptr_t) loop | LOOP_ALARM};
+
+	loop->alarm_at = DEADLINE_NONE;
+	loop->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (loop->alarm_fd < 0 || epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->alarm_fd, &event) == 0)
+		return;
+	close(loop->alarm_fd);
+	loop->alarm_fd = -1;
+}
 
 NetLoop *
 net_loop_create(const NetLoopOptions *options)
@@ -33,7 +62,9 @@ net_loop_create(const NetLoopOptions *options)
 		free(loop);
 		return NULL;
 	}
+	make_alarm(loop);
 	list_init(&loop->ready);
+	list_init(&loop->late);
 	list_init(&loop->closed);
 	list_init(&loop->deferred);
 	list_init(&loop->lingers);
@@ -59,6 +90,8 @@ net_loop_free(NetLoop *loop)
 		return;
 	net_conn_end_lingers(loop);
 	release_closed(loop);
+	if (loop->alarm_fd >= 0)
+		close(loop->alarm_fd);
 	close(loop->epoll_fd);
 	free(loop);
 }
@@ -144,56 +177,58 @@ net_loop_forget(NetLoop *loop, const void *object)
 			loop->events[i].data.u64 = 0;
 }
 
-/* How long to sleep; exact, since "now" of the iteration is older than the work that was done in it. */
+/* --- sleeping --- */
+
+/* How long to sleep where there is no alarm; from the clock, since "now" of the iteration is older than the work that was done in it. */
 static usec_t
-sleep_time(const NetLoop *loop, usec_t max_wait_us)
+sleep_time(deadline_t next, usec_t max_wait_us)
 {
-	deadline_t next = timer_next(&loop->timers);
 	usec_t left;
 
-	if (!list_empty(&loop->ready) || !list_empty(&loop->deferred) || max_wait_us <= 0)
-		return 0;
 	if (next == DEADLINE_NONE)
 		return max_wait_us;
 	left = next - clock_now();
-	if (left <= 0)
-		return 0;
-	return left < max_wait_us ? left : max_wait_us;
+	return left < 0 ? 0 : left < max_wait_us ? left : max_wait_us;
 }
 
 static int
-wait_milliseconds(NetLoop *loop, usec_t wait_us)
+wait_events(NetLoop *loop, usec_t wait_us)
 {
 	const usec_t longest = INT64_C(1000000) * USEC_PER_MSEC;
-	usec_t ms;
 
 	if (wait_us == DEADLINE_NONE)
 		return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, -1);
 	if (wait_us > longest)
 		wait_us = longest;
 	/* rounded up: waking early would only mean to sleep again */
-	ms = (wait_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
-	return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, (int) ms);
+	return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, (int) ((wait_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC));
+}
+
+/* False: it cannot be set. */
+static bool
+set_alarm(NetLoop *loop, deadline_t at)
+{
+	struct itimerspec spec = {.it_value = {.tv_sec = (time_t) (at / USEC_PER_SEC), .tv_nsec = (long) (at % USEC_PER_SEC) * 1000}};
+
+	/* 0 would switch it off */
+	if (at <= 0)
+		spec.it_value = (struct timespec){.tv_nsec = 1};
+	if (loop->alarm_fd < 0 || timerfd_settime(loop->alarm_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0)
+		return false;
+	loop->alarm_at = at;
+	return true;
 }
 
 static int
-wait_events(NetLoop *loop, usec_t wait_us)
+sleep_until_event(NetLoop *loop, usec_t max_wait_us)
 {
-	struct timespec ts;
-	int n;
+	deadline_t next = timer_next(&loop->timers);
 
-	if (loop->no_nanoseconds || wait_us == 0 || wait_us == DEADLINE_NONE)
-		return wait_milliseconds(loop, wait_us);
-	ts.tv_sec = (time_t) (wait_us / USEC_PER_SEC);
-	ts.tv_nsec = (long) (wait_us % USEC_PER_SEC) * 1000;
-	n = epoll_pwait2(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, &ts, NULL);
-	if (n < 0 && (errno == ENOSYS || errno == EPERM))
-	{
-		/* EPERM: how some sandboxes answer to system calls they do not know */
-		loop->no_nanoseconds = true;
-		n = wait_milliseconds(loop, wait_us);
-	}
-	return n;
+	if (!list_empty(&loop->ready) || !list_empty(&loop->late) || !list_empty(&loop->deferred) || max_wait_us <= 0)
+		return wait_events(loop, 0);
+	if (next >= loop->alarm_at || set_alarm(loop, next))
+		return wait_events(loop, max_wait_us);
+	return wait_events(loop, sleep_time(next, max_wait_us));
 }
 
 /* --- the iteration --- */
@@ -210,17 +245,20 @@ dispatch(uint64_t data, uint32_t events)
 		case LOOP_CONN: net_conn_event(object, events); break;
 		case LOOP_LISTENER: net_listener_event(object); break;
 		case LOOP_WATCH: net_watch_event(object, events); break;
+		case LOOP_ALARM: ((NetLoop *) object)->alarm_at = DEADLINE_NONE; break;
 	}
 }
 
-/* The background gets at least one turn in each iteration. */
-static bool
-background_may_run(NetLoop *loop)
+bool
+net_background_may_run(NetLoop *loop)
 {
-	if (loop->background_until != 0)
-		return clock_now() < loop->background_until;
-	loop->background_until = clock_now() + BACKGROUND_US;
-	return true;
+	if (loop->background_until == 0)
+	{
+		loop->background_until = clock_now() + BACKGROUND_US;
+		return true;
+	}
+	loop->background_over = loop->background_over || clock_now() >= loop->background_until;
+	return !loop->background_over;
 }
 
 static bool
@@ -233,29 +271,97 @@ is_background(uint64_t data)
 		case LOOP_CONN: return object != NULL && ((const NetConn *) object)->background;
 		case LOOP_LISTENER: return true;
 		case LOOP_WATCH: return object != NULL && ((const NetWatch *) object)->background;
+		case LOOP_ALARM: return false;
 	}
 	return false;
 }
 
-/* Events of the background that find no time are left; epoll, which tells a connection's once, is asked to tell them again. */
+/* Connections in the background wait in their list, which is not worked off here. */
 static void
-run_events(NetLoop *loop, bool background)
+run_events(NetLoop *loop)
 {
 	for (int i = 0; i < loop->event_count; i++)
 	{
 		const struct epoll_event event = loop->events[i];
 
-		if (event.data.u64 == 0 || is_background(event.data.u64) != background)
+		if (event.data.u64 == 0)
 			continue;
-		if (background && !background_may_run(loop))
+		if (!is_background(event.data.u64))
 		{
-			if ((LoopKind) (event.data.u64 & KIND_MASK) == LOOP_CONN)
-				net_conn_postpone((NetConn *) (uintptr_t) (event.data.u64 & ~KIND_MASK));
-			continue;
+			loop->front_at = loop->now;
+			loop->events[i].data.u64 = 0;
+			dispatch(event.data.u64, event.events);
 		}
+		else if ((LoopKind) (event.data.u64 & KIND_MASK) == LOOP_CONN)
+		{
+			loop->events[i].data.u64 = 0;
+			net_conn_postpone((NetConn *) (uintptr_t) (event.data.u64 & ~KIND_MASK), event.events);
+		}
+		else
+			loop->has_background = true;
+	}
+}
+
+/*
+ * The background: first who is there already, then results of jobs, then who comes in.  Each of them gets a little of an iteration in any
+ * case: who is ready one turn, who has a result to give one, each listener one connection.  What finds no time is told of again by epoll.
+ */
+static void
+run_background(NetLoop *loop)
+{
+	for (int left = loop->late.count; left > 0 && !list_empty(&loop->late) && net_background_may_run(loop); left--)
+		net_conn_ready(CONTAINER_OF(list_pop(&loop->late), NetConn, _ready_node));
+	for (int i = 0; loop->has_background && i < loop->event_count; i++)
+	{
+		const struct epoll_event event = loop->events[i];
+
 		loop->events[i].data.u64 = 0;
 		dispatch(event.data.u64, event.events);
 	}
+}
+
+/* The kernel's struct sched_attr in its first size, which the C library does not always have. */
+typedef struct SchedAttr
+{
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+} SchedAttr;
+
+bool
+net_wish_slice(int nice, uint64_t slice_ns)
+{
+	SchedAttr attr = {.size = sizeof(attr), .policy = SCHED_OTHER, .nice = nice, .runtime = slice_ns};
+
+	return syscall(SYS_sched_setattr, 0, &attr, 0) == 0;
+}
+
+/* Who runs the daemon with another policy has reasons: then nothing is wished for. */
+static void
+set_stormy(NetLoop *loop, bool stormy)
+{
+	loop->stormy = stormy;
+	prctl(PR_SET_TIMERSLACK, stormy ? 1000UL : 0UL); /* 0: the usual */
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		(void) net_wish_slice(getpriority(PRIO_PROCESS, (id_t) gettid()), stormy ? STORM_SLICE_NS : 0);
+}
+
+static void
+look_at_weather(NetLoop *loop)
+{
+	if (!loop->background_over)
+	{
+		if (loop->stormy && loop->now - loop->stormy_at > STORM_OVER_US)
+			set_stormy(loop, false);
+		return;
+	}
+	loop->stormy_at = loop->now;
+	if (!loop->stormy)
+		set_stormy(loop, true);
+	if (loop->now - loop->front_at < TRAFFIC_OVER_US)
+		nanosleep(&(struct timespec){.tv_nsec = STORM_REST_NS}, NULL);
 }
 
 static void
@@ -265,14 +371,7 @@ run_ready(NetLoop *loop)
 	{
 		/* those that are added meanwhile wait for the next round; those that are closed leave the list */
 		for (int left = loop->ready.count; left > 0 && !list_empty(&loop->ready); left--)
-		{
-			NetConn *conn = CONTAINER_OF(list_pop(&loop->ready), NetConn, _ready_node);
-
-			if (conn->background && !background_may_run(loop))
-				list_append(&loop->ready, &conn->_ready_node);
-			else
-				net_conn_ready(conn);
-		}
+			net_conn_ready(CONTAINER_OF(list_pop(&loop->ready), NetConn, _ready_node));
 	}
 }
 
@@ -291,15 +390,17 @@ run_deferred(NetLoop *loop)
 bool
 net_loop_once(NetLoop *loop, usec_t max_wait_us)
 {
-	int n = wait_events(loop, sleep_time(loop, max_wait_us));
+	int n = sleep_until_event(loop, max_wait_us);
 
 	if (n < 0 && errno != EINTR)
 		return false;
 	loop->now = clock_now();
 	loop->event_count = n < 0 ? 0 : n;
 	loop->background_until = 0;
-	run_events(loop, false);
-	run_events(loop, true);
+	loop->background_over = false;
+	loop->has_background = false;
+	run_events(loop);
+	run_background(loop);
 	if (timer_next(&loop->timers) <= loop->now)
 		timer_run(&loop->timers, loop->now);
 	run_ready(loop);
@@ -307,6 +408,7 @@ net_loop_once(NetLoop *loop, usec_t max_wait_us)
 		loop->on_turn(loop->on_turn_arg, loop->now);
 	run_deferred(loop);
 	release_closed(loop);
+	look_at_weather(loop);
 	return true;
 }
 

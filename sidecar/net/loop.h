@@ -1,6 +1,9 @@
 /*
  * loop.h: the inside of a NetLoop, for the files of net/ only.
  *
+ * Timers.  The loop sleeps without a limit and is woken by an alarm, a timerfd, which is only ever set earlier, or anew after it went off: a
+ * limit on each wait would have the kernel start and stop a timer of its own for each turn.  So it may go off when nothing is due any more.
+ *
  * Each descriptor is registered with epoll under the address of its object, whose two lowest bits tell the
  * kind.  An object that may be freed before the end of the iteration (watch, listener) takes its pending events
  * with it: net_loop_forget().
@@ -18,18 +21,27 @@ typedef enum LoopKind
 	LOOP_CONN,
 	LOOP_LISTENER,
 	LOOP_WATCH,
+	LOOP_ALARM, /* the loop itself */
 } LoopKind;
 
 struct NetLoop
 {
 	int epoll_fd;
+	int alarm_fd; /* -1: none could be had, the waits are limited by milliseconds */
 	bool stop;
-	bool no_nanoseconds; /* the kernel has no epoll_pwait2 */
+	bool has_background; /* among the events of this iteration */
 	usec_t now;
+	deadline_t alarm_at; /* what the alarm is set to */
 	usec_t background_until; /* in this iteration; 0: nothing of the background has had its turn */
+	bool background_over; /* its time in this iteration is up */
+	bool stormy; /* there have been more logins than it had time for: the loop's thread takes care of others on its processor */
+	usec_t front_at; /* the last iteration with something in it that is not of the background */
+	usec_t stormy_at; /* the last iteration in which the background had too little time */
 	Log *log; /* borrowed; may be NULL */
+	struct NetJobPort *jobs; /* borrowed: for slow work; NULL: it is done here */
 	TimerQueue timers;
 	List ready;	 /* conns to look at without waiting for an event */
+	List late;	 /* the same of the background, which wait for a little of each iteration */
 	List closed; /* conns to release at the end of the iteration */
 	List deferred; /* NetDeferred: work for the end of the iteration */
 	List lingers; /* NetLinger: conns that are being closed in peace */
@@ -51,8 +63,8 @@ extern void net_loop_forget(NetLoop *loop, const void *object);
 
 /* An event came; a conn that is not open any more is skipped. */
 extern void net_conn_event(NetConn *conn, uint32_t events);
-/* Its event is not handled in this iteration: it must come again. */
-extern void net_conn_postpone(NetConn *conn);
+/* An event of a conn in the background: its turn comes when those before it have had theirs. */
+extern void net_conn_postpone(NetConn *conn, uint32_t events);
 /* The conn's turn on the ready list (it has been taken off). */
 extern void net_conn_ready(NetConn *conn);
 /* Give back what a closed conn still holds and call on_released. */
@@ -66,6 +78,13 @@ extern bool net_conn_write(NetConn *conn, const struct iovec *iov, int iov_count
 /* Give the conn a turn without waiting for an event. */
 extern void net_conn_wake(NetConn *conn);
 extern void net_listener_event(NetListener *listener);
+/*
+ * The calling thread's nice value, and how long it wishes to run at a stretch when others want its processor (0: as long as others do).
+ * Kernels before 6.12 ignore the wish.  False: not even asked.
+ */
+extern bool net_wish_slice(int nice, uint64_t slice_ns);
+/* Has the background any time left in this iteration?  What asks first in an iteration has. */
+extern bool net_background_may_run(NetLoop *loop);
 extern void net_watch_event(NetWatch *watch, uint32_t events);
 
 /* --- TLS; only for conns that have it --- */

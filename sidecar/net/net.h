@@ -100,7 +100,8 @@ struct NetConn
 	int _pending_error;			/* errno of a failed write that on_end will report */
 	Buf _in;					/* held input */
 	Buf _out;					/* queued output */
-	ListNode _ready_node;		/* on the loop's ready list */
+	bool _late;					/* that list is the background's */
+	ListNode _ready_node;		/* on one of the loop's two lists of what is ready */
 	ListNode _closed_node;		/* on the loop's closed list */
 	struct NetLinger *_linger;	/* owned; while closing */
 	struct NetTls *_tls;		/* owned; NULL = plain */

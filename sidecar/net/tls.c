@@ -5,9 +5,14 @@
  * backlog: so SSL_write never has to be repeated, and the backlog is written by the conn as if there were no TLS.  Read
  * ciphertext comes from the socket, after the bytes that had been read before TLS began.
  *
+ * The handshake is slow: each step of it is a job on a computing thread where the loop has a port for jobs.  What has come from the peer
+ * is read before the step, what the step writes is sent after it; while the step is away (`away`) the thread alone touches SSL, `early`,
+ * `written` and `step`, and a conn that closes leaves all of it to the job.
+ *
  * A read fills the caller's buffer with as many records as are there.  Whenever it stops for another reason than an empty
  * socket, no event will tell of what is left inside OpenSSL: then `more` is set and the conn gets another turn.
  */
+#include "net/jobs.h"
 #include "net/loop.h"
 #include "net/tls_context.h"
 
@@ -23,10 +28,27 @@
 /* Small pieces are put together: a record costs more than the copy. */
 #define RECORD_MAX (16 * 1024)
 
+/* Reads of what a peer sent that is about to be refused. */
+#define ALERT_READS 16
+
+/* What became of a step of the handshake. */
+typedef enum Step
+{
+	STEP_WANTS, /* more from the peer */
+	STEP_OVER,
+	STEP_FAILED,
+} Step;
+
 struct NetTls
 {
+	NetConn *conn; /* borrowed: this is its own */
 	SSL *ssl;
-	Buf early; /* ciphertext that was read before TLS began */
+	NetJob job;
+	bool away;	 /* the job is under way */
+	bool begun;	 /* a step has been made */
+	Step step;
+	Buf early;	 /* ciphertext that was read before TLS began, or for a step of the handshake */
+	Buf written; /* by a step of the handshake */
 	Buf plain; /* sent before the end of the handshake */
 	bool up;   /* the handshake is over */
 	bool need_alpn; /* ... and fails unless our protocol was agreed on */
@@ -37,13 +59,16 @@ struct NetTls
 	char error[120];
 };
 
+static void run_step(NetJob *job);
+static void on_step(NetJob *job);
+static void discard_step(NetJob *job);
+
 /* --- the BIO --- */
 
 static int
 bio_read(BIO *bio, char *to, int size)
 {
-	NetConn *conn = BIO_get_data(bio);
-	NetTls *tls = conn->_tls;
+	NetTls *tls = BIO_get_data(bio);
 	ssize_t n;
 
 	BIO_clear_retry_flags(bio);
@@ -56,13 +81,15 @@ bio_read(BIO *bio, char *to, int size)
 			buf_free(&tls->early);
 		return (int) n;
 	}
-	if (tls->socket_empty)
+	if (!tls->up && tls->saw_eof)
+		return 0;
+	if (!tls->up || tls->socket_empty)
 	{
 		BIO_set_retry_read(bio);
 		return -1;
 	}
 	do
-		n = recv(conn->fd, to, (size_t) size, MSG_DONTWAIT);
+		n = recv(tls->conn->fd, to, (size_t) size, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	tls->socket_empty = n != 0 && n < size;
 	tls->saw_eof = n == 0;
@@ -74,10 +101,12 @@ bio_read(BIO *bio, char *to, int size)
 static int
 bio_write(BIO *bio, const char *from, int len)
 {
-	NetConn *conn = BIO_get_data(bio);
+	NetTls *tls = BIO_get_data(bio);
 
 	BIO_clear_retry_flags(bio);
-	if (!net_conn_write(conn, &(struct iovec){(void *) from, (size_t) len}, 1))
+	if (!tls->up)
+		return buf_append(&tls->written, from, (size_t) len) ? len : -1;
+	if (!net_conn_write(tls->conn, &(struct iovec){(void *) from, (size_t) len}, 1))
 		return -1;
 	return len;
 }
@@ -85,14 +114,14 @@ bio_write(BIO *bio, const char *from, int len)
 static long
 bio_ctrl(BIO *bio, int command, long number, void *pointer)
 {
-	NetConn *conn = BIO_get_data(bio);
+	const NetTls *tls = BIO_get_data(bio);
 
 	(void) number;
 	(void) pointer;
 	switch (command)
 	{
 		case BIO_CTRL_FLUSH: return 1;
-		case BIO_CTRL_EOF: return conn->_tls->saw_eof;
+		case BIO_CTRL_EOF: return tls->saw_eof;
 		default: return 0;
 	}
 }
@@ -140,7 +169,7 @@ set_expected_name(SSL *ssl, const NetTlsContext *context, const char *host)
 }
 
 static SSL *
-new_ssl(NetConn *conn, const NetTlsContext *context, const char *host)
+new_ssl(NetTls *tls, const NetTlsContext *context, const char *host)
 {
 	SSL *ssl = SSL_new(context->ssl_ctx);
 	BIO *bio = bio_method() != NULL ? BIO_new(bio_method()) : NULL;
@@ -152,7 +181,7 @@ new_ssl(NetConn *conn, const NetTlsContext *context, const char *host)
 		ERR_clear_error();
 		return NULL;
 	}
-	BIO_set_data(bio, conn);
+	BIO_set_data(bio, tls);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(ssl, bio, bio);
 	if (context->accepting)
@@ -172,13 +201,15 @@ net_start_tls(NetConn *conn, NetTlsContext *context, const char *host, Slice ear
 	NetTls *tls = calloc(1, sizeof(*tls));
 
 	assert(conn->_tls == NULL);
-	if (tls == NULL || !buf_append(&tls->early, early.ptr, early.len) || (tls->ssl = new_ssl(conn, context, host)) == NULL)
+	if (tls == NULL || !buf_append(&tls->early, early.ptr, early.len) || (tls->ssl = new_ssl(tls, context, host)) == NULL)
 	{
 		if (tls != NULL)
 			buf_free(&tls->early);
 		free(tls);
 		return false;
 	}
+	tls->conn = conn;
+	tls->job = (NetJob){.run = run_step, .done = on_step, .discard = discard_step, .urgent = !conn->background};
 	tls->more = true;
 	tls->need_alpn = context->direct;
 	conn->_tls = tls;
@@ -244,29 +275,136 @@ write_plain(NetTls *tls, const uint8_t *bytes, size_t len)
 	}
 }
 
-static int
-handshake(NetTls *tls)
+/* --- the handshake --- */
+
+/* One step, by whichever thread. */
+static void
+make_step(NetTls *tls)
 {
-	int result = SSL_do_handshake(tls->ssl);
+	int result;
+
+	ERR_clear_error();
+	errno = 0;
+	result = SSL_do_handshake(tls->ssl);
+	tls->step = result == 1 ? STEP_OVER : no_bytes(tls, result) < 0 && errno == EAGAIN ? STEP_WANTS : STEP_FAILED;
+}
+
+static void
+run_step(NetJob *job)
+{
+	make_step(CONTAINER_OF(job, NetTls, job));
+}
+
+static void
+send_written(NetTls *tls)
+{
+	if (buf_len(&tls->written) > 0 &&
+		!net_conn_write(tls->conn, &(struct iovec){buf_ptr(&tls->written), buf_len(&tls->written)}, 1))
+		tls->broken = true;
+	buf_free(&tls->written);
+}
+
+static void
+come_up(NetTls *tls)
+{
 	const unsigned char *protocol;
 	unsigned protocol_len;
 
-	if (result != 1)
-		return no_bytes(tls, result);
 	SSL_get0_alpn_selected(tls->ssl, &protocol, &protocol_len);
 	if (tls->need_alpn && protocol_len == 0)
 	{
 		tls->broken = true;
 		snprintf(tls->error, sizeof(tls->error), "the server did not agree on the protocol (ALPN)");
-		errno = EPROTO;
-		return -1;
+		return;
 	}
 	tls->up = true;
 	write_plain(tls, buf_ptr(&tls->plain), buf_len(&tls->plain));
 	if (buf_len(&tls->plain) > 0)
 		explicit_bzero(buf_ptr(&tls->plain), buf_len(&tls->plain));
 	buf_free(&tls->plain);
-	return 1;
+}
+
+/* What a step wrote goes out, be it an alert. */
+static void
+finish_step(NetTls *tls)
+{
+	send_written(tls);
+	if (tls->step == STEP_FAILED)
+		tls->broken = true;
+	else if (tls->step == STEP_OVER && !tls->broken)
+		come_up(tls);
+}
+
+static void
+on_step(NetJob *job)
+{
+	NetTls *tls = CONTAINER_OF(job, NetTls, job);
+
+	tls->away = false;
+	if (!tls->conn->_open || tls->conn->_ended || tls->conn->_closing)
+		return;
+	finish_step(tls);
+	tls->more = true;
+	net_conn_wake(tls->conn);
+}
+
+/* The conn is gone, or (at the end of the process) the port is. */
+static void
+discard_step(NetJob *job)
+{
+	NetTls *tls = CONTAINER_OF(job, NetTls, job);
+
+	tls->away = false;
+	tls->broken = true;
+	if (tls->conn == NULL)
+		net_tls_free(tls);
+}
+
+/* A socket that is closed with something unread resets the connection, and the peer never sees why it failed. */
+static void
+let_alert_through(NetConn *conn, uint8_t *to, size_t size)
+{
+	for (int i = 0; i < ALERT_READS && recv(conn->fd, to, size, MSG_DONTWAIT) > 0; i++)
+		continue;
+}
+
+/*
+ * What has come, and a step if there is anything to make one of.  1: the handshake is over; else as recv().  `to` is room for what is read.
+ */
+static int
+handshake(NetTls *tls, uint8_t *to, size_t size)
+{
+	NetConn *conn = tls->conn;
+	ssize_t n;
+
+	do
+		n = recv(conn->fd, to, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+		return -1;
+	tls->saw_eof = n == 0;
+	tls->more = n == (ssize_t) size;
+	if (n > 0 && !buf_append(&tls->early, to, (size_t) n))
+	{
+		errno = ENOMEM;
+		return -1;
+	}
+	errno = EAGAIN;
+	if (n <= 0 && buf_len(&tls->early) == 0 && (n < 0 ? tls->begun || SSL_is_server(tls->ssl) : !tls->begun))
+		return (int) n; /* nothing to say, or nobody to talk to */
+	tls->begun = true;
+	if (conn->loop->jobs != NULL)
+	{
+		tls->away = true;
+		net_job_start(conn->loop->jobs, NET_JOB_COMPUTES, &tls->job);
+		return -1;
+	}
+	make_step(tls);
+	finish_step(tls);
+	if (tls->broken)
+		let_alert_through(conn, to, size);
+	errno = tls->broken ? EPROTO : EAGAIN;
+	return tls->up && !tls->broken ? 1 : -1;
 }
 
 ssize_t
@@ -282,10 +420,17 @@ net_tls_read(NetConn *conn, uint8_t *to, size_t size)
 	tls->socket_empty = false;
 	if (tls->broken)
 	{
+		if (!tls->up)
+			let_alert_through(conn, to, size);
 		errno = EPROTO;
 		return -1;
 	}
-	if (!tls->up && (n = handshake(tls)) <= 0)
+	if (tls->away)
+	{
+		errno = EAGAIN;
+		return -1;
+	}
+	if (!tls->up && (n = handshake(tls, to, size)) <= 0)
 		return n;
 	while (filled < size && (n = SSL_read(tls->ssl, to + filled, (int) (size - filled))) > 0)
 		filled += (size_t) n;
@@ -361,11 +506,18 @@ net_tls_free(NetTls *tls)
 {
 	if (tls == NULL)
 		return;
+	tls->conn = NULL;
+	if (tls->away)
+	{
+		net_job_abandon(&tls->job);
+		return;
+	}
 	SSL_free(tls->ssl);
 	if (buf_len(&tls->plain) > 0)
 		explicit_bzero(buf_ptr(&tls->plain), buf_len(&tls->plain));
 	buf_free(&tls->plain);
 	buf_free(&tls->early);
+	buf_free(&tls->written);
 	free(tls);
 }
 

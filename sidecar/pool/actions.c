@@ -121,23 +121,6 @@ pool_actions_next(PoolActions *actions, PoolAction *out)
 	return true;
 }
 
-bool
-pool_actions_take_grant(PoolActions *actions, const PoolWaiter *waiter, PoolAction *out)
-{
-	PoolActionQueue *queue = &actions->own[actions->here];
-	const PoolAction *last = queue->items + queue->head + queue->count - 1;
-
-	if (queue->count == 0 || last->kind != POOL_GRANT || last->waiter != waiter)
-		return false;
-	*out = *last;
-	if (--queue->count == 0)
-	{
-		queue->head = 0;
-		actions->touched &= ~(1u << actions->here);
-	}
-	return true;
-}
-
 PoolSlot *
 pool_actions_next_move(const PoolActions *actions, int *to)
 {

@@ -13,6 +13,7 @@
 #define OUTLIER_FLOOR_US 1000
 /* A sample weighs as one of so many. */
 #define MEMORY 32
+#define DEVIATION_MEMORY 16
 /* So many samples in a row below this part of the mean replace it. */
 #define LOWS_IN_A_ROW 8
 #define LOW_PART 4
@@ -71,11 +72,18 @@ smoothed_add_mixed(Smoothed *s, usec_t sample_us)
 		return;
 	}
 	error = sample_us - s->mean_us;
-	if (s->_weight < MEMORY)
-		s->_weight++;
+	if (s->_weight == MEMORY)
+	{
+		/* the same, by shifts */
+		s->_sum_us += (sample_us * MEMORY - s->_sum_us) / MEMORY;
+		s->mean_us = s->_sum_us / MEMORY;
+		s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / DEVIATION_MEMORY;
+		return;
+	}
+	s->_weight++;
 	s->_sum_us += (sample_us * MEMORY - s->_sum_us) / s->_weight;
 	s->mean_us = s->_sum_us / MEMORY;
-	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / (s->_weight < 16 ? s->_weight : 16);
+	s->dev_us += ((error < 0 ? -error : error) - s->dev_us) / (s->_weight < DEVIATION_MEMORY ? s->_weight : DEVIATION_MEMORY);
 }
 
 void

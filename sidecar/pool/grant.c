@@ -174,21 +174,13 @@ next_waiter(Pool *pool, usec_t now)
 
 /* --- granting --- */
 
-/* The slot is idle and there is room for the action. */
-static void
-grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now, PoolActions *out)
+/* The slot is idle, the waiter in no queue. */
+static inline void
+begin_grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now)
 {
 	Pool *pool = slot->pool;
-	PoolAction action = {
-		.kind = POOL_GRANT,
-		.pool = pool,
-		.slot = slot,
-		.waiter = waiter,
-		.waited_us = now - waiter->since,
-	};
+	usec_t waited_us = now - waiter->since;
 
-	if (pool_is_waiting(waiter))
-		queue_remove(pool, waiter);
 	slot_set_state(slot, SLOT_ACTIVE, now);
 	slot->_granted_at = now;
 	slot->_probe = waiter->_probe;
@@ -201,8 +193,25 @@ grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	lane_starts(slot, waiter->_class, now);
 	pool->_plain_turn = waiter->deadline != DEADLINE_NONE;
 	pool->counters.granted++;
-	pool->counters.waited_us += (uint64_t) action.waited_us;
-	histogram_add(&pool->counters.wait_hist, action.waited_us);
+	pool->counters.waited_us += (uint64_t) waited_us;
+	histogram_add(&pool->counters.wait_hist, waited_us);
+}
+
+/* The slot is idle and there is room for the action. */
+static void
+grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now, PoolActions *out)
+{
+	PoolAction action = {
+		.kind = POOL_GRANT,
+		.pool = slot->pool,
+		.slot = slot,
+		.waiter = waiter,
+		.waited_us = now - waiter->since,
+	};
+
+	if (pool_is_waiting(waiter))
+		queue_remove(slot->pool, waiter);
+	begin_grant(slot, waiter, now);
 	actions_add(out, &action);
 }
 
@@ -243,19 +252,39 @@ nearest_idle(const Pool *pool, int home, PoolSlot *other, usec_t now)
 	return slot != NULL && !slot->close_needed && !needs_check(pool, slot, now) ? slot : other;
 }
 
-bool
-grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
+/* The idle slot that a waiter who stands in no queue may have now, or NULL. */
+static inline PoolSlot *
+free_slot(Pool *pool, const PoolWaiter *waiter, usec_t now)
 {
 	PoolSlot *slot;
 
 	if (list_empty(&pool->idle) || pool->paused || pool->retiring || pool->_queue[waiter->_lane].count > 0 ||
 		(waiter->_lane == LANE_SLOW && lane_room(pool, now) == 0) || adaptive_room(pool) == 0)
-		return false;
+		return NULL;
 	slot = nearest_idle(pool, waiter->home, next_idle(pool), now);
-	if (slot == NULL || needs_check(pool, slot, now) || !actions_room(pool, out))
+	return slot != NULL && !needs_check(pool, slot, now) ? slot : NULL;
+}
+
+bool
+grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
+{
+	PoolSlot *slot = free_slot(pool, waiter, now);
+
+	if (slot == NULL || !actions_room(pool, out))
 		return false;
 	grant(slot, waiter, now, out);
 	return true;
+}
+
+PoolSlot *
+grant_directly(Pool *pool, PoolWaiter *waiter, usec_t now)
+{
+	PoolSlot *slot = free_slot(pool, waiter, now);
+
+	if (slot == NULL || slot->home != waiter->home)
+		return NULL;
+	begin_grant(slot, waiter, now);
+	return slot;
 }
 
 /* Find out whether the slot still lives, for one of the waiters. */

@@ -158,12 +158,6 @@ open_count_used(Pool *pool, int change)
 		pool->user_group->used += change;
 }
 
-static inline bool
-has_blocked(const PoolGroup *group)
-{
-	return group != NULL && group->_blocked > 0;
-}
-
 static void
 count_blocked(PoolGroup *group, PoolBlocked blocked, int change)
 {
@@ -325,7 +319,7 @@ open_serve_groups(Pool *pool, usec_t now, PoolActions *out)
 {
 	Pool *next;
 
-	if (!has_blocked(pool->db_group) && !has_blocked(pool->user_group))
+	if (!open_has_blocked(pool->db_group) && !open_has_blocked(pool->user_group))
 		return;
 	while ((next = next_blocked(pool->user_group, next_blocked(pool->db_group, NULL))) != NULL)
 	{
@@ -462,7 +456,7 @@ open_share(Pool *pool, usec_t now, PoolActions *out)
 {
 	/* one of many that want it, though the first to know */
 	if (pool->_blocked != POOL_BLOCKED_WAITERS &&
-		(has_blocked(pool->db_group) || has_blocked(pool->user_group)) && unserved(pool, now) > 0)
+		(open_has_blocked(pool->db_group) || open_has_blocked(pool->user_group)) && unserved(pool, now) > 0)
 		set_blocked(pool, POOL_BLOCKED_WAITERS);
 	open_serve_groups(pool, now, out);
 	open_fill(pool, now, out);

@@ -119,6 +119,8 @@ extern void adaptive_learn(Pool *pool, PoolClass *class, usec_t run_us, usec_t n
 /* An idle slot and a waiter that may have it: the hot path of a request that need not wait.  False: nothing
  * was done. */
 extern bool grant_at_once(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
+/* The same without an action, and only of a slot of the waiter's home; NULL: nothing was done. */
+extern PoolSlot *grant_directly(Pool *pool, PoolWaiter *waiter, usec_t now);
 /* Fail those at the head who cannot make it, then grant as long as there are slots and waiters. */
 extern void grant_serve(Pool *pool, usec_t now, PoolActions *out);
 /* Waiters a slot could be given to now. */
@@ -146,6 +148,12 @@ open_reserve(const Pool *pool)
 {
 	return pool->limits.reserve_timeout_us > 0 && pool->limits.reserve_size > 0 ? pool->limits.reserve_size
 																				: 0;
+}
+/* Do pools of the group (NULL: none) want to open a slot, and may not? */
+static inline bool
+open_has_blocked(const PoolGroup *group)
+{
+	return group != NULL && group->_blocked > 0;
 }
 /* Open what waiters and min_size need, as far as allowed; evict from other pools for waiters. */
 extern void open_fill(Pool *pool, usec_t now, PoolActions *out);

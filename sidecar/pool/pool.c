@@ -74,6 +74,28 @@ is_refused(Pool *pool, PoolWaiter *waiter, usec_t now, PoolAction *why)
 	return admission_refuses(pool, waiter, now, &why->expected_wait_us, &why->expected_run_us);
 }
 
+/* It has just arrived. */
+static inline void
+begin_request(Pool *pool, PoolWaiter *waiter, usec_t now)
+{
+	waiter->since = now;
+	waiter->_probe = false;
+	waiter->_class = pool_classes_get(&pool->classes, waiter->fingerprint);
+	waiter->_lane = (uint8_t) lane_of(pool, waiter->_class, now);
+	if (waiter->_lane == LANE_NORMAL)
+		lane_note_normal(pool, now);
+}
+
+PoolSlot *
+pool_take(Pool *pool, PoolWaiter *waiter, usec_t now)
+{
+	if (list_empty(&pool->_idle_at[waiter->home]) || waiter->cap != NULL || waiter->deadline <= now)
+		return NULL;
+	waiter->_has_place = false;
+	begin_request(pool, waiter, now);
+	return grant_directly(pool, waiter, now);
+}
+
 void
 pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 {
@@ -81,13 +103,8 @@ pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	bool placed;
 
 	assert(!pool_is_waiting(waiter));
-	waiter->since = now;
+	begin_request(pool, waiter, now);
 	waiter->wait_until = deadline_after(now, pool->limits.wait_timeout_us);
-	waiter->_probe = false;
-	waiter->_class = pool_classes_get(&pool->classes, waiter->fingerprint);
-	waiter->_lane = (uint8_t) lane_of(pool, waiter->_class, now);
-	if (waiter->_lane == LANE_NORMAL)
-		lane_note_normal(pool, now);
 	placed = cap_take(waiter);
 	if (placed && waiter->deadline > now && grant_at_once(pool, waiter, now, out))
 		return;

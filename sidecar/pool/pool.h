@@ -332,11 +332,6 @@ pool_actions_wait(const PoolActions *actions)
 {
 	return actions->own[actions->here].count > 0;
 }
-/*
- * What pool_request() has just decided for this waiter, when that is a grant to be carried out here: the caller does it at once, without
- * the queue.
- */
-extern bool pool_actions_take_grant(PoolActions *actions, const PoolWaiter *waiter, PoolAction *out) MUST_CHECK;
 /* The next slot of this home that must move, NULL when there is none, and where to.  Once it has:
  * pool_actions_move, which makes the other home its own and queues the grant there; false when memory is
  * short, and it stays for now. */
@@ -347,6 +342,9 @@ extern bool pool_actions_move(PoolActions *actions) MUST_CHECK;
 /* A client needs a server.  waiter->deadline, ->fingerprint and ->cap are set by the caller.  It is granted, queued
  * or failed: by an action in each case but queueing. */
 extern void pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);
+/* The same where an idle slot of the waiter's home can be had at once, and it has no cap: the slot is ACTIVE for it, without an action.
+ * NULL: ask pool_request. */
+extern PoolSlot *pool_take(Pool *pool, PoolWaiter *waiter, usec_t now);
 /* The client is gone or changed its mind; takes a grant or failure back that was not yet carried out;
  * otherwise harmless when it is not queued. */
 extern void pool_abandon(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out);

@@ -11,7 +11,7 @@
 
 /* --- states --- */
 
-static List *
+static inline List *
 list_of(Pool *pool, SlotState state)
 {
 	switch (state)
@@ -164,6 +164,21 @@ leave(PoolSlot *slot, usec_t now, PoolActions *out)
 
 /* --- ready --- */
 
+/*
+ * Will a slot that has served a request just be kept, since nobody waits for it and nothing is against it?  What settle() would find out, for
+ * a look at a few numbers.
+ */
+static inline bool
+is_kept(const Pool *pool, const PoolSlot *slot, usec_t now)
+{
+	usec_t lifetime = pool->limits.lifetime_us;
+
+	return list_empty(&pool->waiters) && !pool->retiring && !pool->paused && !slot->close_needed && !slot->_checking &&
+		   (lifetime < 0 || (lifetime > 0 && now < slot->opened_at + lifetime && pool->_age_at <= slot->opened_at + lifetime)) &&
+		   pool->_blocked == POOL_NOT_BLOCKED && !open_has_blocked(pool->db_group) && !open_has_blocked(pool->user_group) &&
+		   (pool->limits.size <= 0 || open_live(pool) - pool->pending_opens <= pool->limits.size);
+}
+
 /* The slot has nothing to do: close it, grant it, or keep it. */
 static void
 settle(PoolSlot *slot, bool used, usec_t now, PoolActions *out)
@@ -268,7 +283,13 @@ pool_release(PoolSlot *slot, bool clean, usec_t now, PoolActions *out)
 		return;
 	}
 	end_hold(slot, true, now, out);
-	settle(slot, true, now, out);
+	if (!is_kept(pool, slot, now))
+	{
+		settle(slot, true, now, out);
+		return;
+	}
+	slot_set_state(slot, SLOT_IDLE, now);
+	pool->_lanes_moved = false;
 }
 
 void

@@ -81,6 +81,11 @@ client_set_state(Client *client, ClientState state)
 
 	if (client->state == state)
 		return;
+	if (!in_logins(client->state) && state != CLIENT_CLOSED)
+	{
+		client->state = state;
+		return;
+	}
 	if (in_logins(client->state) && !in_logins(state))
 	{
 		worker_walk_skip(worker, &client->node);

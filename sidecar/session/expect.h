@@ -52,6 +52,20 @@ expect_head(const Server *server)
 	return buf_len(&server->expected) > 0 ? (Expect) *buf_ptr(&server->expected) : (Expect) 0;
 }
 extern void expect_pop(Server *server);
+/* The same of a head that is about nothing, and no end of a group. */
+static inline void
+expect_pop_plain(Server *server)
+{
+	buf_consume(&server->expected, 1);
+}
+/* Are answers of the sidecar's own due? */
+static inline bool
+expect_owes_fake(const Server *server)
+{
+	Expect head = expect_head(server);
+
+	return head == EXPECT_PARSE_FAKE || head == EXPECT_CLOSE_FAKE;
+}
 /* An ErrorResponse arrived: forget what the server skips, up to and without the next Sync, and undo what will not happen. */
 extern void expect_skip_to_sync(Server *server);
 /* A COPY FROM STDIN began: Syncs sent before its data ended are ignored by the server. */

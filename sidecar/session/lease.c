@@ -27,6 +27,8 @@ struct Lease
 	PoolPart *part;
 	ListNode node; /* Worker.leases */
 	_Atomic(PoolSlot *) spare[LEASE_SLOTS];
+	atomic_ullong order[LEASE_SLOTS]; /* of spare[]: who has become spare last has the highest number */
+	uint64_t puts;
 	uint8_t looks[LEASE_SLOTS]; /* since it was put there */
 	PoolTally tallies[LEASE_CLASSES]; /* only of classes the policy need not be asked about */
 	bool known[LEASE_CLASSES];		  /* this one is in use */
@@ -59,17 +61,39 @@ tally_of(Lease *lease, uint64_t fingerprint)
 
 /* --- spare servers --- */
 
-static PoolSlot *
-take_spare(Lease *lease)
+/* The place of the spare server that was used last, or first; -1 = there is none. */
+static int
+find_spare(const Lease *lease, bool last)
 {
+	int best = -1;
+	uint64_t best_order = 0;
+
 	for (int i = 0; i < LEASE_SLOTS; i++)
 	{
-		PoolSlot *slot;
+		uint64_t order;
 
-		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) != NULL && (slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
-			return slot;
+		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
+			continue;
+		order = atomic_load_explicit(&lease->order[i], memory_order_relaxed);
+		if (best < 0 || (order > best_order) == last)
+		{
+			best = i;
+			best_order = order;
+		}
 	}
-	return NULL;
+	return best;
+}
+
+static PoolSlot *
+take_spare(Lease *lease, bool last)
+{
+	PoolSlot *slot = NULL;
+	int place;
+
+	/* somebody else may be faster */
+	while (slot == NULL && (place = find_spare(lease, last)) >= 0)
+		slot = atomic_exchange(&lease->spare[place], NULL);
+	return slot;
 }
 
 /* Only others take out what one finds empty here. */
@@ -86,20 +110,18 @@ static void
 put_spare(Lease *lease, int place, PoolSlot *slot)
 {
 	lease->looks[place] = 0;
+	atomic_store_explicit(&lease->order[place], ++lease->puts, memory_order_relaxed);
 	atomic_store(&lease->spare[place], slot);
 }
 
-/* In the policy: all of them are the pool's again. */
+/* In the policy: all of them are the pool's again, and in the order of their use. */
 static void
 give_back(Lease *lease, usec_t now, PoolActions *out)
 {
-	for (int i = 0; i < LEASE_SLOTS; i++)
-	{
-		PoolSlot *slot = atomic_exchange(&lease->spare[i], NULL);
+	PoolSlot *slot;
 
-		if (slot != NULL)
-			pool_release(slot, true, now, out);
-	}
+	while ((slot = take_spare(lease, false)) != NULL)
+		pool_release(slot, true, now, out);
 }
 
 /* ... of all workers. */
@@ -140,7 +162,7 @@ lease_take(Client *client, usec_t now)
 	Server *server;
 
 	if (lease == NULL || atomic_load_explicit(&pool->no_lease, memory_order_relaxed) || client->waiter.cap != NULL ||
-		client->waiter.deadline <= now || tally_of(lease, client->fingerprint) == NULL || (slot = take_spare(lease)) == NULL)
+		client->waiter.deadline <= now || tally_of(lease, client->fingerprint) == NULL || (slot = take_spare(lease, true)) == NULL)
 		return NULL;
 	server = CONTAINER_OF(slot, Server, slot);
 	server->lease.run.held_since = now;
@@ -229,6 +251,10 @@ lease_keep(Server *server, const GroupRun *run, usec_t now)
 void
 lease_enter(Worker *worker, SessionPool *pool)
 {
+	Lease *own = pool->parts[worker->index]->lease;
+
+	if (own != NULL)
+		give_back(own, worker_now(worker), &worker->hall->actions);
 	if (!hall_is_shared(worker->hall) || !list_empty(&pool->policy.idle))
 		return;
 	atomic_store(&pool->no_lease, true); /* until lease_leave() */
@@ -359,12 +385,16 @@ lease_begin(Server *server, uint64_t fingerprint, usec_t now)
 	int place;
 
 	server->lease.spare_since = now;
-	if (!busy || open_lease(server, fingerprint, now) == NULL)
-		return false;
-	if ((place = free_place(part->lease)) < 0 || !pool_lease(&server->slot, now, &hall->actions))
-		return false;
-	put_spare(part->lease, place, &server->slot);
-	return true;
+	if (busy && open_lease(server, fingerprint, now) != NULL && (place = free_place(part->lease)) >= 0 &&
+		pool_lease(&server->slot, now, &hall->actions))
+	{
+		put_spare(part->lease, place, &server->slot);
+		return true;
+	}
+	/* this one comes after them, and must be used before them */
+	if (part->lease != NULL)
+		give_back(part->lease, now, &hall->actions);
+	return false;
 }
 
 /* --- looking --- */

@@ -4,7 +4,7 @@
  * While nobody waits in a pool, a transaction that ends leaves its server with its worker, and the next one of the same pool and worker
  * takes it from there: no lock is taken.  For the policy such a server stays active.  The spare ones stand in an array of atomic
  * pointers (PoolPart.lease), from which whoever swaps one for NULL has it: their worker, or anybody who has entered the policy and needs
- * one, which gives all of them back to the pool first (lease_enter).  SessionPool.no_lease says that the policy wants to be asked; a
+ * one, which gives them back to the pool first (lease_enter).  SessionPool.no_lease says that the policy wants to be asked; a
  * worker that adds a spare one looks at it afterwards, who sets it looks for spare ones afterwards, so one of the two sees the other.
  *
  * What has run is counted in tallies by statement class, and told to the policy some times a second and whenever somebody looks (the
@@ -27,7 +27,7 @@ extern bool lease_ran(Server *server, const GroupRun *run, usec_t now) MUST_CHEC
 extern bool lease_keep(Server *server, const GroupRun *run, usec_t now) MUST_CHECK;
 
 /* --- in the policy --- */
-/* Somebody is about to ask for a slot, or to look at what there is: spare ones go back to the pool if it has no other. */
+/* The worker is about to ask for a slot: its spare ones go back to the pool, those of the others if it has none. */
 extern void lease_enter(Worker *worker, SessionPool *pool);
 /* The pool has changed: may it be leased from?  If not, nothing stays on the side.  policy_leave() calls it. */
 extern void lease_leave(Worker *worker, SessionPool *pool);

@@ -36,8 +36,6 @@ start_group(Client *client)
 		pool_starts(&server->slot, client->fingerprint, now);
 		policy_leave(client->worker, NULL);
 	}
-	client_rearm_timer(client);
-	client_update_flow(client);
 }
 
 /* The client's parameters differ from the server's: set them first. */
@@ -125,6 +123,8 @@ link_sync_progress(Server *server)
 	}
 	client->granted_at = worker_now(client->worker);
 	start_group(client);
+	client_rearm_timer(client);
+	client_update_flow(client);
 }
 
 /* --- refused --- */

@@ -86,23 +86,6 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 	}
 }
 
-WireStatus
-read_message(uint8_t *data, size_t len, Message *message)
-{
-	WireHeader header;
-	WireStatus status = wire_read_header(data, len, &header);
-
-	if (status != WIRE_OK)
-		return status;
-	message->data = data;
-	message->type = header.type;
-	message->total = (size_t) header.payload_len + WIRE_HEADER_SIZE;
-	message->whole = message->total <= len;
-	message->available = message->whole ? message->total : len;
-	message->payload = slice_make(data + WIRE_HEADER_SIZE, message->available - WIRE_HEADER_SIZE);
-	return WIRE_OK;
-}
-
 static void
 peek_messages(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 {
@@ -112,7 +95,8 @@ peek_messages(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 	{
 		bool simple = message.type == FE_QUERY || message.type == FE_FUNCTION_CALL;
 
-		peek_message(client, &message, info);
+		if (message.type == FE_QUERY || message.type == FE_PARSE || message.type == FE_BIND)
+			peek_message(client, &message, info);
 		info->extended |= !simple;
 		if (!message.whole)
 			return;

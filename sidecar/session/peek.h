@@ -18,7 +18,22 @@ typedef struct Message
 } Message;
 
 /* The message that begins at data, of which len bytes are there. */
-extern WireStatus read_message(uint8_t *data, size_t len, Message *message);
+static inline WireStatus
+read_message(uint8_t *data, size_t len, Message *message)
+{
+	WireHeader header;
+	WireStatus status = wire_read_header(data, len, &header);
+
+	if (status != WIRE_OK)
+		return status;
+	message->data = data;
+	message->type = header.type;
+	message->total = (size_t) header.payload_len + WIRE_HEADER_SIZE;
+	message->whole = message->total <= len;
+	message->available = message->whole ? message->total : len;
+	message->payload = slice_make(data + WIRE_HEADER_SIZE, message->available - WIRE_HEADER_SIZE);
+	return WIRE_OK;
+}
 
 typedef struct GroupInfo
 {

@@ -169,6 +169,8 @@ client_statements_unlist(ClientStatements *map, StatementRegistry *registry, Cli
 	if (!entry->listed)
 		return;
 	entry->listed = false;
+	if (map->last == entry)
+		map->last = NULL;
 	map_remove(&map->by_name, &entry->node);
 	map->bytes -= sizeof(ClientStatement) + entry->name_len;
 	client_statement_unref(registry, entry);
@@ -201,11 +203,14 @@ client_statements_free(ClientStatements *map, StatementRegistry *registry)
 }
 
 ClientStatement *
-client_statements_entry(const ClientStatements *map, Slice name)
+client_statements_look_up(ClientStatements *map, Slice name)
 {
-	MapNode *node = map != NULL ? map_find(&map->by_name, hash_slice(map->seed, name), &name) : NULL;
+	MapNode *node = map_find(&map->by_name, hash_slice(map->seed, name), &name);
 
-	return node != NULL ? CONTAINER_OF(node, ClientStatement, node) : NULL;
+	if (node == NULL)
+		return NULL;
+	map->last = CONTAINER_OF(node, ClientStatement, node);
+	return map->last;
 }
 
 ClientStatement *
@@ -223,12 +228,6 @@ client_statements_add(ClientStatements *map, Slice name, Statement *statement)
 	if (statement->deadline_us >= 0)
 		map->any_deadline = true;
 	return entry;
-}
-
-int
-client_statements_count(const ClientStatements *map)
-{
-	return map != NULL ? (int) map->by_name.count : 0;
 }
 
 /* --- what a server has --- */

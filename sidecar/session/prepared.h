@@ -87,14 +87,25 @@ typedef struct ClientStatements
 	Map by_name;
 	uint64_t seed;
 	size_t bytes;
+	ClientStatement *last; /* borrowed: the one listed that was last asked for, or NULL */
 	bool any_deadline;
 } ClientStatements;
 
 extern ClientStatements *client_statements_create(uint64_t seed);
 extern void client_statements_free(ClientStatements *map, StatementRegistry *registry);
-extern ClientStatement *client_statements_entry(const ClientStatements *map, Slice name);
+extern ClientStatement *client_statements_look_up(ClientStatements *map, Slice name);
+/* The client's statement of that name, or NULL.  Each is asked for several times in a row. */
+static inline ClientStatement *
+client_statements_entry(ClientStatements *map, Slice name)
+{
+	if (map == NULL)
+		return NULL;
+	if (map->last != NULL && map->last->name_len == name.len && memcmp(map->last->name, name.ptr, name.len) == 0)
+		return map->last;
+	return client_statements_look_up(map, name);
+}
 static inline Statement *
-client_statements_find(const ClientStatements *map, Slice name)
+client_statements_find(ClientStatements *map, Slice name)
 {
 	const ClientStatement *entry = client_statements_entry(map, name);
 
@@ -114,7 +125,11 @@ client_statement_name(const ClientStatement *entry)
 	return slice_make(entry->name, entry->name_len);
 }
 extern void client_statements_clear(ClientStatements *map, StatementRegistry *registry);
-extern int client_statements_count(const ClientStatements *map);
+static inline int
+client_statements_count(const ClientStatements *map)
+{
+	return map != NULL ? (int) map->by_name.count : 0;
+}
 
 /* --- what a server has --- */
 typedef struct ServerStatement

@@ -11,6 +11,7 @@
 
 #include "session/expect.h"
 #include "session/lease.h"
+#include "session/plain.h"
 #include "session/plan.h"
 #include "session/replay.h"
 #include "wire/backend.h"
@@ -356,7 +357,7 @@ quiet_copy_in(Server *server)
 static void
 quiet_message(Server *server, uint8_t type, Slice payload)
 {
-	while (expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE)
+	while (expect_owes_fake(server))
 		expect_pop(server);
 	switch (type)
 	{
@@ -399,23 +400,22 @@ ends_silence(uint8_t type)
 		   type != BE_NOTIFICATION;
 }
 
-static bool
-owes_fake(const Server *server)
-{
-	return expect_head(server) == EXPECT_PARSE_FAKE || expect_head(server) == EXPECT_CLOSE_FAKE;
-}
-
-/* Answers that the sidecar owes itself come in their place. */
 static void
-add_fakes(Server *server, Plan *plan)
+insert_fakes(Server *server, Plan *plan)
 {
 	Buf out = {0};
 
-	if (!owes_fake(server))
-		return;
 	if (expect_answer_fakes(server, &out))
 		plan_insert(plan, buf_ptr(&out), buf_len(&out));
 	buf_free(&out);
+}
+
+/* Answers that the sidecar owes itself come in their place. */
+static inline void
+add_fakes(Server *server, Plan *plan)
+{
+	if (expect_owes_fake(server))
+		insert_fakes(server, plan);
 }
 
 static RelayStep
@@ -440,7 +440,7 @@ relay_message(Server *server, Plan *plan, uint8_t *data, size_t total, uint8_t t
 			if (replay_group_ended(server, data, total))
 			{
 				/* an answer of our own is next, which cannot be had again */
-				if (client->state == CLIENT_ACTIVE && owes_fake(server) && replay_is_due(server))
+				if (client->state == CLIENT_ACTIVE && expect_owes_fake(server) && replay_is_due(server))
 				{
 					tell_withheld(server, plan);
 					add_fakes(server, plan);
@@ -548,8 +548,16 @@ relay_input(Server *server, uint8_t *data, size_t len)
 		plan_init(&plan, client != NULL ? &client->conn : NULL);
 		while (pos < len && step == RELAY_ON && server->state != SERVER_CLOSED)
 		{
-			size_t used = one_answer(server, &plan, data + pos, len - pos, &step);
+			bool plain = server->state == SERVER_ACTIVE && server->stream_left == 0;
+			size_t used = plain ? plain_answers(server, data + pos, len - pos) : 0;
 
+			if (used > 0)
+			{
+				plan_add(&plan, data + pos, used);
+				add_fakes(server, &plan);
+			}
+			else
+				used = one_answer(server, &plan, data + pos, len - pos, &step);
 			if (used == 0)
 				break;
 			pos += used;

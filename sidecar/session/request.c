@@ -15,6 +15,7 @@
 #include "session/lease.h"
 #include "session/limits.h"
 #include "session/peek.h"
+#include "session/plain.h"
 #include "session/plan.h"
 #include "session/replay.h"
 #include "session/unnamed.h"
@@ -201,10 +202,9 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 {
 	Worker *worker = client->worker;
 	usec_t now = worker_now(worker);
-	PoolAction grant;
+	PoolSlot *slot;
 	GroupInfo info;
 	Server *spare;
-	bool granted;
 
 	if (worker->hall->phase == WORKER_DRAIN_SERVERS)
 	{
@@ -218,7 +218,6 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	client->waiter.deadline = client->budget_us > 0 ? deadline_after(now, client->budget_us) : DEADLINE_NONE;
 	client->waiter.fingerprint = client->fingerprint;
 	client->waiter.cap = info.limit != NULL ? &info.limit->cap : NULL;
-	client_set_state(client, CLIENT_WAITING);
 	client->waiter.home = worker->index;
 	if ((spare = lease_take(client, now)) != NULL)
 	{
@@ -227,11 +226,14 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	}
 	policy_enter(worker);
 	lease_enter(worker, client->pool);
-	pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
-	granted = pool_actions_take_grant(&worker->hall->actions, &client->waiter, &grant);
+	slot = pool_take(&client->pool->policy, &client->waiter, now);
+	if (slot == NULL)
+		pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
 	policy_leave_busy(worker, client->pool);
-	if (granted)
-		link_grant(client, CONTAINER_OF(grant.slot, Server, slot), grant.waited_us);
+	if (slot != NULL)
+		link_grant(client, CONTAINER_OF(slot, Server, slot), 0);
+	else
+		client_set_state(client, CLIENT_WAITING);
 	worker_run_actions(worker);
 	if (client->state == CLIENT_WAITING)
 		client_rearm_timer(client); /* query_timeout and the notice count in the queue too */
@@ -802,7 +804,8 @@ run_message(Client *client, Plan *plan, const Message *message, size_t len)
 		replay_break(client->server);
 		if (message->type == FE_QUERY)
 			unnamed_forget(client);
-		if (message->type == FE_QUERY && message->whole && wire_read_query(message->payload, &sql))
+		if (message->type == FE_QUERY && message->whole && client_statements_count(client->statements) > 0 &&
+			wire_read_query(message->payload, &sql))
 			client->hold |= forgets_names(client, sql);
 		return forward_expecting(client, plan, message, EXPECT_QUERY);
 	}
@@ -950,9 +953,14 @@ request_input(Client *client, uint8_t *data, size_t len)
 	plan_init(&plan, client->server != NULL ? &client->server->conn : NULL);
 	while (pos < len && may_read(client))
 	{
-		size_t used = client->stream_left > 0 ? stream_on(client, &plan, data + pos, len - pos)
-											  : one_message(client, &plan, data + pos, len - pos);
+		size_t used;
 
+		if (client->stream_left > 0)
+			used = stream_on(client, &plan, data + pos, len - pos);
+		else if ((used = plain_messages(client, data + pos, len - pos)) > 0)
+			plan_add(&plan, data + pos, used);
+		else
+			used = one_message(client, &plan, data + pos, len - pos);
 		if (used == 0)
 			break;
 		pos += used;
@@ -965,7 +973,7 @@ request_input(Client *client, uint8_t *data, size_t len)
 		answer_fakes(client);
 	if (client->doom != NULL)
 		client_close(client, client->doom, client->doom_fatal);
-	if (client->in_group && client->state == CLIENT_ACTIVE)
+	if ((client->in_group || client->stream_left > 0) && client->state == CLIENT_ACTIVE)
 		client_rearm_timer(client); /* a group that stays open keeps its transaction open */
 	if (client->state != CLIENT_CLOSED)
 		client_update_flow(client);

@@ -634,7 +634,13 @@ extern void hall_accept(Hall *hall, int fd, const NetPeer *peer);
 /* The first worker's turn has ended (those of the others see to it themselves). */
 extern void worker_turn(Worker *worker);
 /* Carry out what the policy decided.  Every handler that calls into pool/ ends with this. */
-extern void worker_run_actions(Worker *worker);
+extern void worker_carry_out(Worker *worker);
+static inline void
+worker_run_actions(Worker *worker)
+{
+	if (worker->has_actions && !worker->running_actions)
+		worker_carry_out(worker); /* else the outer call goes on until the queue is empty */
+}
 /* This client must be with the first worker: true when it is; else it goes there at the end of the turn, and its input waits. */
 extern bool client_goes_first(Client *client) MUST_CHECK;
 /* A host has other addresses than before. */
@@ -783,7 +789,8 @@ extern void server_login_teach(Server *server);
 extern void server_login_free(ServerLogin *login);
 
 /* --- link.c --- */
-extern void link_grant(Client *client, Server *server, usec_t waited_us); /* answers POOL_GRANT */
+/* Answers POOL_GRANT; the caller sees to the client's timer and flow. */
+extern void link_grant(Client *client, Server *server, usec_t waited_us);
 extern void link_fail(Client *client, const PoolAction *action);		  /* answers POOL_FAIL */
 /* How long a group ran, as the policy is to know it. */
 typedef struct GroupRun

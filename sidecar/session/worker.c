@@ -306,7 +306,11 @@ run_action(Worker *worker, const PoolAction *action)
 
 	switch (action->kind)
 	{
-		case POOL_GRANT: link_grant(client, server, action->waited_us); return; /* who decided it has armed the timer */
+		case POOL_GRANT: /* who decided it has armed the pool's timer */
+			link_grant(client, server, action->waited_us);
+			client_rearm_timer(client);
+			client_update_flow(client);
+			return;
 		case POOL_OPEN: server_open(worker, pool); break;
 		case POOL_CLOSE:
 		case POOL_EVICT: server_close(server, action->reason); break;
@@ -333,12 +337,10 @@ next_action(Worker *worker, PoolAction *action)
 }
 
 void
-worker_run_actions(Worker *worker)
+worker_carry_out(Worker *worker)
 {
 	PoolAction action;
 
-	if (worker->running_actions)
-		return; /* the outer call goes on until the queue is empty */
 	worker->running_actions = true;
 	while (worker->has_actions && next_action(worker, &action))
 		run_action(worker, &action);

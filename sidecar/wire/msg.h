@@ -253,8 +253,13 @@ wire_get_bytes(WireReader *r, size_t n)
 static inline Slice
 wire_get_cstr(WireReader *r)
 {
-	const uint8_t *nul = r->failed ? NULL : memchr(r->ptr, 0, wire_reader_left(r));
+	const uint8_t *nul;
 	Slice s;
+
+	/* the empty one is the most frequent */
+	if (!r->failed && r->ptr < r->end && *r->ptr == 0)
+		return slice_make(r->ptr++, 0);
+	nul = r->failed ? NULL : memchr(r->ptr, 0, wire_reader_left(r));
 
 	if (nul == NULL)
 	{

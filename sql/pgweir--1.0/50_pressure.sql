@@ -26,7 +26,7 @@ CREATE FUNCTION pgweir.thresholds(
 	OUT rtt_growth double precision,		-- times the usual
 	OUT retrans_min double precision,		-- packets sent again in a minute; fewer prove nothing
 	OUT retrans_share double precision,		-- of those sent
-	OUT lost_share double precision,		-- packets now lost, per connection to an address
+	OUT lost_share double precision,		-- packets now lost, per connection to an address to which half of retrans_min or more were sent again
 	OUT errors_min double precision,		-- in a minute; fewer prove nothing
 	OUT error_share double precision,		-- of statements
 	OUT error_growth double precision,		-- times the rate before

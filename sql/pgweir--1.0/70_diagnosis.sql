@@ -278,7 +278,7 @@ COMMENT ON FUNCTION pgweir.ddl_for(bigint) IS
 --   5  transactions left open by a new release, errors or repeats that came with it; without a release a leak is 1
 --   4  slow statements                            explain full pools and clients that give up
 --   2  the service thinks inside transactions     explains the same
---   1  nothing of these, and yet somebody waits
+--   1  nothing of these, and yet somebody waits; not while think time has just begun to grow
 --   6  nothing of these, nobody waits, and yet clients give up
 --   7  nothing of these, and nobody asks any more
 --
@@ -301,10 +301,11 @@ WITH judged AS MATERIALIZED (
 		s.silence_seconds >= t.silence_s - 1 AND s.statements_asked = 0 AND s.waiting = 0
 			AND s.usual_least >= t.silence_rate AS silent,
 		-- 3
-		s.worst_lost_share >= t.lost_share
-			OR s.worst_retrans >= t.retrans_min
+		-- What the kernel takes to be lost may only be late, above all where processors are short: it counts when much was sent again, too.
+		s.worst_lost_share >= s.strain * t.lost_share AND s.worst_retrans >= s.strain * t.retrans_min / 2
+			OR s.worst_retrans >= s.strain * t.retrans_min
 				AND (s.segments = 0 OR s.worst_retrans_share >= t.retrans_share) AS lossy,
-		s.worst_rtt_ms >= t.rtt_ms AND s.worst_rtt_ms >= t.rtt_growth * coalesce(s.usual_rtt_ms, 0) AS far,
+		s.worst_rtt_ms >= CASE WHEN s.strain > 1 THEN 1.5 ELSE 1 END * t.rtt_ms AND s.worst_rtt_ms >= t.rtt_growth * coalesce(s.usual_rtt_ms, 0) AS far,
 		-- 5
 		s.leaked > 0 AS leaks,
 		s.leaked > 0 AND (s.leaked >= 0.25 * greatest(s.pool_size, 1) OR s.blocked_by_idle > 0 OR s.leaked >= 0.25 * s.used)
@@ -319,8 +320,9 @@ WITH judged AS MATERIALIZED (
 		coalesce(s.repeat_statements >= t.repeat_share * s.queries AND s.repeat_units >= t.repeat_units
 			AND s.repeat_first >= s.released - interval '2 s', false) AS repeats_new,
 		s.lock_waiting > 0 AND s.lock_waiting >= t.lock_share * s.active AS locked,
-		-- 4: one class takes most of the time and is slow; or statements run and run
+		-- 4: one class takes most of the time and is slow, still; or statements run and run
 		coalesce(s.slow_share >= t.slow_share AND (s.slow_minute_ms >= t.load * s.seconds * 1000
+				AND s.slow_spent_ms >= t.load / 2 * s.slow_seconds * 1000
 			OR s.slow_spent_ms >= t.load / 2 * s.strain * s.slow_seconds * 1000
 				AND s.slow_mean_ms >= t.slow_growth * s.slow_mean_before_ms), false) AS slow_class,
 		coalesce(s.slow_mean_ms < t.slow_growth / 2 * s.slow_mean_before_ms AND s.slow_calls_before >= 20, false) AS slow_as_ever,
@@ -328,9 +330,10 @@ WITH judged AS MATERIALIZED (
 		coalesce(s.slow_mean_ms >= t.slow_growth / 2 * s.slow_mean_before_ms, false) AS slowing,
 		-- 2: by the last seconds where the sampler has seen them, else by the last minute
 		s.thinks > 0 AND s.think_ms >= t.think_share * (s.think_ms + s.busy_ms) AND (
-			least(s.think_now_ms, s.think_then_ms) >= greatest(s.strain * t.think_ms, coalesce(t.think_growth * s.usual_think_ms, 2 * s.strain * t.think_ms))
+			least(s.think_now_ms, s.think_then_ms) >= s.think_limit_ms
 			OR s.sampled_s IS NULL AND s.think_ms / greatest(s.thinks, 1) >= t.think_ms)
 			AND s.think_ms >= t.load * 10000 AS thinks_long,
+		coalesce(s.think_now_ms >= s.think_limit_ms, false) AS thinks_now,
 		s.drain_ms >= t.drain_share * greatest(s.pool_query_ms, 1) AND s.drain_ms >= 1000
 			OR s.draining >= 2 AND s.draining >= 0.5 * s.active AS drains,
 		s.connects / s.seconds >= t.connects_per_s AS connect_storm,
@@ -349,8 +352,14 @@ WITH judged AS MATERIALIZED (
 		s.pools = 0 OR s.gone_cliff_first AS gives_up_clearly
 	FROM (
 		-- On a machine that is short of processors everybody is slow: what proves something elsewhere is not enough there.
-		SELECT s.*, s.gone_peak_ms <= 2 * s.run_p95_ms AS gone_cliff_first, CASE WHEN s.cpu_short >= t.cpu_short THEN 3 ELSE 1 END AS strain
+		SELECT s.*, s.gone_peak_ms <= 2 * s.run_p95_ms AS gone_cliff_first, c.strain,
+			CASE
+				WHEN s.usual_think_ms IS NULL THEN 2 * c.strain * t.think_ms
+				WHEN c.strain > 1 THEN greatest(2 * t.think_ms, c.strain * t.think_growth * s.usual_think_ms)
+				ELSE greatest(t.think_ms, t.think_growth * s.usual_think_ms)
+			END AS think_limit_ms
 		FROM pgweir.signals AS s CROSS JOIN pgweir.thresholds() AS t
+		CROSS JOIN LATERAL (SELECT CASE WHEN s.cpu_short >= t.cpu_short THEN 3 ELSE 1 END AS strain) AS c
 	) AS s CROSS JOIN pgweir.thresholds() AS t
 ), effects AS MATERIALIZED (
 	SELECT j.*, t.gone_s,
@@ -366,7 +375,7 @@ WITH judged AS MATERIALIZED (
 	SELECT e.*,
 		CASE
 			WHEN e.down THEN 7 WHEN e.net_bad THEN 3 WHEN e.buggy OR e.locked THEN 5 WHEN e.leaks_of_old THEN 1
-			WHEN e.slow THEN 4 WHEN e.thinking THEN 2 WHEN e.full_up OR e.keeps THEN 1
+			WHEN e.slow THEN 4 WHEN e.thinking THEN 2 WHEN e.full_up AND NOT e.thinks_now OR e.keeps THEN 1
 		END AS root
 	FROM effects AS e
 ), ruled AS MATERIALIZED (

@@ -1,10 +1,10 @@
 /*
  * loginstorm.c: many logins at once, and what becomes of the traffic meanwhile.
  *
- *   loginstorm --port P --traffic-conninfo C --logins N --at-once M --users PATTERN --count K --password W [--tls] [--seconds S]
+ *   loginstorm --port P --traffic-conninfo C --logins N --storms Z --at-once M --users PATTERN --count K --password W [--tls] [--seconds S]
  *
  * Traffic: 8 connections that ask `select 1` at a fixed rate, latency counted from the time a request was due.  First for S seconds
- * alone, then while the N logins run, M at a time.  A login is TCP, perhaps TLS, SCRAM-SHA-256, ReadyForQuery, close; its user
+ * alone, then while N logins run, M at a time; Z times both.  A login is TCP, perhaps TLS, SCRAM-SHA-256, ReadyForQuery, close; its user
  * is PATTERN with %d replaced by a number below K.  The logins use the sidecar's own SCRAM and keep derived keys, and run only when
  * nothing else wants the processor (SCHED_IDLE): real clients spend their own processors, not the pooler's.  They are a process of
  * their own: the traffic's threads must not wait for a lock (of malloc, say) that a thread holds which does not get to run.
@@ -14,6 +14,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <getopt.h>
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -24,7 +25,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,27 +40,29 @@
 
 typedef struct Samples
 {
-	pthread_mutex_t lock;
-	double *ms;
+	double ms[SAMPLES_MAX];
 	int n;
 } Samples;
 
 static struct
 {
 	const char *conninfo, *users, *password;
-	int port, logins, at_once, count;
+	int port, logins, storms, at_once, count;
 	double seconds;
 	SSL_CTX *tls;
-} options = {.logins = 2000, .at_once = 200, .count = 1, .seconds = 3, .users = "u%d", .password = "secret"};
+} options = {.logins = 2000, .storms = 1, .at_once = 200, .count = 1, .seconds = 3, .users = "u%d", .password = "secret"};
 
-static Samples traffic = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static Samples alone, beside; /* the traffic's latencies without a storm, and with one */
+static Samples *measured;	  /* where they go now, or NULL */
+static pthread_mutex_t measured_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool stop;
 
 /* What the process of the storm leaves behind. */
 typedef struct Storm
 {
 	atomic_int next_login, done, failed;
-	double took;
+	int until; /* this one's last login */
+	double took; /* all of them together */
 	double ms[SAMPLES_MAX];
 } Storm;
 static Storm *storm; /* shared memory */
@@ -77,12 +79,12 @@ now_s(void)
 }
 
 static void
-sample(Samples *samples, double seconds)
+sample(double seconds)
 {
-	pthread_mutex_lock(&samples->lock);
-	if (samples->n < SAMPLES_MAX)
-		samples->ms[samples->n++] = seconds * 1000;
-	pthread_mutex_unlock(&samples->lock);
+	pthread_mutex_lock(&measured_lock);
+	if (measured != NULL && measured->n < SAMPLES_MAX)
+		measured->ms[measured->n++] = seconds * 1000;
+	pthread_mutex_unlock(&measured_lock);
 }
 
 static void
@@ -111,7 +113,7 @@ traffic_main(void *arg)
 		if (PQresultStatus(result) != PGRES_TUPLES_OK)
 			die("traffic", PQerrorMessage(pg));
 		PQclear(result);
-		sample(&traffic, now_s() - due);
+		sample(now_s() - due);
 		due += TRAFFIC_GAP_S;
 	}
 	return NULL;
@@ -247,7 +249,7 @@ storm_main(void *arg)
 	Peer *peer = arg;
 	int n;
 
-	while ((n = atomic_fetch_add(&storm->next_login, 1)) < options.logins)
+	while ((n = atomic_fetch_add(&storm->next_login, 1)) < storm->until)
 	{
 		double since = now_s();
 		bool ok;
@@ -283,13 +285,13 @@ percentile(double *ms, int n, double p)
 }
 
 static void
-run_storm(void)
+run_storm(pthread_t *threads, Peer *peers)
 {
-	pthread_t *threads = calloc((size_t) options.at_once, sizeof(*threads));
-	Peer *peers = calloc((size_t) options.at_once, sizeof(*peers));
 	pthread_attr_t attributes;
 	double began = now_s();
 
+	storm->until += options.logins;
+	atomic_store(&storm->next_login, storm->until - options.logins);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, 256 * 1024);
 	for (int i = 0; i < options.at_once; i++)
@@ -297,47 +299,49 @@ run_storm(void)
 			die("threads", "too many");
 	for (int i = 0; i < options.at_once; i++)
 		pthread_join(threads[i], NULL);
-	storm->took = now_s() - began;
-	free(threads);
-	free(peers);
+	storm->took += now_s() - began;
 }
 
-/* Fork the process of the storm, which begins when `go` is closed. */
-static pid_t
-prepare_storm(int *go)
+/* Fork the process of the storms.  Each byte that is sent to the descriptor is for one; a byte comes back when it is over. */
+static int
+prepare_storms(void)
 {
 	int ends[2];
-	char nothing;
+	char byte;
 	pid_t pid;
+	pthread_t *threads = calloc((size_t) options.at_once, sizeof(*threads));
+	Peer *peers = calloc((size_t) options.at_once, sizeof(*peers));
 
-	if (pipe(ends) != 0 || (pid = fork()) < 0)
+	if (threads == NULL || peers == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0 || (pid = fork()) < 0)
 		die("fork", "failed");
 	if (pid > 0)
 	{
 		close(ends[0]);
-		*go = ends[1];
-		return pid;
+		return ends[1];
 	}
 	close(ends[1]);
-	(void) !read(ends[0], &nothing, 1);
 	(void) !sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
-	run_storm();
+	while (read(ends[0], &byte, 1) == 1)
+	{
+		run_storm(threads, peers);
+		(void) !write(ends[0], &byte, 1);
+	}
 	_exit(0);
 }
 
-/* What has been measured so far does not count. */
+/* From here on the traffic's latencies count as `to`'s; NULL: not at all. */
 static void
-forget_traffic(void)
+measure(Samples *to)
 {
-	pthread_mutex_lock(&traffic.lock);
-	traffic.n = 0;
-	pthread_mutex_unlock(&traffic.lock);
+	pthread_mutex_lock(&measured_lock);
+	measured = to;
+	pthread_mutex_unlock(&measured_lock);
 }
 
 static void
 parse(int argc, char **argv)
 {
-	static const struct option names[] = {{"traffic-conninfo", 1, NULL, 'c'}, {"port", 1, NULL, 'p'}, {"logins", 1, NULL, 'l'},
+	static const struct option names[] = {{"traffic-conninfo", 1, NULL, 'c'}, {"port", 1, NULL, 'p'}, {"logins", 1, NULL, 'l'}, {"storms", 1, NULL, 'z'},
 										  {"at-once", 1, NULL, 'a'}, {"users", 1, NULL, 'u'}, {"count", 1, NULL, 'k'},
 										  {"password", 1, NULL, 'w'}, {"seconds", 1, NULL, 's'}, {"tls", 0, NULL, 't'}, {0}};
 	int c;
@@ -348,6 +352,7 @@ parse(int argc, char **argv)
 			case 'c': options.conninfo = optarg; break;
 			case 'p': options.port = atoi(optarg); break;
 			case 'l': options.logins = atoi(optarg); break;
+			case 'z': options.storms = atoi(optarg); break;
 			case 'a': options.at_once = atoi(optarg); break;
 			case 'u': options.users = optarg; break;
 			case 'k': options.count = atoi(optarg); break;
@@ -360,22 +365,12 @@ parse(int argc, char **argv)
 		die("usage", "--traffic-conninfo and --port are needed");
 }
 
-int
-main(int argc, char **argv)
+/* The process that makes storms is started first: before there are threads, and with nothing of the traffic's. */
+static void
+start_traffic(pthread_t threads[TRAFFIC])
 {
-	pthread_t threads[TRAFFIC];
 	PGconn *pg[TRAFFIC];
-	double alone50, alone99, alone_max;
-	pid_t pid;
-	int go;
 
-	parse(argc, argv);
-	keys = calloc((size_t) options.count, sizeof(*keys));
-	traffic.ms = calloc(SAMPLES_MAX, sizeof(double));
-	storm = mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (keys == NULL || traffic.ms == NULL || storm == MAP_FAILED || options.logins > SAMPLES_MAX)
-		die("memory", "too much is wanted");
-	pid = prepare_storm(&go);
 	for (int i = 0; i < TRAFFIC; i++)
 	{
 		pg[i] = PQconnectdb(options.conninfo);
@@ -386,23 +381,40 @@ main(int argc, char **argv)
 		if (pthread_create(&threads[i], NULL, traffic_main, pg[i]) != 0)
 			die("threads", "too many");
 	usleep(300000);
-	forget_traffic();
-	usleep((useconds_t) (options.seconds * 1e6));
-	pthread_mutex_lock(&traffic.lock);
-	alone50 = percentile(traffic.ms, traffic.n, 0.5);
-	alone99 = percentile(traffic.ms, traffic.n, 0.99);
-	alone_max = percentile(traffic.ms, traffic.n, 1);
-	traffic.n = 0;
-	pthread_mutex_unlock(&traffic.lock);
-	close(go);
-	waitpid(pid, NULL, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+	pthread_t threads[TRAFFIC];
+	int to_storm;
+	char byte = 0;
+
+	parse(argc, argv);
+	keys = calloc((size_t) options.count, sizeof(*keys));
+	storm = mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (keys == NULL || storm == MAP_FAILED || options.logins * options.storms > SAMPLES_MAX)
+		die("memory", "too much is wanted");
+	to_storm = prepare_storms();
+	start_traffic(threads);
+	for (int i = 0; i < options.storms; i++)
+	{
+		measure(&alone);
+		usleep((useconds_t) (options.seconds * 1e6));
+		measure(&beside);
+		if (write(to_storm, &byte, 1) != 1 || read(to_storm, &byte, 1) != 1)
+			die("storm", "its process is gone");
+		measure(NULL);
+		usleep(100000); /* what the last ones left behind is cleared away */
+	}
 	atomic_store(&stop, true);
 	for (int i = 0; i < TRAFFIC; i++)
 		pthread_join(threads[i], NULL);
 	printf("logins=%d failed=%d seconds=%.3f rate=%.0f login_p50=%.2f login_p99=%.2f requests=%d alone_p50=%.3f alone_p99=%.3f alone_max=%.3f "
 		   "storm_p50=%.3f storm_p99=%.3f storm_max=%.3f\n",
 		   storm->done, storm->failed, storm->took, storm->done / storm->took, percentile(storm->ms, storm->done, 0.5),
-		   percentile(storm->ms, storm->done, 0.99), traffic.n, alone50, alone99, alone_max, percentile(traffic.ms, traffic.n, 0.5),
-		   percentile(traffic.ms, traffic.n, 0.99), percentile(traffic.ms, traffic.n, 1));
+		   percentile(storm->ms, storm->done, 0.99), beside.n, percentile(alone.ms, alone.n, 0.5), percentile(alone.ms, alone.n, 0.99),
+		   percentile(alone.ms, alone.n, 1), percentile(beside.ms, beside.n, 0.5), percentile(beside.ms, beside.n, 0.99),
+		   percentile(beside.ms, beside.n, 1));
 	return storm->failed > 0;
 }

@@ -132,7 +132,7 @@ is($pg->sql("select count(*) from pg_stat_activity where backend_type like 'pgwe
 like($pg->sql_error("set pgweir.advisor_interval = '1s'"), qr/55P02/, 'which is no setting of a session');
 $session->quit;
 $pg->sql('drop function dawdles() cascade');
-$pg->append_conf({'pgweir.advisor_interval' => '1s'});
+$pg->append_conf({'pgweir.advisor_interval' => '1s', max_connections => 25});
 $pg->restart;
 $pg->sql('select pgweir.reset()'); # what was asked for above outlives the restart
 run(30, 'select * from customers where score = 7');
@@ -143,6 +143,41 @@ is($pg->sql("select count(*) from pgweir.slow_queries where query like '%pgweir.
 $pg->sql("create index on customers (score)");
 is(eventually { $pg->sql("select e ->> 'status' from jsonb_array_elements(pgweir.advisor_document('history')) e where e ->> 'ddl' like '%(score)%' and e ->> 'status' = 'applied'") },
 	'applied', 'and sees that it is followed');
+
+# It gives way: a run that is held up in a statement's planning is ended when many statements run, none begins while they do, and once they
+# have gone it is done after all.
+$pg->sql(<<'SQL');
+create function waits_when_advised() returns int language plpgsql immutable as $$
+begin
+	while (select backend_type = 'pgweir advisor' from pg_stat_activity where pid = pg_backend_pid()) and not pg_try_advisory_lock_shared(42) loop
+		perform pg_sleep(0.01);
+	end loop;
+	return 5;
+end $$;
+select pgweir.reset();
+SQL
+my $gate = $pg->psql_session;
+$gate->query('select pg_advisory_lock(42)');
+run(30, 'select * from orders where customer_id = waits_when_advised()', 'select * from orders where region = 7', 'select * from customers where birthday = $$1960-01-01$$');
+my $held = eventually { $pg->sql("select pid from pgweir.advisor_progress where background and started < clock_timestamp() - interval '300 ms'") } 'a run that is held up';
+sub cpus { my $n = () = PgweirTest::slurp('/proc/cpuinfo') =~ /^processor/mg; return $n || 1; }
+my @busy = map { $pg->psql_session(app => 'busy') } 1 .. 2 * cpus() + 1;
+$_->start('select pg_sleep(600)') for @busy;
+eventually { $pg->sql("select count(*) from pg_stat_activity where application_name = 'busy' and state = 'active'") == @busy } 'statements that run';
+is($pg->sql("select count(*) from pg_stat_activity where pid = $held"), '1', 'a run under way goes on');
+my $advised = $pg->sql("select pgweir.advisor_document('advice') ->> 'at'");
+$gate->query('select pg_advisory_unlock(42)');
+eventually { $pg->sql("select count(*) from pg_stat_activity where pid = $held") == 0 } 'the end of the run';
+like($pg->log, qr/LOG:  the advisor's run was ended since the server is busy\n.*Beside it \d+ statements run, and \d+ of \d+ connections are in use\./, 'until the server is busy, which is said');
+is($pg->sql("select pgweir.advisor_document('advice') ->> 'at'"), $advised, 'nothing is stored of it');
+ok(eventually { $pg->log =~ /the advisor's run was not begun since the server is busy/ }, 'and none begins as long as that is so');
+$pg->sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'busy'");
+ok(eventually { $pg->sql("select pgweir.advisor_document('advice') ->> 'at' > '$advised'") eq 't' }, 'afterwards there are runs again');
+like($pg->sql("select string_agg(d ->> 'ddl', ' ') from jsonb_array_elements(pgweir.advisor_document('advice') -> 'suggestions') d"), qr/orders \(region\)/, 'with what was held up');
+my @idle = map { $pg->psql_session } 1 .. 23;
+ok(eventually { (() = $pg->log =~ /was not begun since the server is busy\n.*2[3-5] of 25 connections/g) > 0 }, 'nor does one begin when connections are scarce');
+$_->quit for @idle;
+$gate->quit;
 $pg->append_conf({'pgweir.advisor_interval' => '0'});
 $pg->reload;
 unlike($pg->log, qr/PANIC|terminated by signal|pgweir advisor.*exited with exit code [2-9]/, 'without errors');

@@ -117,6 +117,48 @@ a_lane_that_waits_holds_nobody_up(NetJobs *jobs, NetLoop *loop)
 	net_job_port_free(port);
 }
 
+static int order[3], ordered;
+
+static void
+note_order(NetJob *job)
+{
+	order[ordered++] = CONTAINER_OF(job, Work, job)->number;
+	done_count++;
+	free(CONTAINER_OF(job, Work, job));
+}
+
+static void
+urgent_jobs_go_first(NetJobs *jobs, NetLoop *loop)
+{
+	NetJobPort *port = net_job_port_create(jobs, loop);
+	static Work *queued[3];
+	atomic_bool gate = false;
+	atomic_int begun = 0;
+	int holders = 0;
+
+	reset();
+	/* as many as there are threads, and then some */
+	while (holders < 4)
+	{
+		start(port, NET_JOB_COMPUTES, 0, &gate, &begun);
+		holders++;
+	}
+	while (atomic_load(&begun) < 1)
+		usleep(1000);
+	for (int i = 0; i < 3; i++)
+	{
+		queued[i] = calloc(1, sizeof(Work));
+		queued[i]->job = (NetJob){.run = run, .done = note_order, .discard = discard, .urgent = i == 2};
+		queued[i]->number = i + 1;
+		net_job_start(port, NET_JOB_COMPUTES, &queued[i]->job);
+	}
+	atomic_store(&gate, true);
+	turn_until_done(loop, holders + 3);
+	is_int(done_count, holders + 3, "all are done");
+	ok(order[0] == 6 || sysconf(_SC_NPROCESSORS_ONLN) > 2, "the urgent one first, though it came last");
+	net_job_port_free(port);
+}
+
 static void
 nobody_waits_any_more(NetJobs *jobs, NetLoop *loop)
 {
@@ -203,6 +245,7 @@ main(void)
 	net_jobs_free(NULL);
 	results_come_back_on_the_loop(jobs, loop);
 	a_lane_that_waits_holds_nobody_up(jobs, loop);
+	urgent_jobs_go_first(jobs, loop);
 	nobody_waits_any_more(jobs, loop);
 	ports_keep_apart(jobs, loop);
 	net_jobs_free(jobs);

@@ -46,14 +46,17 @@ static void
 timers_are_exact(void)
 {
 	usec_t late = best_lateness(3300);
+	int alarm_fd;
 
 	ok(late >= 0, "a timer never fires early");
 	ok(late < 500, "and within half a millisecond on time");
 	ok(fired_now == net_now(loop), "with the time of the iteration");
-	loop->no_nanoseconds = true;
+	alarm_fd = loop->alarm_fd;
+	loop->alarm_fd = -1;
+	loop->alarm_at = DEADLINE_NONE;
 	late = best_lateness(3300);
-	ok(late >= 0 && late < 5000, "without nanosecond waits it is late by a rounded millisecond, never early");
-	loop->no_nanoseconds = false;
+	ok(late >= 0 && late < 5000, "without an alarm it is late by a rounded millisecond, never early");
+	loop->alarm_fd = alarm_fd;
 }
 
 static void
@@ -412,6 +415,102 @@ the_background_waits_and_is_served(void)
 	is_int(served + front.released, CROWD + 1, "all are released");
 }
 
+static int late_turns;
+
+static void
+slow_watch(NetWatch *watch, bool readable, bool writable)
+{
+	char byte;
+
+	(void) readable;
+	(void) writable;
+	late_turns += read(watch->fd, &byte, 1) == 1;
+}
+
+/* A watch that others are to come before, one of the same iteration, and a crowd whose work takes all the time that the background has. */
+static void
+a_watch_in_the_background_waits_and_is_served(void)
+{
+	static Probe crowd[CROWD];
+	NetWatch watch = {.on_ready = slow_watch, .background = true};
+	Probe front = {.use = quick_use};
+	int others[CROWD];
+	int other;
+	int ends[2];
+
+	busy_turns = late_turns = 0;
+	if (pipe(ends) < 0 || !net_watch(loop, &watch, ends[0], true, false))
+		abort();
+	put(ends[1], "abcde");
+	for (int i = 0; i < CROWD; i++)
+	{
+		crowd[i].use = slow_use;
+		others[i] = probe_pair(loop, &crowd[i]);
+		crowd[i].conn.background = true;
+		put(others[i], "x");
+	}
+	other = probe_pair(loop, &front);
+	foreground_after = -1;
+	put(other, "x");
+	turn();
+	is_int(foreground_after, 0, "a connection in front comes before a watch in the background");
+	is_int(late_turns, 1, "which has one turn in an iteration all the same, whatever else the background wants");
+	ok(busy_turns > 0 && busy_turns < CROWD, "... and the others theirs");
+	for (int i = 0; i < 4; i++)
+		turn();
+	is_int(late_turns, 5, "and the next in the next, until there is nothing left");
+	net_unwatch(&watch);
+	for (int i = 0; i < CROWD; i++)
+	{
+		net_close(&crowd[i].conn);
+		close(others[i]);
+	}
+	net_close(&front.conn);
+	close(other);
+	turn();
+	for (int i = 0; i < CROWD; i++)
+		buf_free(&crowd[i].got);
+	buf_free(&front.got);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* Whoever has something to do waits in order, and going to the front or closing takes him out of the list. */
+static void
+leaving_the_background(void)
+{
+	static Probe crowd[CROWD];
+	int others[CROWD];
+
+	busy_turns = 0;
+	for (int i = 0; i < CROWD; i++)
+	{
+		crowd[i] = (Probe){.use = slow_use};
+		others[i] = probe_pair(loop, &crowd[i]);
+		crowd[i].conn.background = true;
+		put(others[i], "x");
+	}
+	turn();
+	ok(crowd[CROWD - 1].inputs == 0 && crowd[CROWD - 2].inputs == 0 && crowd[CROWD - 3].inputs == 0, "the last of the crowd still wait");
+	net_close(&crowd[CROWD - 1].conn);
+	crowd[CROWD - 2].conn.background = false;
+	net_detach(&crowd[CROWD - 3].conn);
+	net_attach(loop, &crowd[CROWD - 3].conn);
+	for (int i = 0; i < 10000 && busy_turns < CROWD - 1; i++)
+		turn();
+	is_int(crowd[CROWD - 1].inputs, 0, "one that was closed meanwhile gets nothing");
+	is_int(crowd[CROWD - 2].inputs, 1, "one that has left the background is served");
+	is_int(crowd[CROWD - 3].inputs, 1, "... and one that went to another loop and came back");
+	for (int i = 0; i < CROWD; i++)
+	{
+		net_close(&crowd[i].conn);
+		close(others[i]);
+	}
+	turn();
+	for (int i = 0; i < CROWD; i++)
+		buf_free(&crowd[i].got);
+}
+
 int
 main(void)
 {
@@ -426,6 +525,8 @@ main(void)
 	unwatching_drops_pending_events();
 	unwatchable_descriptors();
 	the_background_waits_and_is_served();
+	a_watch_in_the_background_waits_and_is_served();
+	leaving_the_background();
 	net_loop_free(loop);
 	net_loop_free(NULL);
 	return done_testing();

@@ -181,10 +181,54 @@ everybody_hears_what_concerns_him(void)
 	finish();
 }
 
+static PoolSlot *
+take(int waiter, int home)
+{
+	actions.here = waiters[waiter].home = home;
+	waiters[waiter].deadline = DEADLINE_NONE;
+	return pool_take(&pool, &waiters[waiter], now++);
+}
+
+static void
+what_is_at_hand_needs_no_action(void)
+{
+	begin(4, false);
+	opened(0, 0);
+	opened(1, 1);
+	ok(take(0, 0) == &slots[0] && slots[0].state == SLOT_ACTIVE, "an idle slot of its own home is taken at once");
+	ok(nothing(0) && nothing(1), "... without an action");
+	ok(pool.counters.granted == 1, "... and counted as a grant");
+	ok(take(1, 0) == NULL && slots[1].state == SLOT_IDLE && nothing(0) && nothing(1), "one of another home is not");
+	pool_release(&slots[0], true, now, &actions);
+	waiters[2].deadline = now;
+	waiters[2].home = 0;
+	ok(pool_take(&pool, &waiters[2], now) == NULL, "nor is any for a request that is too late");
+	pool_pause(&pool, now, &actions);
+	(void) !next_is(0, POOL_CLOSE, &slots[0], NULL);
+	(void) !next_is(1, POOL_CLOSE, &slots[1], NULL);
+	ok(take(3, 0) == NULL, "nor while the pool is paused");
+	finish();
+}
+
+static void
+nobody_is_overtaken(void)
+{
+	begin(1, false);
+	opened(0, 0);
+	ok(take(0, 0) == &slots[0], "the only slot is taken");
+	ask(1, 0);
+	ok(pool_is_waiting(&waiters[1]) && take(2, 0) == NULL, "whoever comes next waits");
+	pool_release(&slots[0], true, now, &actions);
+	ok(next_is(0, POOL_GRANT, &slots[0], &waiters[1]), "... in line");
+	finish();
+}
+
 int
 main(void)
 {
 	near_ones_come_first();
+	what_is_at_hand_needs_no_action();
+	nobody_is_overtaken();
 	another_home_gives();
 	who_leaves_takes_it_along();
 	moved_but_not_granted();

@@ -511,6 +511,7 @@ advance_to(usec_t at)
 static void
 request(void)
 {
+	PoolAction direct = {.kind = POOL_GRANT};
 	TestWaiter *w;
 
 	if (waiter_count == MAX_WAITERS)
@@ -522,7 +523,12 @@ request(void)
 		flavour.deadlines && !one_in(3) ? now + (one_in(10) ? -1 : 1) * below(3000000) : DEADLINE_NONE;
 	w->waiter.fingerprint = flavour.lanes || flavour.admission ? (uint64_t) below(4) : 0;
 	w->waiter.cap = flavour.caps && !one_in(3) ? &caps[below(CAPS)] : NULL;
-	pool_request(&pools[w->pool], &w->waiter, now, &actions);
+	direct.waiter = &w->waiter;
+	direct.pool = &pools[w->pool];
+	if (one_in(2) && (direct.slot = pool_take(direct.pool, direct.waiter, now)) != NULL)
+		saw_grant(&direct);
+	else
+		pool_request(direct.pool, direct.waiter, now, &actions);
 }
 
 static void

@@ -8,6 +8,8 @@
 #include "wire/base64.h"
 
 #include <libpq-fe.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 /* RFC 7677, section 3 */
 #define RFC_FIRST_BARE "n=user,r=rOprNGfwEbeRWgbNEkqO"
@@ -569,6 +571,38 @@ statuses_have_texts(void)
 		ok(strcmp(scram_status_text((ScramStatus) s), "unknown") != 0, "a status has a text");
 }
 
+static int gave_way;
+
+static void
+count_giving_way(void)
+{
+	gave_way++;
+}
+
+/* Against OpenSSL's PBKDF2, with passwords below, at and above the size of a block of the hash; ASCII, which SASLprep leaves alone. */
+static void
+keys_are_those_of_pbkdf2(void)
+{
+	static const size_t sizes[] = {0, 1, 63, 64, 65, 200};
+	char password[200];
+	uint8_t salted[SCRAM_KEY_SIZE], client_key[SCRAM_KEY_SIZE];
+	int equal = 0;
+
+	memset(password, 'p', sizeof(password));
+	for (size_t i = 0; i < 6; i++)
+	{
+		ScramKeys keys = {.iterations = 1000, .salt_len = 16, .salt = "sixteen bytes, s"};
+
+		gave_way = 0;
+		equal += scram_keys_derive(slice_make(password, sizes[i]), &keys, count_giving_way) == SCRAM_OK &&
+				 PKCS5_PBKDF2_HMAC(password, (int) sizes[i], keys.salt, 16, 1000, EVP_sha256(), SCRAM_KEY_SIZE, salted) == 1 &&
+				 HMAC(EVP_sha256(), salted, SCRAM_KEY_SIZE, (const uint8_t *) "Client Key", 10, client_key, NULL) != NULL &&
+				 memcmp(client_key, keys.client_key, SCRAM_KEY_SIZE) == 0;
+	}
+	is_int(equal, 6, "keys come from PBKDF2, whatever the length of the password");
+	ok(gave_way >= 5, "and who derives gives way meanwhile");
+}
+
 int
 main(void)
 {
@@ -578,6 +612,7 @@ main(void)
 	verifiers_as_libpq();
 	malformed_verifiers_are_refused();
 	mock_verifiers_look_alike();
+	keys_are_those_of_pbkdf2();
 	rfc7677_server();
 	rfc7677_client();
 	both_ends();
