@@ -448,13 +448,32 @@ replace_by_history(Reading *reading)
 	pgweir_history_visit(reading->since, reading->until, add_history, reading);
 }
 
-static int
-compare_rows(const void *a, const void *b)
+/* The rows are large and lie apart: sorting looks at this only. */
+typedef struct Ranked
 {
-	uint64		left = (*(Row *const *) a)->counter[PGWEIR_TOTAL_NS];
-	uint64		right = (*(Row *const *) b)->counter[PGWEIR_TOTAL_NS];
+	uint64		ns;
+	Row		   *row;
+} Ranked;
+
+static int
+compare_ranked(const void *a, const void *b)
+{
+	uint64		left = ((const Ranked *) a)->ns;
+	uint64		right = ((const Ranked *) b)->ns;
 
 	return left < right ? 1 : left > right ? -1 : 0;
+}
+
+/* The rows by the time they took, the most first. */
+static Ranked *
+rank_rows(const Reading *reading)
+{
+	Ranked	   *ranked = palloc(Max(reading->n, 1) * sizeof(Ranked));
+
+	for (int i = 0; i < reading->n; i++)
+		ranked[i] = (Ranked) {reading->order[i]->counter[PGWEIR_TOTAL_NS], reading->order[i]};
+	qsort(ranked, reading->n, sizeof(Ranked), compare_ranked);
+	return ranked;
 }
 
 static void
@@ -462,18 +481,20 @@ visit_all(Reading reading, PgweirStatementVisitor visit, void *arg)
 {
 	MemoryContext context = collect(&reading);
 	PgweirStatement *sum = palloc0(sizeof(PgweirStatement));
+	Ranked	   *ranked;
 
 	if (reading.until != 0)
 		replace_by_history(&reading);
-	qsort(reading.order, reading.n, sizeof(Row *), compare_rows);
+	ranked = rank_rows(&reading);
 	for (int i = 0; i < reading.n; i++)
 	{
-		Row		   *row = reading.order[i];
+		Row		   *row = ranked[i].row;
 
 		/* A class that was parsed but never planned nor run is none yet. */
 		if (row->counter[PGWEIR_CALLS] + row->counter[PGWEIR_PLANS] > 0)
 			visit_row(row, sum, visit, arg);
 	}
+	pfree(ranked);
 	pfree(sum);
 	MemoryContextDelete(context);
 }

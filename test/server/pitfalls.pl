@@ -1,5 +1,6 @@
 # What modules that count statements have tripped over, as far as no other test has it: the server without query ids, think time between the
-# fetches of a cursor, commands that end their transaction, walsenders, EXPLAIN of everything, a killed backend, a standby.
+# fetches of a cursor, commands that end their transaction, walsenders, EXPLAIN of everything, errors and waits before the analyser has ended, a killed
+# backend, a standby.
 use lib 'test/lib';
 use PgweirTest;
 use Time::HiRes 'sleep';
@@ -60,6 +61,28 @@ is($pg->sql(q{select sum(calls) from pgweir.slow_queries where query ~ '^explain
 is($status, 0, 'a walsender works') or diag $err;
 is(row('of_walsender')->{calls} // 0, 1, 'its statements are counted');
 is($pg->sql(q{insert into t values (5); select count(*) > 0 from pg_logical_slot_get_changes('s', null, null)}), 't', 'decoding works');
+
+# --- what fails or waits before its statement is analysed belongs to no class: the seconds count it, and the sampler sees it wait ---
+
+my $early = $pg->psql_session;
+$early->query(q{set log_min_messages = error});
+my $errors = sub { return $pg->sql(q{select coalesce(sum(errors), 0) from pgweir.pressure_history where scope = 'server'}); };
+my $errors_before = $errors->();
+eval { $early->query($_) } for 'selec 1', 'select 1 from of_no_such_table', 'select of_no_such_column from t';
+eventually { $errors->() >= $errors_before + 3 } 'three errors that were thrown before any class was known';
+is($errors->(), $errors_before + 3, 'errors of syntax and of what is not there are counted, once each');
+is($pg->sql(q{select count(*) from pgweir.slow_queries where query ~ 'of_no_such' and query !~ 'pgweir'}), 0, 'as nobody\'s');
+my $locker = $pg->psql_session;
+$locker->query('begin; lock table t in access exclusive mode');
+$early->start('select min(id) as of_early from t');
+eventually { $pg->sql(q{select count(*) from pgweir.running_queries where query ~ 'of_early' and wait_event_type = 'Lock'}) } 'the analyser to wait for the table';
+is($pg->sql(q{select lock_waited_for || ' ' || (queryid is null) || ' ' || blocker_idle_in_transaction from pgweir.running_queries where query ~ 'of_early'}),
+	'AccessShareLock on relation t true true', 'a wait of the analyser is shown, with who blocks it');
+eventually { $pg->sql(q{select coalesce(sum(wait_ms), 0) > 100 from pgweir.wait_profile where queryid is null and wait_event_type = 'Lock'}) eq 't' } 'the sampler to see it';
+pass('and is in the profile, of no class');
+$locker->query('rollback');
+is($early->result, $pg->sql('select min(id) from t'), 'it goes on');
+$_->quit for $early, $locker;
 
 # --- pg_stat_activity tells the statement of the client only: what runs inside a function is that statement's ---
 

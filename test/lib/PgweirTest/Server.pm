@@ -3,7 +3,8 @@
 #   my $pg = server(conf => {work_mem => '1MB'}, preload => '', hba => ["host all all 127.0.0.1/32 scram-sha-256"], start => 0);
 #
 # preload is the value of shared_preload_libraries (default pgweir).  The superuser is postgres; without hba everybody is trusted.
-# template is a data directory to begin with, of a server that was stopped; under a command that the server is run by, as ['valgrind'].
+# template is a data directory to begin with, of a server that was stopped; under a command that the server is run by, as ['valgrind'];
+# PGWEIR_UNDER gives one where a test does not say.
 package PgweirTest::Server;
 
 use strict;
@@ -37,7 +38,7 @@ sub new
 	my $dir = PgweirTest::new_dir('s');
 	my $self = bless {
 		dir => $dir, data => "$dir/data", log => "$dir/server.log", host => '127.0.0.1', socket => $dir,
-		port => $o{port} // PgweirTest::free_port(), user => 'postgres', dbname => 'postgres', under => $o{under}}, $class;
+		port => $o{port} // PgweirTest::free_port(), user => 'postgres', dbname => 'postgres', under => $o{under} // ($ENV{PGWEIR_UNDER} ? [split ' ', $ENV{PGWEIR_UNDER}] : undef)}, $class;
 	my %conf = (
 		listen_addresses => '127.0.0.1', unix_socket_directories => $dir, port => $self->{port},
 		shared_preload_libraries => $o{preload} // 'pgweir', fsync => 'off', max_connections => 60,
