@@ -351,6 +351,12 @@ emit_filters(Generator *gen, const Key *equal, const Key *in, const Key *ranges)
 		emit(gen, &fixed);
 		emit_ranges(gen, &fixed, ranges);
 		emit_orders(gen, &fixed);
+		if (fixed.n > 1)
+		{
+			Key			first = key_of_one(fixed.column[0]);
+
+			emit_orders(gen, &first);
+		}
 		if (in->n == 0)
 			continue;
 		key_add_all(&listed, in);

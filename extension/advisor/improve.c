@@ -13,6 +13,10 @@
 /* BRIN serves what reads such a fraction of its table, and must leave such a fraction of the cost. */
 #define MIN_BRIN_ROWS 0.03
 #define MAX_BRIN_COST 0.9
+/* Conditions that more rows than these satisfy are met soon wherever one begins. */
+#define MAX_LUCKY_SHARE 0.5
+/* An index that does not depend on luck may be so much larger. */
+#define MAX_STEADY_GROWTH 2.0
 
 /* Whether going to the set costs no statement anything worth mentioning, and saves space or writes. */
 static bool
@@ -272,6 +276,152 @@ pgweir_improve_brin(PgweirSearch *search)
 
 		if (index->am == BTREE_AM_OID && index->ncolumns == 1 && index->predicate == NIL && index->column[0].attno != 0)
 			brin_for(search, id);
+	}
+}
+
+/* Whether the scan has a condition that fixes the column to one value. */
+static const PgweirPredicate *
+fixing(const PgweirScan *scan, const PgweirIndexColumn *column)
+{
+	ListCell   *lc;
+
+	foreach (lc, scan->predicates)
+	{
+		const PgweirPredicate *predicate = lfirst(lc);
+
+		if (predicate->kind == PGWEIR_PREDICATE_EQUAL && predicate->arm == 0 && predicate->column.attno == column->attno &&
+			equal(predicate->column.expr, column->expr))
+			return predicate;
+	}
+	return NULL;
+}
+
+/* Whether all rows of the index satisfy one of the scan's conditions that fix a column. */
+static bool
+is_partial_for(const PgweirScan *scan, const PgweirIndex *index)
+{
+	ListCell   *lc;
+
+	foreach (lc, scan->predicates)
+	{
+		const PgweirPredicate *predicate = lfirst(lc);
+
+		if (predicate->kind == PGWEIR_PREDICATE_EQUAL && predicate->arm == 0 && predicate->constant &&
+			list_length(index->predicate) == 1 && equal(linitial(index->predicate), predicate->constant))
+			return true;
+	}
+	return false;
+}
+
+/* How many columns of the index are fixed before the one by which the scan is to be ordered; -1: it gives no such order. */
+static int
+fixed_before_order(const PgweirScan *scan, const PgweirIndex *index)
+{
+	ListCell   *lc;
+	int			n = 0;
+
+	while (n < index->nkeys && fixing(scan, &index->column[n]))
+		n++;
+	if (n == index->nkeys)
+		return -1;
+	foreach (lc, scan->orders)
+	{
+		const PgweirIndexColumn *first = &((PgweirOrder *) lfirst(lc))->column[0];
+
+		if (first->attno == index->column[n].attno && equal(first->expr, index->column[n].expr))
+			return n;
+	}
+	return -1;
+}
+
+/*
+ * Whether the first few rows in the index's order are looked through for some that satisfy equalities.  The planner takes
+ * those for spread evenly; where they are not, all of the index is read.
+ */
+static bool
+leans_on_luck(const PgweirScan *scan, const PgweirIndex *index)
+{
+	ListCell   *lc;
+
+	if (scan->relid != index->relid || index->am != BTREE_AM_OID || scan->limit < 0 || is_partial_for(scan, index) ||
+		fixed_before_order(scan, index) != 0)
+		return false;
+	foreach (lc, scan->predicates)
+	{
+		const PgweirPredicate *predicate = lfirst(lc);
+
+		if (predicate->kind == PGWEIR_PREDICATE_EQUAL && predicate->arm == 0 && predicate->selectivity < MAX_LUCKY_SHARE)
+			return true;
+	}
+	return false;
+}
+
+static const PgweirScan *
+lucky_scan(PgweirSearch *search, int id)
+{
+	PgweirWorkload *workload = search->workload;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < workload->count; i++)
+	{
+		PgweirWork *work = &workload->item[i];
+		Bitmapset  *used;
+
+		pgweir_work_cost(workload, work, search->chosen, &used);
+		if (!bms_is_member(id, used))
+			continue;
+		foreach (lc, work->scans)
+		{
+			if (leans_on_luck(lfirst(lc), pgweir_search_index(search, id)))
+				return lfirst(lc);
+		}
+	}
+	return NULL;
+}
+
+/* Puts in the place of the index one that begins with what is fixed, if that is no worse by the planner's figures. */
+static void
+steady_one(PgweirSearch *search, int id, const PgweirScan *scan)
+{
+	Bitmapset  *best = NULL;
+	double		best_us = -PGWEIR_MIN_SHARE * 10 * search->reading_us;
+	double		max_bytes = pgweir_candidate_bytes(search->candidates, id) * MAX_STEADY_GROWTH;
+	int			other;
+
+	for (other = 0; other < search->candidates->count && !pgweir_search_out_of_time(search); other++)
+	{
+		const PgweirIndex *index = pgweir_search_index(search, other);
+		int			fixed = index->relid == scan->relid && index->am == BTREE_AM_OID ? fixed_before_order(scan, index) : -1;
+		PgweirChange change;
+		Bitmapset  *set;
+
+		if (fixed < 0 || (fixed == 0 && !is_partial_for(scan, index)) || index->ncolumns > index->nkeys ||
+			pgweir_candidate_bytes(search->candidates, other) > max_bytes)
+			continue;
+		set = bms_add_member(bms_del_member(bms_copy(search->chosen), id), other);
+		change = pgweir_search_change(search, search->chosen, set);
+		if (change.worst >= pgweir_search_min_gain() / 2 || change.saved_us <= best_us || !pgweir_search_allows(search, set))
+			continue;
+		best = set;
+		best_us = change.saved_us;
+	}
+	if (best)
+		search->chosen = best;
+}
+
+void
+pgweir_improve_steady(PgweirSearch *search)
+{
+	Bitmapset  *before = search->chosen;
+	int			id = -1;
+
+	while ((id = bms_next_member(before, id)) >= 0)
+	{
+		const PgweirScan *scan = lucky_scan(search, id);
+
+		if (scan && bms_is_member(id, search->chosen))
+			steady_one(search, id, scan);
 	}
 }
 

@@ -635,6 +635,15 @@ is_partition_scan(PlannerInfo *root, RelOptInfo *rel)
 		root->simple_rte_array[parent]->relkind == RELKIND_PARTITIONED_TABLE;
 }
 
+/* Rows after which the query level stops, by a guess where a parameter says so; -1: it does not. */
+static double
+rows_wanted(const PlannerInfo *root)
+{
+	if (root->limit_tuples >= 0)
+		return root->limit_tuples;
+	return root->tuple_fraction > 0 ? Max(root->tuple_fraction, 1) : -1;
+}
+
 void
 pgweir_predicates_visit(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, void *arg)
 {
@@ -654,7 +663,7 @@ pgweir_predicates_visit(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, 
 	context.scan->tuples = rel->tuples;
 	context.scan->rows = rel->rows;
 	context.scan->visible = rel->allvisfrac;
-	context.scan->limit = root->limit_tuples;
+	context.scan->limit = rows_wanted(root);
 	context.scan->needed = needed_columns(rel);
 	foreach (lc, rel->baserestrictinfo)
 		match_restriction(&context, lfirst_node(RestrictInfo, lc));

@@ -116,6 +116,9 @@ extern void pgweir_improve_anneal_time(PgweirSearch *search, double ms);
 /* Takes BRIN for B-trees on large tables where it does: it is smaller by orders of magnitude. */
 extern void pgweir_improve_brin(PgweirSearch *search);
 
+/* Takes indexes that begin with what is fixed for those that find a statement's first rows by their order alone. */
+extern void pgweir_improve_steady(PgweirSearch *search);
+
 /* Takes back what nobody would notice if it were missing, the least first. */
 extern void pgweir_improve_prune(PgweirSearch *search);
 

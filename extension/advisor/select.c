@@ -232,6 +232,7 @@ search_set(PgweirSearch *search)
 	}
 	if (pgweir_advisor_extra_search_ms > 0)
 		pgweir_improve_anneal_time(search, pgweir_advisor_extra_search_ms);
+	pgweir_improve_steady(search);
 	pgweir_improve_prune(search);
 	pgweir_improve_brin(search);
 	pgweir_improve_check_regressions(search);

@@ -57,6 +57,10 @@ skip_opaque(const char *p)
 	return p;
 }
 
+/* What stands behind the first element of a list of which the rest was left out, and how many it is taken to have had. */
+#define SQUASHED " /*, ... */"
+#define SQUASHED_ELEMENTS 3
+
 /* The end of the parameter symbol at p; NULL when there is none. */
 static const char *
 param_end(const char *p)
@@ -85,7 +89,8 @@ is_literal_type(const char *word, size_t len)
 
 /*
  * Replaces what the grammar accepts a constant for but no parameter: interval $1 becomes CAST($1 AS interval), and
- * extract($1 FROM ...) becomes extract(day FROM ...), since which part it was does not matter to a plan.
+ * extract($1 FROM ...) becomes extract(day FROM ...), since which part it was does not matter to a plan.  A list of constants
+ * that the server since 18 takes for one whatever its length gets some elements back: one alone would be an equality.
  */
 static char *
 repair_text(const char *text)
@@ -100,6 +105,13 @@ repair_text(const char *text)
 		const char *next;
 		const char *param;
 
+		if (end == p && (param = param_end(p)) != NULL && strncmp(param, SQUASHED, strlen(SQUASHED)) == 0)
+		{
+			for (int i = 0; i < SQUASHED_ELEMENTS; i++)
+				appendStringInfo(&buf, i ? ", %.*s" : "%.*s", (int) (param - p), p);
+			p = param + strlen(SQUASHED);
+			continue;
+		}
 		if (end == p && is_word_char(*p))
 		{
 			while (is_word_char(*end))

@@ -1,7 +1,8 @@
 /*
  * reporter.c: the connection that reports go over, as a state machine on the loop.
  *
- * libpq is used in its asynchronous form only.  Names are resolved by the resolver before libpq sees them, so that it never does.
+ * libpq is used in its asynchronous form only.  Names are resolved by the resolver before libpq sees them, so that it never does.  While
+ * it connects it computes (TLS, the keys of SCRAM): each PQconnectPoll is a job, which has the connection to itself until it is done.
  * Every failure ends in fail(), which closes the connection and arms the timer for the next attempt.
  */
 #include "admin/reporter.h"
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 
 #include "admin/payload.h"
+#include "net/jobs.h"
 
 #define ANSWER_LIMIT_US (10 * USEC_PER_SEC) /* for connecting, and for taking in a report */
 #define RETRY_FIRST_US (1 * USEC_PER_SEC)
@@ -36,13 +38,23 @@ typedef struct ReportTarget
 	char user[128];
 } ReportTarget;
 
+/* A PQconnectPoll under way. */
+typedef struct ConnectPoll
+{
+	NetJob job;
+	Reporter *reporter; /* borrowed; not the thread's to look at */
+	PGconn *conn;		/* owned until it is done */
+	PostgresPollingStatusType status;
+} ConnectPoll;
+
 struct Reporter
 {
 	Worker *worker; /* borrowed */
 	ReporterState state;
 	ReportTarget target;
 	Payload *payload; /* owned */
-	PGconn *conn;	  /* owned; NULL without connection */
+	PGconn *conn;	  /* owned; NULL without connection, and while `polling` has it */
+	ConnectPoll *polling; /* CONNECTING: owned, or NULL */
 	NetWatch watch;	  /* of conn's socket */
 	bool watching;
 	ResolverQuery *dns; /* while RESOLVING */
@@ -164,6 +176,9 @@ disconnect(Reporter *reporter)
 	if (reporter->dns != NULL)
 		resolver_cancel(reporter->dns);
 	reporter->dns = NULL;
+	if (reporter->polling != NULL)
+		net_job_abandon(&reporter->polling->job);
+	reporter->polling = NULL;
 	PQfinish(reporter->conn);
 	reporter->conn = NULL;
 }
@@ -269,14 +284,33 @@ find_password(const Settings *settings, const char *user)
 	return secret;
 }
 
-/* libpq may change sockets between two polls, also into one with the same number. */
 static void
-connect_poll(Reporter *reporter)
+run_poll(NetJob *job)
 {
-	PostgresPollingStatusType status;
+	ConnectPoll *poll = CONTAINER_OF(job, ConnectPoll, job);
 
-	unwatch(reporter);
-	status = PQconnectPoll(reporter->conn);
+	poll->status = PQconnectPoll(poll->conn);
+}
+
+static void
+discard_poll(NetJob *job)
+{
+	ConnectPoll *poll = CONTAINER_OF(job, ConnectPoll, job);
+
+	PQfinish(poll->conn);
+	free(poll);
+}
+
+static void
+on_polled(NetJob *job)
+{
+	ConnectPoll *poll = CONTAINER_OF(job, ConnectPoll, job);
+	Reporter *reporter = poll->reporter;
+	PostgresPollingStatusType status = poll->status;
+
+	reporter->conn = poll->conn;
+	reporter->polling = NULL;
+	free(poll);
 	switch (status)
 	{
 		case PGRES_POLLING_READING:
@@ -298,6 +332,24 @@ connect_poll(Reporter *reporter)
 			fail(reporter, PQerrorMessage(reporter->conn));
 			break;
 	}
+}
+
+/* libpq may change sockets between two polls, also into one with the same number. */
+static void
+connect_poll(Reporter *reporter)
+{
+	ConnectPoll *poll = calloc(1, sizeof(*poll));
+
+	unwatch(reporter);
+	if (poll == NULL)
+	{
+		fail(reporter, "out of memory");
+		return;
+	}
+	*poll = (ConnectPoll){.job = {.run = run_poll, .done = on_polled, .discard = discard_poll}, .reporter = reporter, .conn = reporter->conn};
+	reporter->polling = poll;
+	reporter->conn = NULL;
+	net_job_start(reporter->worker->jobs, NET_JOB_COMPUTES, &poll->job);
 }
 
 /* hostaddr is NULL for a Unix socket. */

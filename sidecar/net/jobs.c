@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -126,23 +125,11 @@ wait_for_work(NetJobs *jobs, Lane *lane)
 	return !list_empty(&lane->queue) && !jobs->ending;
 }
 
-/* The kernel's struct sched_attr in its first size, which the C library does not always have. */
-typedef struct SchedAttr
-{
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime, deadline, period;
-} SchedAttr;
-
 /* On Linux this is the thread's own business. */
 static void
 lower_priority(void)
 {
-	SchedAttr attr = {.size = sizeof(attr), .policy = SCHED_OTHER, .nice = COMPUTE_NICE, .runtime = COMPUTE_SLICE_NS};
-
-	if (syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
+	if (!net_wish_slice(COMPUTE_NICE, COMPUTE_SLICE_NS))
 		(void) !setpriority(PRIO_PROCESS, (id_t) gettid(), COMPUTE_NICE);
 }
 

@@ -8,14 +8,28 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KIND_MASK ((uint64_t) 3)
 
 /* What the background gets of one iteration, beside the little that it gets in any case: a storm of logins may add so much to a request's wait. */
 #define BACKGROUND_US 100
+
+/*
+ * A thread that is busy with logins never sleeps: those whose traffic it serves must not wait on its processor for the milliseconds that others
+ * may run at a stretch.  So it wishes for less, and rests a little in each iteration, as long as there is traffic besides.
+ */
+#define STORM_SLICE_NS 100000
+#define STORM_REST_NS 20000
+#define STORM_OVER_US USEC_PER_SEC
+#define TRAFFIC_OVER_US (100 * USEC_PER_MSEC)
 
 /* The ready list is worked off a few times per iteration, not for ever: other events must have their turn. */
 #define READY_ROUNDS 4
@@ -274,6 +288,7 @@ run_events(NetLoop *loop)
 			continue;
 		if (!is_background(event.data.u64))
 		{
+			loop->front_at = loop->now;
 			loop->events[i].data.u64 = 0;
 			dispatch(event.data.u64, event.events);
 		}
@@ -303,6 +318,50 @@ run_background(NetLoop *loop)
 		loop->events[i].data.u64 = 0;
 		dispatch(event.data.u64, event.events);
 	}
+}
+
+/* The kernel's struct sched_attr in its first size, which the C library does not always have. */
+typedef struct SchedAttr
+{
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+} SchedAttr;
+
+bool
+net_wish_slice(int nice, uint64_t slice_ns)
+{
+	SchedAttr attr = {.size = sizeof(attr), .policy = SCHED_OTHER, .nice = nice, .runtime = slice_ns};
+
+	return syscall(SYS_sched_setattr, 0, &attr, 0) == 0;
+}
+
+/* Who runs the daemon with another policy has reasons: then nothing is wished for. */
+static void
+set_stormy(NetLoop *loop, bool stormy)
+{
+	loop->stormy = stormy;
+	prctl(PR_SET_TIMERSLACK, stormy ? 1000UL : 0UL); /* 0: the usual */
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		(void) net_wish_slice(getpriority(PRIO_PROCESS, (id_t) gettid()), stormy ? STORM_SLICE_NS : 0);
+}
+
+static void
+look_at_weather(NetLoop *loop)
+{
+	if (!loop->background_over)
+	{
+		if (loop->stormy && loop->now - loop->stormy_at > STORM_OVER_US)
+			set_stormy(loop, false);
+		return;
+	}
+	loop->stormy_at = loop->now;
+	if (!loop->stormy)
+		set_stormy(loop, true);
+	if (loop->now - loop->front_at < TRAFFIC_OVER_US)
+		nanosleep(&(struct timespec){.tv_nsec = STORM_REST_NS}, NULL);
 }
 
 static void
@@ -349,6 +408,7 @@ net_loop_once(NetLoop *loop, usec_t max_wait_us)
 		loop->on_turn(loop->on_turn_arg, loop->now);
 	run_deferred(loop);
 	release_closed(loop);
+	look_at_weather(loop);
 	return true;
 }
 

@@ -34,6 +34,9 @@ struct NetLoop
 	deadline_t alarm_at; /* what the alarm is set to */
 	usec_t background_until; /* in this iteration; 0: nothing of the background has had its turn */
 	bool background_over; /* its time in this iteration is up */
+	bool stormy; /* there have been more logins than it had time for: the loop's thread takes care of others on its processor */
+	usec_t front_at; /* the last iteration with something in it that is not of the background */
+	usec_t stormy_at; /* the last iteration in which the background had too little time */
 	Log *log; /* borrowed; may be NULL */
 	struct NetJobPort *jobs; /* borrowed: for slow work; NULL: it is done here */
 	TimerQueue timers;
@@ -75,6 +78,11 @@ extern bool net_conn_write(NetConn *conn, const struct iovec *iov, int iov_count
 /* Give the conn a turn without waiting for an event. */
 extern void net_conn_wake(NetConn *conn);
 extern void net_listener_event(NetListener *listener);
+/*
+ * The calling thread's nice value, and how long it wishes to run at a stretch when others want its processor (0: as long as others do).
+ * Kernels before 6.12 ignore the wish.  False: not even asked.
+ */
+extern bool net_wish_slice(int nice, uint64_t slice_ns);
 /* Has the background any time left in this iteration?  What asks first in an iteration has. */
 extern bool net_background_may_run(NetLoop *loop);
 extern void net_watch_event(NetWatch *watch, uint32_t events);

@@ -7,6 +7,7 @@
  *   admission.c  who cannot make it               lane.c       who is slow
  *   classes.c    service times                    actions.c    the consequences
  *   adaptive.c   how many may be busy              cap.c        kinds of requests with a number of their own
+ *   lease.c      what a home does by itself
  */
 #ifndef PGWEIR_POOL_POLICY_H
 #define PGWEIR_POOL_POLICY_H
@@ -184,6 +185,8 @@ extern void slot_set_state(PoolSlot *slot, SlotState state, usec_t now);
 /* Ask for an idle, or otherwise unused, slot to be closed.  False without memory: it is idle then, and
  * marked. */
 extern bool slot_close(PoolSlot *slot, PoolActionKind kind, const char *reason, usec_t now, PoolActions *out);
+/* The request that the slot was granted for is done: learn from it. */
+extern void slot_end_hold(PoolSlot *slot, usec_t now, PoolActions *out);
 /* Why a slot may not stay idle, or NULL.  used: it has served a client since it was opened. */
 extern const char *slot_close_reason(const PoolSlot *slot, bool used, usec_t now);
 /* When an idle slot will be too old. */

@@ -105,6 +105,7 @@ struct PoolSlot
 	usec_t _granted_at;   /* 0 = no grant to learn from */
 	bool _probe;          /* the running request measures its class anew */
 	bool _checking;       /* CLEANING because of POOL_CHECK */
+	deadline_t lease_until; /* not to be leased any longer then; kept by the home while it has the slot on lease */
 	deadline_t _goal;     /* ACTIVE: when the answer to who waited for it should be there, or DEADLINE_NONE */
 	usec_t _asked_at;     /* ... and when that one came */
 	PoolCap *_cap;        /* whose place the request it serves has, or NULL */
@@ -382,6 +383,38 @@ pool_has_started(const PoolSlot *slot, uint64_t fingerprint, usec_t now)
 								 : fingerprint == 0;
 }
 extern void pool_ran(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
+
+/*
+ * --- leases ---
+ * A home may keep a slot whose client is done with it, and give it to further waiters of its own without asking: the slot stays ACTIVE.
+ * It must take back all that it has to spare (pool_release) before somebody is made to wait, and may lease nothing while pool_may_lease is
+ * false.  What ran meanwhile it tells by tallies, one a statement class; what runs for long, or ends unlike others, by pool_lease_shows,
+ * after which the slot is as any other.
+ */
+#define POOL_TALLY_SAMPLES 4
+typedef struct PoolTally
+{
+	uint64_t fingerprint;
+	uint32_t calls;	  /* statements that have run, all to their end */
+	uint32_t granted; /* requests that were given a slot, at once */
+	usec_t run_us[POOL_TALLY_SAMPLES], hold_us[POOL_TALLY_SAMPLES]; /* of the last ones */
+	usec_t last;	  /* when one ended */
+} PoolTally;
+typedef struct PoolLeaseRun
+{
+	uint64_t fingerprint; /* of the statement that runs; 0 = unknown, or none does */
+	usec_t since;		  /* when it began */
+	uint64_t held_for;	  /* the fingerprint that the slot was given for */
+	usec_t held_since;	  /* ... and when */
+} PoolLeaseRun;
+extern bool pool_may_lease(const Pool *pool);
+/* May requests of this class be served without asking?  Those that are new, and slow ones, may not. */
+extern bool pool_lease_knows(Pool *pool, uint64_t fingerprint, usec_t now);
+/* Instead of pool_release(), of a clean slot; false: it must be released. */
+extern bool pool_lease(PoolSlot *slot, usec_t now, PoolActions *out) MUST_CHECK;
+extern void pool_lease_shows(PoolSlot *slot, const PoolLeaseRun *run);
+/* Empties the tally; false when the class is to be asked about from now on. */
+extern bool pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now);
 
 /* --- time --- */
 /* Everything due at now: expired waiters, idle and old servers, the reserve, min_size, retries. */

@@ -141,6 +141,12 @@ end_hold(PoolSlot *slot, bool learn, usec_t now, PoolActions *out)
 		cap_give_back(cap, slot->pool, now, out);
 }
 
+void
+slot_end_hold(PoolSlot *slot, usec_t now, PoolActions *out)
+{
+	end_hold(slot, true, now, out);
+}
+
 /* The slot is out of the pool from here on; room in the groups is used by whoever needs it. */
 static void
 leave(PoolSlot *slot, usec_t now, PoolActions *out)

@@ -253,11 +253,19 @@ method_of(const Client *client, const HbaRule **rule)
 																: client->worker->settings->auth_type;
 }
 
-/* PAM and directories have users of their own. */
+/*
+ * Does it matter whether we know the user?  PAM and directories have users of their own.  Who shows the certificate of somebody else, or is
+ * somebody else on this machine, is refused without a question: how long that takes must not tell whether the user exists.
+ */
 static bool
-needs_secret(AuthType method)
+needs_secret(const Client *client, AuthType method, const char *map)
 {
-	return method != AUTH_TYPE_ANY && method != AUTH_TYPE_REJECT && method != AUTH_TYPE_PAM && method != AUTH_TYPE_LDAP;
+	switch (method)
+	{
+		case AUTH_TYPE_CERT: return client_certificate_fits(client, client->login->user, map);
+		case AUTH_TYPE_PEER: return client_peer_fits(client, client->login->user, map);
+		default: return method != AUTH_TYPE_ANY && method != AUTH_TYPE_REJECT && method != AUTH_TYPE_PAM && method != AUTH_TYPE_LDAP;
+	}
 }
 
 void
@@ -276,7 +284,7 @@ login_authenticate(Client *client)
 	if (login_is_console(login->database) && login_is_own_uid(client))
 		login->method = AUTH_TYPE_ANY;
 	client_set_state(client, CLIENT_AUTH);
-	if (stored == NULL && needs_secret(login->method))
+	if (stored == NULL && needs_secret(client, login->method, map))
 	{
 		if (start_lookup(client))
 			return;

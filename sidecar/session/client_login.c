@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "session/lease.h"
 #include "wire/backend.h"
 #include "wire/msg.h"
 
@@ -369,6 +370,7 @@ login_authenticated(Client *client)
 	client->waiter.fingerprint = 0;
 	client->waiter.home = worker->index;
 	policy_enter(worker);
+	lease_enter(worker, client->pool);
 	pool_request(&client->pool->policy, &client->waiter, worker_now(worker), &worker->hall->actions);
 	policy_leave(worker, client->pool);
 	worker_run_actions(worker);

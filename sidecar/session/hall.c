@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "session/hall.h"
+#include "session/lease.h"
 #include "session/limits.h"
 
 _Static_assert(WORKERS_MAX <= POOL_HOMES, "each worker is a home");
@@ -319,13 +320,17 @@ void
 policy_leave(Worker *worker, SessionPool *pool)
 {
 	if (pool != NULL)
+	{
+		lease_leave(worker, pool);
 		note_change(worker, pool);
+	}
 	leave(worker);
 }
 
 void
 policy_leave_busy(Worker *worker, SessionPool *pool)
 {
+	lease_leave(worker, pool);
 	if (!pool->settled || !pool_is_settled(&pool->policy, pool->tick_at))
 		note_change(worker, pool);
 	leave(worker);
@@ -512,6 +517,7 @@ free_parts(SessionPool *pool)
 			continue;
 		timer_disarm(net_timers(hall->workers[i]->loop), &part->timer);
 		net_undefer(hall->workers[i]->loop, &part->rearm);
+		lease_free(part);
 		free(part);
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/lease.h"
 #include "session/limits.h"
 #include "session/replay.h"
 #include "wire/backend.h"
@@ -29,7 +30,7 @@ start_group(Client *client)
 	server->request_time = now;
 	server_set_state(server, SERVER_ACTIVE);
 	client_set_state(client, CLIENT_ACTIVE);
-	if (!pool_has_started(&server->slot, client->fingerprint, now))
+	if (!lease_starts(server, client->fingerprint, now) && !pool_has_started(&server->slot, client->fingerprint, now))
 	{
 		policy_enter(client->worker);
 		pool_starts(&server->slot, client->fingerprint, now);
@@ -255,10 +256,15 @@ link_release(Client *client, const GroupRun *run)
 	server->needs_reset = resets(server->pool);
 	clean = server->cancels == 0 && !server->needs_reset;
 	server_set_state(server, clean ? SERVER_IDLE : SERVER_CLEANING);
-	policy_enter(worker);
-	pool_ran(&server->slot, run->us, run->completed, now);
-	pool_release(&server->slot, clean, now, &worker->hall->actions);
-	policy_leave_busy(worker, server->pool);
+	if (!clean || !lease_keep(server, run, now))
+	{
+		policy_enter(worker);
+		lease_end(server);
+		pool_ran(&server->slot, run->us, run->completed, now);
+		if (!clean || !lease_begin(server, client->fingerprint, now))
+			pool_release(&server->slot, clean, now, &worker->hall->actions);
+		policy_leave_busy(worker, server->pool);
+	}
 	if (!clean)
 	{
 		timer_arm(net_timers(worker->loop), &server->timer, now + CLEANING_LIMIT_US);
@@ -336,6 +342,7 @@ link_take_away(Client *client)
 	unlink_pair(client, server);
 	server_set_state(server, SERVER_CLEANING);
 	policy_enter(worker);
+	lease_end(server);
 	pool_release(&server->slot, false, now, &worker->hall->actions);
 	policy_leave(worker, server->pool);
 	if (server->pool->dedicated != NULL)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "session/expect.h"
+#include "session/lease.h"
 #include "session/plain.h"
 #include "session/plan.h"
 #include "session/replay.h"
@@ -254,8 +255,12 @@ count_group(Server *server, Client *client, usec_t now)
 static void
 tell_run(Server *server, const GroupRun *run, usec_t now)
 {
+	if (lease_ran(server, run, now))
+		return;
 	policy_enter(server->worker);
+	lease_end(server);
 	pool_ran(&server->slot, run->us, run->completed, now);
+	lease_adopt(server, server->client->fingerprint, now);
 	policy_leave(server->worker, NULL);
 }
 

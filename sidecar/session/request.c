@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/lease.h"
 #include "session/limits.h"
 #include "session/peek.h"
 #include "session/plain.h"
@@ -203,6 +204,7 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	usec_t now = worker_now(worker);
 	PoolSlot *slot;
 	GroupInfo info;
+	Server *spare;
 
 	if (worker->hall->phase == WORKER_DRAIN_SERVERS)
 	{
@@ -217,7 +219,13 @@ acquire_server(Client *client, uint8_t *data, size_t len)
 	client->waiter.fingerprint = client->fingerprint;
 	client->waiter.cap = info.limit != NULL ? &info.limit->cap : NULL;
 	client->waiter.home = worker->index;
+	if ((spare = lease_take(client, now)) != NULL)
+	{
+		link_grant(client, spare, 0);
+		return client->state == CLIENT_ACTIVE;
+	}
 	policy_enter(worker);
+	lease_enter(worker, client->pool);
 	slot = pool_take(&client->pool->policy, &client->waiter, now);
 	if (slot == NULL)
 		pool_request(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
@@ -272,7 +280,7 @@ begin_linked(Client *client, uint8_t *data, size_t len)
 	client->granted_at = now;
 	if (server->outstanding == 0)
 		server->query_since = now;
-	if (!pool_has_started(&server->slot, client->fingerprint, now))
+	if (!lease_starts(server, client->fingerprint, now) && !pool_has_started(&server->slot, client->fingerprint, now))
 	{
 		policy_enter(client->worker);
 		pool_starts(&server->slot, client->fingerprint, now);

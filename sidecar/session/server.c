@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "session/expect.h"
+#include "session/lease.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 
@@ -369,6 +370,7 @@ server_close(Server *server, const char *reason)
 		net_send_bytes(&server->conn, buf_ptr(&out), buf_len(&out));
 	buf_free(&out);
 	policy_enter(worker);
+	lease_withdraw(server);
 	pool_slot_closed(&server->slot, worker_now(worker), &worker->hall->actions);
 	policy_leave(worker, pool);
 	dispose(server);

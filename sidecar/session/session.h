@@ -19,7 +19,8 @@
  *   parked               everything else (settings, pause, modes, phase) changes only while all other workers are parked at the end of
  *                        a turn: hall_park() ... hall_unpark(), by the first worker.  Meanwhile that one thread may touch everything,
  *                        as if there were no other: console, averages, reports, reload, signals run so.
- *   atomics              client_count, next_id, Worker.load, Worker.called, Hall.parking.
+ *   atomics              client_count, next_id, Worker.load, Worker.called, Hall.parking; and the spare servers of a Lease, by which a
+ *                        transaction that stays on its worker gets along without Hall.policy: lease.h.
  *
  * Order: tables before policy before a registry or Worker.post_lock; nothing that may block is called under any of them, and a worker
  * parks with none of them held.  With one worker no lock is taken.
@@ -76,6 +77,7 @@ typedef struct ClientLogin ClientLogin;
 typedef struct ServerLogin ServerLogin;
 typedef struct AuthLookup AuthLookup;
 typedef struct Limit Limit;
+typedef struct Lease Lease;
 
 /* --- clients --- */
 
@@ -263,6 +265,13 @@ struct Server
 	uint64_t unnamed_number; /* whose unnamed statement is there: unnamed.h; 0 = not known */
 	const ParamSet *params; /* counted reference; NULL before login */
 	Timer timer;
+	struct
+	{
+		ListNode node; /* Lease.runs, while it serves a client and the policy is not told */
+		PoolLeaseRun run;
+		usec_t spare_since; /* when its last client was done with it */
+		bool adopted;		/* the policy has granted it */
+	} lease;			/* lease.h */
 	usec_t connect_time, request_time, linked_at, query_since;
 	const char *close_reason; /* static; set while closing */
 };
@@ -305,6 +314,7 @@ struct PoolPart
 	Worker *worker;	   /* borrowed */
 	Timer timer;	   /* pool_next_event, or earlier: what fires early only looks; see SessionPool.tick_at */
 	NetDeferred rearm; /* the timer is to be looked at, at the end of the turn */
+	Lease *lease;	   /* owned; NULL while there is none: lease.h; made and freed in the policy */
 	SessionStats stats;
 };
 
@@ -323,6 +333,7 @@ struct SessionPool
 	PoolPart *parts[POOL_HOMES]; /* owned; by Worker.index, each made and used by its worker alone; NULL until then */
 	deadline_t tick_at; /* the policy is asked again at this instant, by the timer of worker `ticker`, if not earlier */
 	int ticker;
+	atomic_bool no_lease; /* lease.h: written in the policy */
 	bool settled; /* nothing but requests and releases has been since tick_at was found, when nobody waited */
 	Database *database;
 	Role *role;			/* whose connections these are: forced user or the client's own */
@@ -471,6 +482,8 @@ struct Worker
 	List cancels;
 	List peer_cancels; /* requests for other processes; the first worker has them all */
 	List walks;
+	List leases; /* lease.h */
+	Timer lease_timer;
 	ClassTexts class_texts;
 	uint64_t unnamed_parses; /* numbers the unnamed statements */
 	bool running_actions;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "session/hall.h"
+#include "session/lease.h"
 
 typedef enum PostKind
 {
@@ -390,6 +391,7 @@ hall_park(Hall *hall)
 		policy_enter(worker);
 		take_arrivals(worker);
 		policy_leave(worker, NULL);
+		lease_end_all(worker);
 	}
 }
 
@@ -485,6 +487,7 @@ worker_create(Hall *hall, int index, NetLoop *loop)
 	list_init(&worker->peer_cancels);
 	list_init(&worker->walks);
 	list_init(&worker->arrivals);
+	lease_init(worker);
 	list_init(&worker->posts);
 	pthread_mutex_init(&worker->post_lock, NULL);
 	worker->bell.on_ready = on_bell;

@@ -2,17 +2,20 @@
 # logins.pl: the benchmark behind `make bench-logins`: what a storm of SCRAM logins does to the traffic that runs.
 #
 # PgBouncer and pgweir in turn before the same PostgreSQL.  For each case loginstorm.c measures the p99 latency of running traffic alone,
-# then during the storm.
+# then during storms.
 #   verifier   one user, whose SCRAM secret stands in the auth file         clear   as many users as logins, with passwords in clear: each wants a
 #   derivation of keys (4096 iterations)                                    tls     as verifier, over TLS, each with a full handshake (ECDSA)
-#   BENCH_LOGINS  logins of a storm (2000)     BENCH_AT_ONCE  how many at a time (200)     BENCH_ROUNDS  (3; the median ratio counts)
-#   BENCH_ONLY    cases
+# Who logs in is a process that runs only when nobody else wants the processor (SCHED_IDLE), before either pooler alike: real clients have
+# machines of their own.  The poolers, the server and the traffic run as always, and "alone" is measured in turn with the storms.
+#   BENCH_LOGINS  logins of a storm (2000)     BENCH_AT_ONCE  how many at a time (200)     BENCH_ROUNDS  (5; the median ratio counts)
+#   BENCH_STORMS  storms in a round (5; with clear it is one, for keys are derived once)    BENCH_ONLY    cases
 use PgweirTest;
 use PgweirTest::Bouncer;
 
 my $logins = $ENV{BENCH_LOGINS} || 2000;
 my $at_once = $ENV{BENCH_AT_ONCE} || 200;
-my $rounds = $ENV{BENCH_ROUNDS} || 3;
+my $rounds = $ENV{BENCH_ROUNDS} || 5;
+my $storms = $ENV{BENCH_STORMS} || 5;
 my @cases = split ' ', $ENV{BENCH_ONLY} || 'verifier clear tls';
 my $storm = PgweirTest::top() . '/build/loginstorm';
 my $dir = PgweirTest::new_dir('l');
@@ -42,7 +45,7 @@ sub endpoint
 	return sidecar($pg, settings => \%settings, auth => \%auth, databases => {postgres => 'user=postgres'});
 }
 
-my %ratio;
+my (%ratio, %rate);
 printf "%-10s %-10s %8s %8s %12s %12s %12s %12s %7s\n", 'case', 'pooler', 'logins', 'per s', 'login p99 ms', 'p99 alone', 'p99 in storm', 'max in storm', 'ratio';
 for my $round (1 .. $rounds)
 {
@@ -51,18 +54,21 @@ for my $round (1 .. $rounds)
 		for my $kind ($round % 2 ? qw(pgbouncer pgweir) : qw(pgweir pgbouncer))
 		{
 			my $to = endpoint($kind, $case);
-			my ($status, $out, $err) = run_program([$storm, '--port', $to->{port}, '--traffic-conninfo', "host=127.0.0.1 port=$to->{port} user=postgres password=clear dbname=postgres sslmode=disable",
+			my $repeat = $case eq 'clear' ? 1 : $storms;
+			my ($status, $out, $err) = run_program([$storm, '--storms', $repeat, '--seconds', 3 / $repeat, '--port', $to->{port}, '--traffic-conninfo', "host=127.0.0.1 port=$to->{port} user=postgres password=clear dbname=postgres sslmode=disable",
 				'--logins', $logins, '--at-once', $at_once, '--count', $case eq 'clear' ? $logins : 1, $case eq 'tls' ? '--tls' : ()], timeout => 180);
 			my %v = $out =~ /(\w+)=(\S+)/g;
 
 			die "loginstorm failed before $kind: $out$err" unless exists $v{storm_p99};
 			printf "%-10s %-10s %8s %8s %12s %12s %12s %12s %7.2f\n", $case, $kind, $v{failed} ? "$v{logins}-$v{failed}" : $v{logins}, $v{rate}, $v{login_p99}, $v{alone_p99}, $v{storm_p99}, $v{storm_max}, $v{storm_p99} / $v{alone_p99};
 			push @{$ratio{$case}{$kind}}, $v{storm_p99} / $v{alone_p99};
+			push @{$rate{$case}{$kind}}, $v{rate};
 			$to->end;
 		}
 	}
 }
 for my $case (@cases)
 {
-	printf "%-10s p99 of the traffic grows during the storm by x %.2f with pgbouncer %s, x %.2f with pgweir (medians)\n", $case, median(@{$ratio{$case}{pgbouncer}}), PgweirTest::Bouncer::version(), median(@{$ratio{$case}{pgweir}});
+	printf "%-10s p99 of the traffic grows during the storm by x %.2f with pgbouncer %s, x %.2f with pgweir; logins per second: %d, %d (medians)\n", $case,
+		median(@{$ratio{$case}{pgbouncer}}), PgweirTest::Bouncer::version(), median(@{$ratio{$case}{pgweir}}), map({ median(@{$rate{$case}{$_}}) } qw(pgbouncer pgweir));
 }

@@ -4,6 +4,8 @@
 # For each auth_type and each way to keep a secret a wrong password is given in turn for a user that exists and for one that does not; what is
 # timed is from the startup packet to the error, without the client's own derivation.  Printed are the medians and the Mann-Whitney rank test: the probability
 # that a refusal of an unknown user takes longer than one of a known user (0.5: nothing to be learned) and z, its distance from 0.5 in standard deviations.
+# The same with a rule of an HBA file, and for users whose secrets are looked up in the server (auth_query).  PAM and LDAP are asked about every
+# user alike; how long they take is their affair.
 #   BENCH_SAMPLES  of each kind (300)
 use PgweirTest;
 use Time::HiRes 'time';
@@ -15,7 +17,10 @@ my %stored = map { split /\|/, $_, 2 } split /\n/, $pg->sql('select rolname, rol
 my @cases = (
 	['plain', clear => 'right'], ['plain', md5 => $stored{md5_user}], ['plain', scram => $stored{scram_user}],
 	['md5', clear => 'right'], ['md5', md5 => $stored{md5_user}], ['md5', scram => $stored{scram_user}],
-	['scram-sha-256', clear => 'right'], ['scram-sha-256', scram => $stored{scram_user}]);
+	['scram-sha-256', clear => 'right'], ['scram-sha-256', scram => $stored{scram_user}],
+	['hba', md5 => $stored{md5_user}, 'md5'], ['hba', scram => $stored{scram_user}, 'scram-sha-256'], ['auth_query', scram => $stored{scram_user}]);
+my $dir = PgweirTest::new_dir('t');
+$pg->sql("create role known$_ login password '$stored{scram_user}'") for 0 .. 9;
 
 # Milliseconds from the startup packet to the refusal.  A proof is of the right form, and made of nothing.
 sub refusal_ms
@@ -57,8 +62,17 @@ $| = 1;
 printf "%-14s %-8s %10s %10s %12s %8s %7s\n", 'auth_type', 'secret', 'known ms', 'unknown ms', 'P(unk>known)', 'z', 'samples';
 for my $case (@cases)
 {
-	my ($type, $kind, $secret) = @$case;
-	my $w = sidecar($pg, settings => {auth_type => $type, log_connections => 0, log_disconnections => 0, log_pooler_errors => 0}, auth => {map({ ("known$_" => $secret) } 0 .. 9), admin => ''});
+	my ($type, $kind, $secret, $method) = @$case;
+	my %auth = $type eq 'auth_query' ? (postgres => '') : map { ("known$_" => $secret) } 0 .. 9;
+	my %how = (auth_type => $type eq 'auth_query' ? 'scram-sha-256' : $type);
+
+	$how{auth_user} = 'postgres' if $type eq 'auth_query';
+	if ($method)
+	{
+		write_file("$dir/hba", "host all all 127.0.0.1/32 $method\n");
+		$how{auth_hba_file} = "$dir/hba";
+	}
+	my $w = sidecar($pg, settings => {%how, log_connections => 0, log_disconnections => 0, log_pooler_errors => 0}, auth => {%auth, admin => ''});
 	my %ms = (known => [], unknown => []);
 
 	refusal_ms($w->{port}, "${_}0") for qw(known unknown);

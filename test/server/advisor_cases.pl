@@ -52,6 +52,7 @@ group('lists',
 	['any parameter', 'select * from orders where customer_id = any ($1::int[])', 'orders (customer_id)'],
 	['all', 'select * from orders where customer_id <> all (array[1, 2])', ''],
 	['in and equal', "select * from orders where region = 5 and priority in (1, 2)", 'orders (region, priority)|orders (priority, region)|orders (region)'],
+	['as a server since 18 keeps it', 'select * from orders where priority in ($1 /*, ... */) and status = $2', 'orders (priority)|orders (priority, status)|orders (status, priority)'],
 	['in of most', "select * from orders where status in ('done', 'paid')", '']);
 group('null',
 	['is null, rare', 'select * from orders where shipped_at is null', 'orders (shipped_at) WHERE (shipped_at IS NULL)'],
@@ -245,6 +246,18 @@ group('with indexes there',
 	['pattern class does for a prefix', "select * from orders where note like 'note 12345%'", '', before => 'create index on orders (note text_pattern_ops)'],
 	['on the parent', 'select * from events where device = 5', '', before => 'create index on events (device)'],
 	['on one partition only', 'select * from events where device = 5', 'events (device)', before => 'create index on events_2025_1 (device)']);
+# Of a page of rows in order those that are wanted need not lie among the first: what is fixed comes first.
+group('first rows',
+	['of a value', 'select * from orders where region = $1 order by created desc limit 20', 'orders (region, created)'],
+	['of no value', 'select * from orders order by created desc limit 20', 'orders (created)'],
+	['of two values', 'select * from orders where region = $1 and priority = $2 order by created limit 20', 'orders (region, priority)|orders (priority, region)|orders (region)'],
+	['largest of a value', 'select max(created) from orders where region = $1', 'orders (region, created)'],
+	['largest', 'select max(created) from orders', 'orders (created)'],
+	['by a column after the fixed one', 'select * from orders where region = 5 order by region, created limit 20', 'orders (region, created)'],
+	['of most rows', "select * from orders where status = 'done' order by created limit 20", 'orders (created)|orders (status, created)'],
+	['of a state, by two columns', "select * from orders where status = 'paid' and coupon is null order by priority desc, created limit 1 for update skip locked", 'orders (status, priority, created DESC)|orders (status, priority)'],
+	['of any state, by two columns', 'select * from orders order by priority desc, created limit 1 for update skip locked', 'orders (priority, created DESC)|orders (priority)'],
+	['an index with it is there', 'select * from orders where region = $1 order by created desc limit 20', '', before => 'create index on orders (region, created)']);
 group('hash',
 	['wide values, equality', "select * from orders where note = 'note abc'", 'orders USING hash (note)'],
 	['narrow values', 'select * from orders where priority = 5', 'orders (priority)'],
@@ -384,7 +397,7 @@ for my $case (@cases)
 	$count{small}++;
 	is($said, '', "$group: $name: on a small table");
 }
-cmp_ok(scalar @cases, '>=', 280, 'cases');
+cmp_ok(scalar @cases, '>=', 290, 'cases');
 cmp_ok($count{$_}, '>=', $count{advice} - (grep { $_->[3] =~ /\|$/ } @cases), "each case with advice has a twin: $_") for qw(followed small);
 diag(scalar(@cases) . " cases: $count{advice} with advice, $count{silence} with silence; twins: $count{followed} where the advice was followed, $count{small} on small tables, $count{neighbours} statements like the one before that call for other advice or none");
 done_testing;

@@ -1,5 +1,6 @@
 # Passwords that somebody else knows: PAM (in a wrapper that keeps the system's out) and an LDAP directory.
 use PgweirTest;
+use PgweirTest::Sidecar;
 
 my $dir = PgweirTest::new_dir('x');
 my $pg = server(preload => '');
@@ -24,7 +25,9 @@ subtest 'PAM' => sub {
 	mkdir "$dir/pam.d";
 	write_file("$dir/pam.d/$_", "auth required $module passdb=$dir/passdb\naccount required $module passdb=$dir/passdb\n") for qw(pgbouncer special);
 	write_file("$dir/passdb", "alice:pw-alice:pgbouncer\nbob:pw-bob:special\n");
-	local $ENV{LD_PRELOAD} = $wrapper;
+	# a sanitizer that the program is linked with wants to be the first
+	my ($sanitizer) = `ldd '@{[PgweirTest::Sidecar::program()]}'` =~ m{(/\S*/lib[at]san\.so\S*)};
+	local $ENV{LD_PRELOAD} = join ':', grep { defined } $sanitizer, $wrapper;
 	local $ENV{PAM_WRAPPER} = 1;
 	local $ENV{PAM_WRAPPER_SERVICE_DIR} = "$dir/pam.d";
 	local $ENV{PAM_MATRIX_PASSWD} = "$dir/passdb";

@@ -147,6 +147,15 @@ subtest 'a server without TLS' => sub {
 	$w->console('resume postgres');
 	like(attempt($w, ''), qr/server refused SSL/, 'require does not');
 };
+subtest 'a certificate of somebody else asks nothing' => sub {
+	my $w = sidecar($pg, settings => {client_tls_sslmode => 'verify-ca', %cert, client_tls_ca_file => "$dir/ca.crt", auth_type => 'cert', auth_user => 'admin', auth_query => 'nonsense'});
+	my $as = sub { return attempt($w, "sslmode=require sslcert=$dir/client.crt sslkey=$dir/client.key user=$_[0]"); };
+
+	is($as->('postgres'), 1, 'the user whom the certificate names comes in');
+	like($as->('admin'), qr/certificate authentication failed/, 'another who exists is refused');
+	like($as->('nobody'), qr/certificate authentication failed/, '... and so is one who does not, in the same words and without a look into the server');
+};
+
 subtest 'a certificate for the server' => sub {
 	$pg->set_hba('hostssl all app 127.0.0.1/32 scram-sha-256 clientcert=verify-ca', 'host all all 127.0.0.1/32 trust');
 	$pg->reload;

@@ -10,7 +10,7 @@ my ($w, @c, $a);
 
 sub weir { my ($settings, %o) = @_; undef @c; $w->stop if $w; return $w = sidecar($pg, settings => {worker_threads => 4, %$settings}, %auth, %o); }
 sub pid { return $_[0]->value('select pg_backend_pid()'); }
-sub backends { return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"); }
+sub backends { return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> current_setting('application_name')"); }
 sub transactions { my ($out) = @_; return ($out =~ /number of transactions actually processed: (\d+)/)[0] // 0; }
 # A load in the background, looked at until it ends: (exit code, output).
 sub under_load

@@ -115,14 +115,30 @@ sub system_calls
 	return \%calls;
 }
 
-# Instructions in user mode per transaction, counted by callgrind: make->('valgrind', ...) starts the endpoint under that command.
-# What starting and logging in cost is in both of two runs, and cancels out.
+# Calls to allocate memory in what callgrind wrote.
+sub allocations_in
+{
+	my ($text) = @_;
+	my (%name, $called);
+	my $sum = 0;
+
+	for (split /\n/, $text)
+	{
+		$name{$1} = $2 if /^c?fn=\((\d+)\) (.*)/;
+		$called = $name{$1} if /^cfn=\((\d+)\)/;
+		$sum += $1 if ($called // '') =~ /^(?:malloc|calloc|realloc|posix_memalign|aligned_alloc)$/ && /^calls=(\d+)/;
+	}
+	return $sum;
+}
+
+# Instructions in user mode per transaction, and how often memory is allocated, counted by callgrind: make->('valgrind', ...) starts the endpoint
+# under that command.  What starting and logging in cost is in both of two runs, and cancels out.
 sub instructions
 {
 	my ($make, %o) = @_;
 	my ($few, $many) = (50, 550);
 	my $dir = PgweirTest::new_dir('i');
-	my %count;
+	my (%count, %allocations);
 
 	for my $transactions ($few, $many)
 	{
@@ -134,8 +150,11 @@ sub instructions
 		PgweirTest::reap($to->{pid}, 30) // die "callgrind did not end\n";
 		$to->{pid} = 0;
 		($count{$transactions}) = slurp($file) =~ /^(?:totals|summary): (\d+)/m or die "callgrind wrote nothing\n";
+		$allocations{$transactions} = allocations_in(slurp($file));
 	}
-	return ($count{$many} - $count{$few}) / (($many - $few) * ($o{clients} // 1));
+	my ($instructions, $allocations) = map { ($_->{$many} - $_->{$few}) / (($many - $few) * ($o{clients} // 1)) } \(%count, %allocations);
+
+	return wantarray ? ($instructions, $allocations) : $instructions;
 }
 
 1;

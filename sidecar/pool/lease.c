@@ -1,0 +1,99 @@
+/*
+ * lease.c: slots that a home gives to its own waiters by itself, and tells about afterwards.
+ *
+ * A slot on lease is ACTIVE for the policy, whether it serves somebody or not.  That is right only while nobody has to wait for a slot, so
+ * the whole of it is allowed to pools where nobody does (pool_may_lease), and a home gives back what it does not use as soon
+ * as somebody might want it.  What has run on lease is learned from tallies.
+ */
+#include "pool/policy.h"
+
+#include <assert.h>
+
+/* A class must be known so well before it is served without being asked about. */
+#define CALLS_TO_KNOW 8
+
+static inline bool
+is_limited(const PoolGroup *group)
+{
+	return group != NULL && group->limit > 0;
+}
+
+bool
+pool_may_lease(const Pool *pool)
+{
+	const PoolLimits *limits = &pool->limits;
+
+	/* in a group with a limit an idle slot of one pool may be what another waits for */
+	return list_empty(&pool->waiters) && !pool->paused && !pool->retiring && !pool->_starved && pool->home == POOL_ANY_HOME &&
+		   pool->_blocked == POOL_NOT_BLOCKED && !is_limited(pool->db_group) && !is_limited(pool->user_group) &&
+		   !limits->round_robin && !limits->adaptive && limits->lifetime_us != 0 &&
+		   (limits->check_delay_us < 0 || limits->check_delay_us >= USEC_PER_SEC) &&
+		   (limits->size == 0 || open_live(pool) <= limits->size);
+}
+
+bool
+pool_lease_knows(Pool *pool, uint64_t fingerprint, usec_t now)
+{
+	PoolClass *class = pool_classes_find(&pool->classes, fingerprint);
+
+	if (fingerprint == 0)
+		return true;
+	return class != NULL && class->calls >= CALLS_TO_KNOW && lane_of(pool, class, now) == LANE_NORMAL;
+}
+
+bool
+pool_lease(PoolSlot *slot, usec_t now, PoolActions *out)
+{
+	deadline_t until = slot_too_old_at(slot);
+
+	assert(slot->state == SLOT_ACTIVE);
+	if (slot->close_needed || until <= now || !pool_may_lease(slot->pool))
+		return false;
+	slot_end_hold(slot, now, out);
+	slot->lease_until = until;
+	return true;
+}
+
+void
+pool_lease_shows(PoolSlot *slot, const PoolLeaseRun *run)
+{
+	Pool *pool = slot->pool;
+
+	assert(slot->state == SLOT_ACTIVE);
+	lane_starts(slot, pool_classes_get(&pool->classes, run->fingerprint), run->since);
+	if (slot->_granted_at != 0)
+		return;
+	/* as it would have been granted */
+	slot->_granted_at = run->held_since;
+	slot->_held_for = pool_classes_get(&pool->classes, run->held_for);
+	if (slot->_held_for != NULL)
+		slot->_held_for->_refs++;
+	pool->counters.granted++;
+	histogram_add(&pool->counters.wait_hist, 0);
+}
+
+bool
+pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now)
+{
+	PoolClass *class = pool_classes_get(&pool->classes, tally->fingerprint);
+	Smoothed *run = class != NULL ? &class->run : &pool->estimate.run;
+
+	for (uint32_t i = 0; i < POOL_TALLY_SAMPLES && i < tally->calls; i++)
+		smoothed_add(run, tally->run_us[i]);
+	for (uint32_t i = 0; i < POOL_TALLY_SAMPLES && i < tally->granted; i++)
+		lane_learn_hold(pool, class, tally->hold_us[i], now);
+	pool->counters.granted += tally->granted;
+	pool->counters.wait_hist.count[0] += tally->granted;
+	if (tally->calls > 0 && tally->last > pool->estimate.ran_at)
+		pool->estimate.ran_at = tally->last;
+	if (tally->granted > 0 && tally->last > pool->_normal_seen)
+		lane_note_normal(pool, tally->last);
+	if (class != NULL)
+	{
+		class->calls += tally->calls;
+		if (tally->calls > 0 && tally->last > class->last_ran)
+			class->last_ran = tally->last;
+	}
+	*tally = (PoolTally){.fingerprint = tally->fingerprint, .last = tally->last};
+	return class == NULL || lane_of(pool, class, now) == LANE_NORMAL;
+}

@@ -1,0 +1,480 @@
+/*
+ * lease.c: servers that stay with their worker between transactions.
+ *
+ * A Lease is what one worker has of one pool, made with its first spare server and freed once it has had nothing to do for a while.  All
+ * of it belongs to the worker but the array of spare slots, which others may empty while they are in the policy; it is freed there,
+ * too.  The worker's timer looks at its leases while there are any.
+ */
+#include "session/lease.h"
+
+#include <stdlib.h>
+
+/* Spare servers that one worker keeps of one pool, and statement classes it serves so; more go the usual way. */
+#define LEASE_SLOTS 16
+#define LEASE_CLASSES 32
+#define LEASE_WAYS 4 /* places where a class may stand */
+/* How often tallies are told.  A spare server unused for two looks goes back, and what runs for one is shown. */
+#define LOOK_US (20 * USEC_PER_MSEC)
+/* A pool is worth it when its servers idle no longer than this. */
+#define BUSY_US (10 * USEC_PER_MSEC)
+/* ... or when a transaction has so many requests. */
+#define ADOPTED_GROUPS 4
+/* A class that was seen within this time keeps its place. */
+#define KEPT_US (100 * USEC_PER_MSEC)
+
+struct Lease
+{
+	PoolPart *part;
+	ListNode node; /* Worker.leases */
+	_Atomic(PoolSlot *) spare[LEASE_SLOTS];
+	atomic_ullong order[LEASE_SLOTS]; /* of spare[]: who has become spare last has the highest number */
+	uint64_t puts;
+	uint8_t looks[LEASE_SLOTS]; /* since it was put there */
+	PoolTally tallies[LEASE_CLASSES]; /* only of classes the policy need not be asked about */
+	bool known[LEASE_CLASSES];		  /* this one is in use */
+	List runs; /* Server.lease.node, who has been running for longest first */
+};
+
+static inline Lease *
+lease_of(const Server *server)
+{
+	return server->pool->parts[server->worker->index]->lease;
+}
+
+/* The first of its places. */
+static inline int
+place_of(uint64_t fingerprint)
+{
+	return (int) (fingerprint % (LEASE_CLASSES / LEASE_WAYS)) * LEASE_WAYS;
+}
+
+static inline PoolTally *
+tally_of(Lease *lease, uint64_t fingerprint)
+{
+	int place = place_of(fingerprint);
+
+	for (int i = place; i < place + LEASE_WAYS; i++)
+		if (lease->known[i] && lease->tallies[i].fingerprint == fingerprint)
+			return &lease->tallies[i];
+	return NULL;
+}
+
+/* --- spare servers --- */
+
+/* The place of the spare server that was used last, or first; -1 = there is none. */
+static int
+find_spare(const Lease *lease, bool last)
+{
+	int best = -1;
+	uint64_t best_order = 0;
+
+	for (int i = 0; i < LEASE_SLOTS; i++)
+	{
+		uint64_t order;
+
+		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
+			continue;
+		order = atomic_load_explicit(&lease->order[i], memory_order_relaxed);
+		if (best < 0 || (order > best_order) == last)
+		{
+			best = i;
+			best_order = order;
+		}
+	}
+	return best;
+}
+
+static PoolSlot *
+take_spare(Lease *lease, bool last)
+{
+	PoolSlot *slot = NULL;
+	int place;
+
+	/* somebody else may be faster */
+	while (slot == NULL && (place = find_spare(lease, last)) >= 0)
+		slot = atomic_exchange(&lease->spare[place], NULL);
+	return slot;
+}
+
+/* Only others take out what one finds empty here. */
+static int
+free_place(const Lease *lease)
+{
+	for (int i = 0; i < LEASE_SLOTS; i++)
+		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
+			return i;
+	return -1;
+}
+
+static void
+put_spare(Lease *lease, int place, PoolSlot *slot)
+{
+	lease->looks[place] = 0;
+	atomic_store_explicit(&lease->order[place], ++lease->puts, memory_order_relaxed);
+	atomic_store(&lease->spare[place], slot);
+}
+
+/* In the policy: all of them are the pool's again, and in the order of their use. */
+static void
+give_back(Lease *lease, usec_t now, PoolActions *out)
+{
+	PoolSlot *slot;
+
+	while ((slot = take_spare(lease, false)) != NULL)
+		pool_release(slot, true, now, out);
+}
+
+/* ... of all workers. */
+static void
+give_back_all(Worker *worker, SessionPool *pool)
+{
+	Hall *hall = worker->hall;
+
+	for (int i = 0; i < hall->worker_count; i++)
+		if (pool->parts[i] != NULL && pool->parts[i]->lease != NULL)
+			give_back(pool->parts[i]->lease, worker_now(worker), &hall->actions);
+}
+
+/* --- running --- */
+
+static void
+begin_run(Lease *lease, Server *server, uint64_t fingerprint, usec_t now)
+{
+	if (list_linked(&server->lease.node))
+		list_remove(&lease->runs, &server->lease.node);
+	list_append(&lease->runs, &server->lease.node);
+	server->lease.run.fingerprint = fingerprint;
+	server->lease.run.since = now;
+}
+
+static inline bool
+is_on_lease(const Server *server)
+{
+	return list_linked(&server->lease.node);
+}
+
+Server *
+lease_take(Client *client, usec_t now)
+{
+	SessionPool *pool = client->pool;
+	Lease *lease = pool->parts[client->worker->index]->lease;
+	PoolSlot *slot;
+	Server *server;
+
+	if (lease == NULL || atomic_load_explicit(&pool->no_lease, memory_order_relaxed) || client->waiter.cap != NULL ||
+		client->waiter.deadline <= now || tally_of(lease, client->fingerprint) == NULL || (slot = take_spare(lease, true)) == NULL)
+		return NULL;
+	server = CONTAINER_OF(slot, Server, slot);
+	server->lease.run.held_since = now;
+	server->lease.run.held_for = client->fingerprint;
+	server->lease.adopted = false;
+	client->waiter.since = now;
+	begin_run(lease, server, client->fingerprint, now);
+	return server;
+}
+
+bool
+lease_starts(Server *server, uint64_t fingerprint, usec_t now)
+{
+	Lease *lease;
+
+	if (!is_on_lease(server))
+		return false;
+	if (server->lease.run.fingerprint == fingerprint && server->lease.run.since == now)
+		return true;
+	lease = lease_of(server);
+	if (tally_of(lease, fingerprint) == NULL)
+	{
+		policy_enter(server->worker);
+		lease_end(server);
+		policy_leave(server->worker, NULL);
+		return false;
+	}
+	begin_run(lease, server, fingerprint, now);
+	return true;
+}
+
+static void
+count_run(PoolTally *tally, const GroupRun *run, usec_t now)
+{
+	tally->run_us[tally->calls++ % POOL_TALLY_SAMPLES] = run->us;
+	tally->last = now;
+}
+
+bool
+lease_ran(Server *server, const GroupRun *run, usec_t now)
+{
+	PoolTally *tally;
+
+	if (!is_on_lease(server) || !run->completed || (tally = tally_of(lease_of(server), server->lease.run.fingerprint)) == NULL)
+		return false;
+	count_run(tally, run, now);
+	server->lease.run.fingerprint = 0; /* nothing runs until the next one begins */
+	return true;
+}
+
+/* Somebody waits, who did not see what has just been added. */
+static void
+take_back(Worker *worker, SessionPool *pool, Lease *lease, usec_t now)
+{
+	policy_enter(worker);
+	give_back(lease, now, &worker->hall->actions);
+	policy_leave_busy(worker, pool);
+}
+
+bool
+lease_keep(Server *server, const GroupRun *run, usec_t now)
+{
+	SessionPool *pool = server->pool;
+	Lease *lease = lease_of(server);
+	PoolTally *tally;
+	PoolTally *held;
+	int place;
+
+	if (!is_on_lease(server) || server->lease.adopted || !run->completed || server->slot.close_needed || now >= server->slot.lease_until ||
+		atomic_load_explicit(&pool->no_lease, memory_order_relaxed) || (place = free_place(lease)) < 0 ||
+		(tally = tally_of(lease, server->lease.run.fingerprint)) == NULL || (held = tally_of(lease, server->lease.run.held_for)) == NULL)
+		return false;
+	count_run(tally, run, now);
+	held->hold_us[held->granted++ % POOL_TALLY_SAMPLES] = now - server->lease.run.held_since;
+	held->last = now;
+	list_remove(&lease->runs, &server->lease.node);
+	server->lease.spare_since = now;
+	put_spare(lease, place, &server->slot);
+	if (atomic_load(&pool->no_lease))
+		take_back(server->worker, pool, lease, now);
+	return true;
+}
+
+/* --- in the policy --- */
+
+void
+lease_enter(Worker *worker, SessionPool *pool)
+{
+	Lease *own = pool->parts[worker->index]->lease;
+
+	if (own != NULL)
+		give_back(own, worker_now(worker), &worker->hall->actions);
+	if (!hall_is_shared(worker->hall) || !list_empty(&pool->policy.idle))
+		return;
+	atomic_store(&pool->no_lease, true); /* until lease_leave() */
+	give_back_all(worker, pool);
+}
+
+void
+lease_leave(Worker *worker, SessionPool *pool)
+{
+	bool no_lease;
+
+	if (!hall_is_shared(worker->hall) ||
+		(no_lease = !pool_may_lease(&pool->policy)) == atomic_load_explicit(&pool->no_lease, memory_order_relaxed))
+		return;
+	atomic_store(&pool->no_lease, no_lease);
+	if (no_lease)
+		give_back_all(worker, pool);
+}
+
+void
+lease_end(Server *server)
+{
+	if (!is_on_lease(server))
+		return;
+	list_remove(&lease_of(server)->runs, &server->lease.node);
+	pool_lease_shows(&server->slot, &server->lease.run);
+}
+
+void
+lease_withdraw(Server *server)
+{
+	Lease *lease = lease_of(server);
+
+	lease_end(server);
+	for (int i = 0; lease != NULL && i < LEASE_SLOTS; i++)
+	{
+		PoolSlot *slot = &server->slot;
+
+		/* else somebody was faster, and the pool has it already */
+		if (atomic_compare_exchange_strong(&lease->spare[i], &slot, NULL))
+			return;
+	}
+}
+
+/* --- beginning --- */
+
+static Lease *
+lease_create(PoolPart *part)
+{
+	Worker *worker = part->worker;
+	Lease *lease = calloc(1, sizeof(Lease));
+
+	if (lease == NULL)
+		return NULL;
+	lease->part = part;
+	list_init(&lease->runs);
+	list_append(&worker->leases, &lease->node);
+	part->lease = lease;
+	if (!worker->lease_timer.armed)
+		timer_arm(net_timers(worker->loop), &worker->lease_timer, worker_now(worker) + LOOK_US);
+	return lease;
+}
+
+void
+lease_free(PoolPart *part)
+{
+	if (part->lease == NULL)
+		return;
+	list_remove(&part->worker->leases, &part->lease->node);
+	free(part->lease);
+	part->lease = NULL;
+}
+
+/* From now on requests of this class are served without asking, as far as it is fit for that. */
+static void
+admit(Lease *lease, Pool *pool, uint64_t fingerprint, usec_t now)
+{
+	int place = place_of(fingerprint);
+	int best = place;
+
+	if (tally_of(lease, fingerprint) != NULL || !pool_lease_knows(pool, fingerprint, now))
+		return;
+	for (int i = place + 1; i < place + LEASE_WAYS && lease->known[best]; i++)
+		if (!lease->known[i] || lease->tallies[i].last < lease->tallies[best].last)
+			best = i;
+	/* who takes turns must not drive each other out */
+	if (lease->known[best] && now - lease->tallies[best].last < KEPT_US)
+		return;
+	if (lease->known[best])
+		(void) pool_learn_tally(pool, &lease->tallies[best], now);
+	lease->tallies[best] = (PoolTally){.fingerprint = fingerprint, .last = now};
+	lease->known[best] = true;
+}
+
+/* The lease, once this class is admitted to it; NULL: there is, and can be, none now. */
+static Lease *
+open_lease(const Server *server, uint64_t fingerprint, usec_t now)
+{
+	SessionPool *pool = server->pool;
+	PoolPart *part = pool->parts[server->worker->index];
+
+	if (!hall_is_shared(server->worker->hall) || pool->dedicated != NULL || !pool_may_lease(&pool->policy) ||
+		(part->lease == NULL && lease_create(part) == NULL))
+		return NULL;
+	admit(part->lease, &pool->policy, fingerprint, now);
+	return part->lease;
+}
+
+void
+lease_adopt(Server *server, uint64_t fingerprint, usec_t now)
+{
+	Lease *lease;
+
+	/* a pool that is seldom used is not worth one */
+	if (is_on_lease(server) || (server->xact_groups < ADOPTED_GROUPS && lease_of(server) == NULL) ||
+		(lease = open_lease(server, fingerprint, now)) == NULL)
+		return;
+	server->lease.adopted = true; /* its release is the policy's, which granted it */
+	begin_run(lease, server, 0, now);
+}
+
+bool
+lease_begin(Server *server, uint64_t fingerprint, usec_t now)
+{
+	PoolPart *part = server->pool->parts[server->worker->index];
+	Hall *hall = server->worker->hall;
+	bool busy = server->linked_at - server->lease.spare_since < BUSY_US;
+	int place;
+
+	server->lease.spare_since = now;
+	if (busy && open_lease(server, fingerprint, now) != NULL && (place = free_place(part->lease)) >= 0 &&
+		pool_lease(&server->slot, now, &hall->actions))
+	{
+		put_spare(part->lease, place, &server->slot);
+		return true;
+	}
+	/* this one comes after them, and must be used before them */
+	if (part->lease != NULL)
+		give_back(part->lease, now, &hall->actions);
+	return false;
+}
+
+/* --- looking --- */
+
+/* In the policy: what has run, and what has been running for so long. */
+static void
+tell(Lease *lease, usec_t now, usec_t long_us)
+{
+	Pool *pool = &lease->part->pool->policy;
+
+	while (!list_empty(&lease->runs))
+	{
+		Server *server = CONTAINER_OF(list_first(&lease->runs), Server, lease.node);
+
+		if (now - server->lease.run.since < long_us)
+			break;
+		lease_end(server);
+	}
+	for (int i = 0; i < LEASE_CLASSES; i++)
+		if (lease->known[i] && lease->tallies[i].calls + lease->tallies[i].granted > 0)
+			lease->known[i] = pool_learn_tally(pool, &lease->tallies[i], now);
+}
+
+/* In the policy: spare ones that nobody has used for a while.  True when some remain. */
+static bool
+give_back_unused(Lease *lease, usec_t now, PoolActions *out)
+{
+	bool rest = false;
+
+	for (int i = 0; i < LEASE_SLOTS; i++)
+	{
+		PoolSlot *slot;
+
+		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
+			continue;
+		if (++lease->looks[i] <= 2)
+			rest = true;
+		else if ((slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
+			pool_release(slot, true, now, out);
+	}
+	return rest;
+}
+
+static void
+look(Worker *worker, Lease *lease, usec_t now, bool all)
+{
+	PoolPart *part = lease->part;
+	PoolActions *out = &worker->hall->actions;
+
+	policy_enter(worker);
+	tell(lease, now, all ? 0 : LOOK_US);
+	if (all)
+		give_back(lease, now, out);
+	if ((all || !give_back_unused(lease, now, out)) && list_empty(&lease->runs))
+		lease_free(part);
+	policy_leave(worker, part->pool);
+}
+
+void
+lease_end_all(Worker *worker)
+{
+	list_each(node, &worker->leases)
+		look(worker, CONTAINER_OF(node, Lease, node), worker_now(worker), true);
+}
+
+static void
+on_look(Timer *timer, usec_t now)
+{
+	Worker *worker = CONTAINER_OF(timer, Worker, lease_timer);
+
+	list_each(node, &worker->leases)
+		look(worker, CONTAINER_OF(node, Lease, node), now, false);
+	if (!list_empty(&worker->leases))
+		timer_arm(net_timers(worker->loop), &worker->lease_timer, now + LOOK_US);
+	worker_run_actions(worker);
+}
+
+void
+lease_init(Worker *worker)
+{
+	list_init(&worker->leases);
+	worker->lease_timer.fire = on_look;
+}

@@ -1,0 +1,109 @@
+# Leases: a server that stays with its worker between transactions, without any lock, is there for everybody else all the same.
+use PgweirTest;
+
+my $pg = server(preload => '', conf => {max_connections => 60});
+PgweirTest::run_program(['pgbench', '-iq', '-h', $pg->host, '-p', $pg->port, '-U', 'postgres', 'postgres']);
+my $dir = PgweirTest::new_dir('leases');
+my ($w, @c);
+
+sub weir { my ($settings, %o) = @_; undef @c; if ($w) { $w->stop; eventually { backends() == 0 } 'all has ended'; } return $w = sidecar($pg, settings => {worker_threads => 4, admission => 0, %$settings}, %o); }
+sub backends { return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> current_setting('application_name')"); }
+sub load_command { my (@args) = @_; return ['pgbench', '-n', '-h', $w->host, '-p', $w->port, '-U', 'postgres', @args, 'postgres']; }
+# The transactions done and the exit code.
+sub load_of { my (@args) = @_; my ($status, $out) = run_program(load_command(@args), timeout => 100); return ($out =~ /actually processed: (\d+)/)[0] . " $status"; }
+# Transactions on several workers, so many that all of their servers are leased.
+sub warm { my ($clients) = @_; load_of('-S', '-c', $clients, '-j', 2, '-t', 200); return; }
+sub figures
+{
+	my ($stats) = grep { $_->{database} eq 'postgres' } @{$w->console('show stats_totals')};
+	my ($calls) = sort { $b <=> $a } map { $_->{calls} } @{$w->console('show classes')};
+
+	return {calls => $calls, map { $_ => $stats->{$_} } qw(xact_count query_count server_assignment_count)};
+}
+
+# --- no lock ---
+SKIP: {
+	skip 'a sanitizer takes locks of its own', 3 if $ENV{PGWEIR_SIDECAR};
+	my ($status, $out, $err) = run_program(['sh', '-c', ($ENV{CC} // 'cc') . " -O1 -D_GNU_SOURCE -shared -fPIC -o $dir/locks.so " . PgweirTest::top() . '/test/lib/count_locks.c']);
+	die "$out$err" if $status;
+	PgweirTest::write_file("$dir/script", "begin;\nselect 1;\nselect 2, 3;\nselect 4, 5, 6;\ncommit;\n", 0644);
+	PgweirTest::write_file("$dir/count", "\0" x 8, 0644);
+	weir({default_pool_size => 30}, under => ['env', "LD_PRELOAD=$dir/locks.so", "COUNT_LOCKS=$dir/count"]);
+	for (['simple', '-S'], ['prepared', '-S', '-M', 'prepared'], ['of five requests', '-f', "$dir/script"])
+	{
+		my ($name, @args) = @$_;
+		my $count = sub { return unpack 'Q', slurp("$dir/count") };
+
+		load_of(@args, '-c', 8, '-j', 2, '-t', 200);
+		my $before = $count->();
+		load_of(@args, '-c', 8, '-j', 2, '-t', 1500);
+		# each would take two or more; what is left is counting, some times a second
+		cmp_ok(($count->() - $before) / 12000, '<', 1, "transactions, $name, take no lock");
+	}
+}
+
+# --- and nothing is lost ---
+weir({default_pool_size => 30, admission => 1});
+# (pgbench asks some things of its own)
+my ($few, $many) = map { is(load_of('-S', '-c', 8, '-j', 2, '-t', $_), 8 * $_ . ' 0', 'all transactions are served'); figures() } 10, 1500;
+my %more = map { $_ => $many->{$_} - $few->{$_} } keys %$few;
+is($more{calls}, 12000, '... and counted, in their class') or diag explain $few, $many;
+is("$more{xact_count} $more{server_assignment_count}", "$more{query_count} $more{query_count}", '... and in the pool');
+cmp_ok($more{query_count} - 12000, '<', 10, '... as often as they were asked');
+my $pool = $w->pool('postgres', 'postgres');
+is("$pool->{sv_active} $pool->{cl_waiting}", '0 0', 'who looks sees no server in use that is not');
+cmp_ok($pool->{sv_idle}, '>=', 1, '... but idle ones');
+
+# --- who waits gets it ---
+weir({default_pool_size => 1, query_wait_timeout => 20});
+@c = map { $w->wire } 1 .. 4;
+for my $turn (1 .. 100)
+{
+	$c[$turn % 4]->value('select 1') for 1 .. 12;
+}
+is(join(',', map { $_->value('select 2') } @c), '2,2,2,2', 'the only server goes from worker to worker');
+is(backends(), 1, '... and stays the only one');
+undef @c;
+
+weir({default_pool_size => 6, query_wait_timeout => 30, server_idle_timeout => 0});
+my ($most, $other) = (0);
+my $steady = PgweirTest::spawn(load_command('-S', '-c', 4, '-j', 2, '-T', 4), "$dir/steady");
+for (1 .. 1000)
+{
+	my $n = backends();
+
+	$most = $n if $n > $most;
+	last if defined($other = PgweirTest::reap($steady, 0));
+	is(load_of('-S', '-c', 6, '-j', 2, '-t', 20), '120 0', 'a burst beside it is served') if $_ % 4 == 1;
+}
+is($other // PgweirTest::reap($steady, 30), 0, 'a steady load whose servers are wanted by others goes on');
+cmp_ok($most, '<=', 6, 'the size of the pool is kept at any time');
+
+# --- what an idle server can meet ---
+weir({default_pool_size => 4});
+for (1 .. 5)
+{
+	warm(4);
+	$pg->sql(q{select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()});
+	eventually { !@{$w->console('show servers')} } 'the end of the servers is noticed';
+	is(load_of('-S', '-c', 4, '-t', 10), '40 0', '... and others take its place');
+}
+warm(4);
+$w->console('pause');
+is(backends(), 0, 'PAUSE closes what is leased');
+$w->console('resume');
+warm(4);
+$w->console('reconnect');
+eventually { backends() == 0 } 'RECONNECT closes what is leased';
+$w->set(server_idle_timeout => 1)->reload;
+warm(4);
+cmp_ok(backends(), '>=', 1, 'servers are there');
+eventually { backends() == 0 } 'what nobody uses any more ends with server_idle_timeout';
+my @slow = map { $w->wire } 1 .. 4;
+warm(4);
+$_->ask('begin'), $_->value('select 1') for @slow;
+is($w->pool('postgres', 'postgres')->{sv_active}, 4, 'transactions that pause are seen as active');
+$_->disconnect for @slow;
+eventually { $w->pool('postgres', 'postgres')->{sv_active} == 0 } 'who leaves gives his server back';
+is($w->stop('INT'), 0, 'it ends');
+done_testing;

@@ -1,0 +1,195 @@
+/*
+ * lease_test.c: slots that a home gives to its own waiters by itself: when it may, what is learned of it, what it shows.
+ */
+#include "pool/policy.h"
+#include "tap.h"
+
+#define MSEC USEC_PER_MSEC
+
+static Pool pool;
+static PoolActions actions;
+static PoolSlot slots[4];
+static PoolWaiter waiters[4];
+static usec_t now;
+
+static void
+begin_with(const PoolLimits *limits, PoolGroup *group)
+{
+	memset(slots, 0, sizeof(slots));
+	memset(waiters, 0, sizeof(waiters));
+	now = USEC_PER_SEC;
+	actions = (PoolActions){.homes = 2};
+	if (!pool_init(&pool, limits, group, NULL, now))
+		bail_out("no memory");
+}
+
+static PoolLimits
+usual(void)
+{
+	return (PoolLimits){.size = 2, .max_parallel_opening = 8, .check_delay_us = -1, .lifetime_us = -1, .slow_lane_percent = 50,
+						.slow_lane_ratio = 10};
+}
+
+static void
+begin(void)
+{
+	PoolLimits limits = usual();
+
+	begin_with(&limits, NULL);
+}
+
+static void
+finish(void)
+{
+	for (int i = 0; i < 4; i++)
+		if (pool_is_waiting(&waiters[i]))
+			pool_abandon(&pool, &waiters[i], now, &actions);
+	for (int i = 0; i < 4; i++)
+		if (slots[i].pool != NULL)
+			pool_slot_closed(&slots[i], now, &actions);
+	pool_free(&pool);
+	pool_actions_free(&actions);
+}
+
+static void
+opened(int slot)
+{
+	pool_slot_opening(&pool, &slots[slot], now);
+	pool_slot_opened(&slots[slot], now, &actions);
+}
+
+static void
+ask(int waiter, uint64_t fingerprint)
+{
+	waiters[waiter].deadline = DEADLINE_NONE;
+	waiters[waiter].fingerprint = fingerprint;
+	pool_request(&pool, &waiters[waiter], now, &actions);
+}
+
+/* A request of this class that takes so long, and how its slot is given back. */
+static bool
+run(int slot, uint64_t fingerprint, usec_t run_us, bool lease)
+{
+	PoolAction action;
+	bool leased = false;
+
+	ask(slot, fingerprint);
+	if (!pool_actions_take_grant(&actions, &waiters[slot], &action))
+		bail_out("no grant");
+	now += run_us;
+	pool_ran(action.slot, run_us, true, now);
+	if (!lease || !(leased = pool_lease(action.slot, now, &actions)))
+		pool_release(action.slot, true, now, &actions);
+	return leased;
+}
+
+static void
+only_where_nobody_waits(void)
+{
+	PoolLimits limits = usual();
+	PoolGroup group;
+	PoolAction action;
+
+	begin();
+	opened(0);
+	ok(pool_may_lease(&pool), "nobody waits: a slot may be leased");
+	ok(run(0, 0, MSEC, true) && slots[0].state == SLOT_ACTIVE && pool.idle.count == 0, "it stays active");
+	ask(1, 0);
+	ok(!pool_may_lease(&pool), "somebody waits: none may be leased any more");
+	pool_release(&slots[0], true, now, &actions);
+	ok(pool_actions_next(&actions, &action) && action.kind == POOL_OPEN, "(one is opened meanwhile)");
+	ok(pool_actions_next(&actions, &action) && action.kind == POOL_GRANT && action.waiter == &waiters[1] && action.slot == &slots[0],
+	   "what is given back goes to who waits");
+	ok(pool_may_lease(&pool), "nobody waits any more");
+	pool_pause(&pool, now, &actions);
+	ok(!pool_may_lease(&pool), "not in a pool that is paused");
+	finish();
+
+	limits.round_robin = true;
+	begin_with(&limits, NULL);
+	ok(!pool_may_lease(&pool), "not where slots take turns");
+	finish();
+	limits = usual();
+	limits.lifetime_us = 0;
+	begin_with(&limits, NULL);
+	ok(!pool_may_lease(&pool), "not where a slot is used once");
+	finish();
+	limits = usual();
+	pool_group_init(&group, 5);
+	begin_with(&limits, &group);
+	ok(!pool_may_lease(&pool), "not in a group with a limit");
+	finish();
+	limits.lifetime_us = 10 * MSEC;
+	begin_with(&limits, NULL);
+	opened(0);
+	ok(run(0, 0, MSEC, true) && slots[0].lease_until == USEC_PER_SEC + 10 * MSEC, "it is told when the slot will be too old");
+	pool_release(&slots[0], true, now, &actions);
+	ok(!run(0, 0, 9 * MSEC, true), "not one that is too old");
+	finish();
+}
+
+static void
+what_is_learned(void)
+{
+	PoolTally tally = {.fingerprint = 7, .calls = 9, .granted = 9, .run_us = {MSEC, MSEC, MSEC, MSEC}, .hold_us = {MSEC, MSEC, MSEC, MSEC}};
+	uint64_t granted;
+
+	begin();
+	opened(0);
+	ok(!pool_lease_knows(&pool, 7, now), "a class that was never seen is to be asked about");
+	ok(pool_lease_knows(&pool, 0, now), "what has no class is not");
+	for (int i = 0; i < 9; i++)
+		run(0, 7, MSEC, false);
+	ok(pool_lease_knows(&pool, 7, now), "nor is one that is known");
+	granted = pool.counters.granted;
+	tally.last = now;
+	ok(pool_learn_tally(&pool, &tally, now) && pool_classes_find(&pool.classes, 7)->calls == 18 && pool.counters.granted == granted + 9,
+	   "what ran on lease is counted");
+	ok(tally.calls == 0 && tally.granted == 0 && tally.fingerprint == 7, "... once");
+	for (int round = 0; round < 40; round++)
+	{
+		tally.calls = tally.granted = 4;
+		for (int i = 0; i < POOL_TALLY_SAMPLES; i++)
+			tally.run_us[i] = tally.hold_us[i] = 500 * MSEC;
+		for (int i = 0; i < 8; i++)
+			run(0, 8, MSEC, false); /* keeps the median low */
+		if (!pool_learn_tally(&pool, &tally, now))
+			break;
+	}
+	ok(!pool_lease_knows(&pool, 7, now), "a class that has become slow is to be asked about again");
+	finish();
+}
+
+static void
+what_runs_can_be_shown(void)
+{
+	PoolLeaseRun long_run = {.fingerprint = 7, .held_for = 7};
+	uint64_t granted;
+
+	begin();
+	opened(0);
+	for (int i = 0; i < 9; i++)
+		run(0, 7, MSEC, false);
+	run(0, 7, MSEC, true);
+	granted = pool.counters.granted;
+	long_run.since = long_run.held_since = now;
+	now += 50 * MSEC;
+	pool_lease_shows(&slots[0], &long_run);
+	ok(pool_classes_find(&pool.classes, 7)->active == 1 && pool.counters.granted == granted + 1, "what runs for long is seen to run");
+	pool_ran(&slots[0], 50 * MSEC, true, now);
+	pool_release(&slots[0], true, now, &actions);
+	ok(pool_classes_find(&pool.classes, 7)->active == 0 && pool_classes_find(&pool.classes, 7)->_refs == 0, "... and ends as any other");
+	run(0, 7, MSEC, true);
+	pool_slot_closed(&slots[0], now, &actions);
+	ok(pool_slots(&pool) == 0, "a slot on lease can be lost");
+	finish();
+}
+
+int
+main(void)
+{
+	only_where_nobody_waits();
+	what_is_learned();
+	what_runs_can_be_shown();
+	return done_testing();
+}
