@@ -11,7 +11,9 @@ sub value { my ($sql) = @_; return $pg->sql("select $sql"); }
 # --- all connections are taken, then they are left again: nobody looked meanwhile ---
 
 my @taken = map { $pg->psql_session(user => 'app') } 1 .. 10;
+# A session that has answered is there.
 $_->query('begin; select 1') for @taken[0 .. 2];
+$_->query('select 1') for @taken[3 .. 9];
 like((PgweirTest::run_program(['psql', '-XAtq', '-c', 'select 1'], env => {$pg->environment(user => 'app')}))[2], qr/remaining connection slots are reserved|too many clients/, 'the server takes no more of ordinary users');
 my $views = join '; ', map { "select count(*) from pgweir.$_" } qw(diagnosis pool_pressure connections pressure_history);
 is(scalar(split /\n/, $pg->sql($views)), 4, 'a superuser still gets in, by superuser_reserved_connections, and can look');
