@@ -70,16 +70,18 @@ ask(int waiter, uint64_t fingerprint)
 static bool
 run(int slot, uint64_t fingerprint, usec_t run_us, bool lease)
 {
-	PoolAction action;
+	PoolSlot *taken;
 	bool leased = false;
 
-	ask(slot, fingerprint);
-	if (!pool_actions_take_grant(&actions, &waiters[slot], &action))
-		bail_out("no grant");
+	waiters[slot].deadline = DEADLINE_NONE;
+	waiters[slot].fingerprint = fingerprint;
+	taken = pool_take(&pool, &waiters[slot], now);
+	if (taken == NULL)
+		bail_out("no slot");
 	now += run_us;
-	pool_ran(action.slot, run_us, true, now);
-	if (!lease || !(leased = pool_lease(action.slot, now, &actions)))
-		pool_release(action.slot, true, now, &actions);
+	pool_ran(taken, run_us, true, now);
+	if (!lease || !(leased = pool_lease(taken, now, &actions)))
+		pool_release(taken, true, now, &actions);
 	return leased;
 }
 
