@@ -3,7 +3,7 @@ use PgweirTest;
 
 my $pg = server(preload => '', conf => {wal_level => 'logical', max_wal_senders => 6, max_connections => 20},
 	hba => ['host all all 127.0.0.1/32 trust', 'host replication all 127.0.0.1/32 trust']);
-my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2, query_timeout => 2, transaction_timeout => 2, query_deadline => 2});
+my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2, query_timeout => 2, transaction_timeout => 2, query_deadline => 2, admission => 0});
 my $dir = PgweirTest::new_dir('r');
 my ($status, $out, $err);
 
