@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #define ENTRIES 48
+#define YOUNG 8					/* the latest classes, of which one makes room for the next as long as none was executed again */
 #define VICTIMS 4				/* one of them has to make room for a new class */
 #define READ_TRIES 1000
 #define HOLD_SPINS 1000
@@ -64,7 +65,10 @@ static struct
 	int64		queryid[ENTRIES];	/* compact, for the search */
 	PgweirPlace place[ENTRIES]; /* in the table, where the class was seen with its text */
 	bool		relations_known[ENTRIES];
-	bool		referenced[ENTRIES];
+	bool		executed[ENTRIES];
+	bool		referenced[ENTRIES];	/* executed again since the clock came by */
+	int8		young[YOUNG];	/* entries, as they were claimed */
+	int			youngest;
 	bool		instrument[ENTRIES];
 	bool		plan_shown[ENTRIES];
 	bool		plan_put_off[ENTRIES];
@@ -311,8 +315,9 @@ pgweir_delta_find(const PgweirKey *key)
 	return -1;
 }
 
+/* The first entry that the clock finds, which is not pinned and was not executed again since it came by last; -1 if all are pinned. */
 static int
-choose_victim(void)
+pass_clock(void)
 {
 	for (int i = 0; i < 2 * ENTRIES; i++)
 	{
@@ -328,6 +333,20 @@ choose_victim(void)
 	return -1;
 }
 
+/*
+ * The oldest of the young entries, if it has not been executed again: so statements that run but once drive one another out, and their counts go to
+ * the table while it still has them in the caches.  Else the clock's choice.
+ */
+static int
+choose_victim(void)
+{
+	int			oldest = local.young[(local.youngest + 1) % YOUNG];
+
+	if (local.pins[oldest] == 0 && !local.referenced[oldest])
+		return oldest;
+	return pass_clock();
+}
+
 /* An entry that is not pinned, its counts merged; -1 without one.  Rather another one than wait for a lock.  The set is held. */
 static int
 vacate_entry(void)
@@ -339,7 +358,7 @@ vacate_entry(void)
 	pg_memory_barrier();
 	for (int try = 1; try <= VICTIMS && !merged; try++)
 	{
-		i = choose_victim();
+		i = try == 1 ? choose_victim() : pass_clock();
 		if (i < 0)
 			break;
 		merged = merge_entry(i, try == VICTIMS);
@@ -361,6 +380,10 @@ claim_entry(const PgweirKey *key)
 		release(own);
 		return -1;
 	}
+	local.youngest = (local.youngest + 1) % YOUNG;
+	local.young[local.youngest] = i;
+	local.executed[i] = false;
+	local.referenced[i] = false;
 	local.queryid[i] = key->queryid;
 	local.place[i].tenant = 0;
 	local.relations_known[i] = false;
@@ -393,7 +416,7 @@ pgweir_delta_open(const PgweirKey *key)
 		i = claim_entry(key);
 	if (i >= 0)
 	{
-		local.referenced[i] = true;
+		local.referenced[i] |= local.executed[i];
 		local.latest = i;
 	}
 	return i;
@@ -538,6 +561,7 @@ pgweir_delta_add(int entry, const PgweirUsage *usage, uint64 ns, TimestampTz see
 	tally->max_ns = Max(tally->max_ns, ns);
 	tally->sum_squares += ((double) ns / 1000.0) * ((double) ns / 1000.0);
 	tally->hist[pgweir_histogram_bucket(us)]++;
+	local.executed[entry] = true;
 	end_change(own);
 	release(own);
 }
