@@ -144,6 +144,10 @@ client_goes_first(Client *client)
 	client->leaving = true;
 	atomic_store_explicit(&client->login_busy, true, memory_order_relaxed);
 	client->worker->has_leavers = true;
+	/* where send_leavers() looks */
+	worker_walk_skip(client->worker, &client->node);
+	list_remove(&client->worker->logins, &client->node);
+	list_prepend(&client->worker->logins, &client->node);
 	net_pause(&client->conn);
 	return false;
 }
@@ -175,6 +179,7 @@ send_client(Client *client)
 	post(from->hall->workers[0], item);
 }
 
+/* They stand before the others. */
 static void
 send_leavers(Worker *worker)
 {
@@ -183,8 +188,9 @@ send_leavers(Worker *worker)
 	{
 		Client *client = CONTAINER_OF(node, Client, node);
 
-		if (client->leaving)
-			send_client(client);
+		if (!client->leaving)
+			break;
+		send_client(client);
 	}
 }
 
