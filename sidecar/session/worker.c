@@ -569,7 +569,7 @@ static bool
 start_worker(Hall *hall, int index)
 {
 	Birth birth = {.hall = hall, .index = index};
-	char name[16]; /* no longer ones are allowed; for top -H and its like */
+	char name[32]; /* for top -H and its like; longer than 15 bytes is not allowed, and not needed */
 	pthread_t thread;
 
 	pthread_mutex_init(&birth.lock, NULL);
