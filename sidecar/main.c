@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <openssl/crypto.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -487,11 +488,14 @@ static int
 workers_wanted(const Process *process)
 {
 	int wanted = process->config->process.worker_threads;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t allowed;
+	int cores;
 
 	if (wanted > 0)
 		return wanted;
-	return cores < 1 ? 1 : cores > MOST_WORKERS ? MOST_WORKERS : (int) cores;
+	/* those of the machine that this process may use (taskset, AllowedCPUs); more than fit into a cpu_set_t are an error, and many */
+	cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : MOST_WORKERS;
+	return cores > MOST_WORKERS ? MOST_WORKERS : cores;
 }
 
 static void
@@ -660,7 +664,8 @@ main(int argc, char **argv)
 		process.pidfile_written = true;
 	}
 	watch_signals(&process);
-	log_write(&process.log, LOG_LEVEL_LOG, "process up: pgweir %s (PgBouncer 1.25.2 compatible)", PGWEIR_VERSION);
+	log_write(&process.log, LOG_LEVEL_LOG, "process up: pgweir %s (PgBouncer 1.25.2 compatible), worker threads: %d", PGWEIR_VERSION,
+			  process.hall->worker_count);
 	if (ready_fd >= 0)
 	{
 		process.log.to_stderr = false;

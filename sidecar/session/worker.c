@@ -6,6 +6,7 @@
  */
 #include "session/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -574,6 +575,7 @@ static bool
 start_worker(Hall *hall, int index)
 {
 	Birth birth = {.hall = hall, .index = index};
+	char name[32]; /* for top -H and its like; longer than 15 bytes is not allowed, and not needed */
 	pthread_t thread;
 
 	pthread_mutex_init(&birth.lock, NULL);
@@ -592,6 +594,8 @@ start_worker(Hall *hall, int index)
 	if (birth.worker == NULL)
 		return false;
 	birth.worker->thread = thread;
+	snprintf(name, sizeof(name), "pgweir:worker%d", index);
+	(void) pthread_setname_np(thread, name);
 	hall->workers[index] = birth.worker;
 	return true;
 }
