@@ -87,6 +87,13 @@ lock_of(int partition)
 	return &pgweir_table_locks[partition].lock;
 }
 
+/* Exclusive lock. */
+static inline void
+change_tenant(PgweirSlot *slot)
+{
+	pg_atomic_write_u32(&slot->tenant, pg_atomic_read_u32(&slot->tenant) + 1);
+}
+
 /* All slots of a partition free, its counters of life up to now kept. */
 static void
 partition_clear(int p)
@@ -97,6 +104,8 @@ partition_clear(int p)
 	{
 		PgweirSlot *slot = pgweir_slot(p, i);
 
+		if (slot->used)
+			change_tenant(slot);
 		slot->used = false;
 		slot->next = i + 1 < pgweir_table->slots ? i + 1 : NONE;
 		pgweir_heads(p)[i] = NONE;
@@ -109,7 +118,7 @@ partition_clear(int p)
 static void
 slot_init_atomics(PgweirSlot *slot)
 {
-	pg_atomic_init_u32(&slot->use, 0);
+	pg_atomic_write_u32(&slot->use, 0);
 	pg_atomic_init_u64(&slot->last_seen, 0);
 	pg_atomic_init_u64(&slot->min_ns, PG_UINT64_MAX);
 	pg_atomic_init_u64(&slot->max_ns, 0);
@@ -147,10 +156,14 @@ pgweir_statements_attach(void *memory, LWLockPadded *locks, bool fresh)
 	pg_atomic_init_u64(&pgweir_table->since, (uint64) GetCurrentTimestamp());
 	for (int p = 0; p < pgweir_table->partitions; p++)
 	{
-		pg_atomic_init_u64(&pgweir_table->partition[p].generation, 0);
 		pg_atomic_init_u64(&pgweir_table->partition[p].evicted, 0);
 		for (int i = 0; i < pgweir_table->slots; i++)
+		{
+			pg_atomic_init_u32(&pgweir_slot(p, i)->tenant, 0);
+			pg_atomic_init_u32(&pgweir_slot(p, i)->use, 0);
+			pgweir_slot(p, i)->used = false;
 			slot_init_atomics(pgweir_slot(p, i));
+		}
 		partition_clear(p);
 	}
 }
@@ -200,18 +213,24 @@ unlink_slot(int p, int32 index)
 
 /* Exclusive lock. */
 static void
-evict(int p, int32 index)
+free_slot(int p, int32 index)
 {
 	PgweirPartition *part = &pgweir_table->partition[p];
 	PgweirSlot *slot = pgweir_slot(p, index);
 
 	unlink_slot(p, index);
+	change_tenant(slot);
 	slot->used = false;
 	slot->next = part->free;
 	part->free = index;
 	part->entries--;
-	pg_atomic_fetch_add_u64(&part->evicted, 1);
-	pg_atomic_fetch_add_u64(&part->generation, 1);
+}
+
+static void
+evict(int p, int32 index)
+{
+	free_slot(p, index);
+	pg_atomic_fetch_add_u64(&pgweir_table->partition[p].evicted, 1);
 }
 
 /* The slot that the clock comes to next, with its use; the use is halved. */
@@ -303,6 +322,7 @@ insert(int p, uint32 hash, const PgweirKey *key, TimestampTz seen)
 	slot->first_seen = seen;
 	slot->key = *key;
 	pg_atomic_write_u32(&slot->use, 1);
+	change_tenant(slot);
 	/* Last: should the server crash here, the slot is nobody's or complete. */
 	pg_write_barrier();
 	slot->used = true;
@@ -312,20 +332,50 @@ insert(int p, uint32 hash, const PgweirKey *key, TimestampTz seen)
 	return slot;
 }
 
-int
-pgweir_statements_partition(const PgweirKey *key)
+/* The lock of a partition is held. */
+static void
+note_place(int p, const PgweirSlot *slot, PgweirPlace *place)
 {
-	return partition_of(key_hash(key));
+	place->partition = p;
+	place->index = (int32) (((const char *) slot - (const char *) pgweir_slot(p, 0)) / pgweir_table->slot_size);
+	place->tenant = pg_atomic_read_u32((pg_atomic_uint32 *) &slot->tenant);
 }
 
-uint64
-pgweir_statements_generation(int partition)
+/* While others are evicted, it may be long until the counts of this one are merged. */
+static inline void
+ask_for(PgweirSlot *slot)
 {
-	return pg_atomic_read_u64(&pgweir_table->partition[partition].generation);
+	if (pg_atomic_read_u32(&slot->use) < ASKED_USE)
+		pg_atomic_write_u32(&slot->use, ASKED_USE);
 }
 
 bool
-pgweir_statements_has_text(const PgweirKey *key)
+pgweir_statements_still_at(const PgweirPlace *place)
+{
+	PgweirSlot *slot = pgweir_slot(place->partition, place->index);
+
+	if (place->tenant == 0 || pg_atomic_read_u32(&slot->tenant) != place->tenant)
+		return false;
+	/* Should it be evicted in this moment, the credit goes to whoever comes next. */
+	ask_for(slot);
+	return true;
+}
+
+/* Of a class in the table; 0: it has too few executions. */
+static uint64
+p99_ns_of(PgweirSlot *slot)
+{
+	uint64		hist[PGWEIR_BUCKETS];
+
+	if (pg_atomic_read_u64(&slot->counter[PGWEIR_CALLS]) < FEW_EXECUTIONS)
+		return 0;
+	for (int i = 0; i < PGWEIR_BUCKETS; i++)
+		hist[i] = pg_atomic_read_u64(&slot->hist[i]);
+	return 1000 * (pgweir_histogram_quantile(hist, 0.99) + 1);
+}
+
+bool
+pgweir_statements_look_up(const PgweirKey *key, PgweirPlace *place, uint64 *p99_ns)
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
@@ -335,15 +385,18 @@ pgweir_statements_has_text(const PgweirKey *key)
 	LWLockAcquire(lock_of(p), LW_SHARED);
 	slot = find(p, hash, key);
 	result = slot != NULL && slot->text_len > 0;
-	/* Who asks is about to execute it: others are evicted, and it may be long until this one's counts are merged. */
-	if (result && pg_atomic_read_u32(&slot->use) < ASKED_USE)
-		pg_atomic_write_u32(&slot->use, ASKED_USE);
+	if (result)
+	{
+		ask_for(slot);
+		note_place(p, slot, place);
+		*p99_ns = p99_ns_of(slot);
+	}
 	LWLockRelease(lock_of(p));
 	return result;
 }
 
 void
-pgweir_statements_put_text(const PgweirKey *key, const char *text, int len)
+pgweir_statements_put_text(const PgweirKey *key, const char *text, int len, PgweirPlace *place)
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
@@ -362,25 +415,26 @@ pgweir_statements_put_text(const PgweirKey *key, const char *text, int len)
 		slot->text_truncated = kept < len;
 		slot->encoding = GetDatabaseEncoding();
 	}
+	note_place(p, slot, place);
 	LWLockRelease(lock_of(p));
 }
 
+/* Shared suffices: who else writes or reads these meanwhile has one class in mind, whose plans use as a rule the same tables. */
 bool
-pgweir_statements_put_relations(const PgweirKey *key, const Oid *relations, int n)
+pgweir_statements_put_relations(const PgweirPlace *place, const Oid *relations, int n)
 {
-	uint32		hash = key_hash(key);
-	int			p = partition_of(hash);
-	PgweirSlot *slot;
+	PgweirSlot *slot = pgweir_slot(place->partition, place->index);
+	bool		there;
 
-	LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
-	slot = find(p, hash, key);
-	if (slot != NULL)
+	LWLockAcquire(lock_of(place->partition), LW_SHARED);
+	there = place->tenant != 0 && pg_atomic_read_u32(&slot->tenant) == place->tenant;
+	if (there)
 	{
+		memcpy(slot->relation, relations, Min(n, PGWEIR_CLASS_RELATIONS) * sizeof(Oid));
 		slot->n_relations = Min(n, PGWEIR_CLASS_RELATIONS);
-		memcpy(slot->relation, relations, slot->n_relations * sizeof(Oid));
 	}
-	LWLockRelease(lock_of(p));
-	return slot != NULL;
+	LWLockRelease(lock_of(place->partition));
+	return there;
 }
 
 static void
@@ -474,46 +528,30 @@ add_tally(PgweirSlot *slot, const PgweirTally *tally)
 	touch(slot, tally);
 }
 
-void
-pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally)
+bool
+pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally, bool wait, uint64 *p99_ns)
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
 	PgweirSlot *slot;
 
-	LWLockAcquire(lock_of(p), LW_SHARED);
+	if (!pgweir_acquire(lock_of(p), LW_SHARED, wait))
+		return false;
 	slot = find(p, hash, key);
 	if (slot == NULL)
 	{
 		LWLockRelease(lock_of(p));
-		LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
+		if (!pgweir_acquire(lock_of(p), LW_EXCLUSIVE, wait))
+			return false;
 		slot = find(p, hash, key);
 		if (slot == NULL)
 			slot = insert(p, hash, key, tally->last_seen);
 	}
 	add_tally(slot, tally);
+	if (p99_ns != NULL)
+		*p99_ns = p99_ns_of(slot);
 	LWLockRelease(lock_of(p));
-}
-
-uint64
-pgweir_statements_p99_ns(const PgweirKey *key)
-{
-	uint32		hash = key_hash(key);
-	int			p = partition_of(hash);
-	uint64		hist[PGWEIR_BUCKETS];
-	bool		known = false;
-	PgweirSlot *slot;
-
-	LWLockAcquire(lock_of(p), LW_SHARED);
-	slot = find(p, hash, key);
-	if (slot != NULL && pg_atomic_read_u64(&slot->counter[PGWEIR_CALLS]) >= FEW_EXECUTIONS)
-	{
-		for (int i = 0; i < PGWEIR_BUCKETS; i++)
-			hist[i] = pg_atomic_read_u64(&slot->hist[i]);
-		known = true;
-	}
-	LWLockRelease(lock_of(p));
-	return known ? 1000 * (pgweir_histogram_quantile(hist, 0.99) + 1) : 0;
+	return true;
 }
 
 bool
@@ -535,19 +573,12 @@ pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns)
 static void
 partition_reset(int p, Oid userid, Oid dbid, int64 queryid)
 {
-	PgweirPartition *part = &pgweir_table->partition[p];
-
 	for (int i = 0; i < pgweir_table->slots; i++)
 	{
-		PgweirSlot *slot = pgweir_slot(p, i);
+		const PgweirSlot *slot = pgweir_slot(p, i);
 
-		if (!slot->used || !pgweir_key_matches(&slot->key, userid, dbid, queryid))
-			continue;
-		unlink_slot(p, i);
-		slot->used = false;
-		slot->next = part->free;
-		part->free = i;
-		part->entries--;
+		if (slot->used && pgweir_key_matches(&slot->key, userid, dbid, queryid))
+			free_slot(p, i);
 	}
 }
 
@@ -588,7 +619,6 @@ pgweir_statements_reset(Oid userid, Oid dbid, int64 queryid)
 		}
 		else
 			partition_reset(p, userid, dbid, queryid);
-		pg_atomic_fetch_add_u64(&part->generation, 1);
 		LWLockRelease(lock_of(p));
 	}
 	if (!all)

@@ -18,6 +18,9 @@ typedef struct PgweirClassRecent
 
 typedef struct PgweirSlot
 {
+	/* These two are looked at with each execution; the rest of their line changes rarely. */
+	pg_atomic_uint32 tenant;	/* counts the classes that came and went: odd while there is one */
+	pg_atomic_uint32 use;		/* credit against the clock */
 	PgweirKey	key;
 	int32		next;			/* on the chain of the hash head, or of free slots */
 	bool		used;
@@ -27,7 +30,6 @@ typedef struct PgweirSlot
 	int32		n_relations;
 	Oid			relation[PGWEIR_CLASS_RELATIONS];
 	TimestampTz first_seen;
-	pg_atomic_uint32 use;		/* credit against the clock */
 	pg_atomic_uint64 last_seen;
 	pg_atomic_uint64 min_ns;
 	pg_atomic_uint64 max_ns;
@@ -46,9 +48,8 @@ typedef struct PgweirPartition
 	int32		free;			/* first free slot */
 	int32		entries;
 	int32		hand;			/* of the clock */
-	pg_atomic_uint64 generation;	/* evictions and resets */
 	pg_atomic_uint64 evicted;	/* since the last reset */
-	char		pad[PG_CACHE_LINE_SIZE - 32];
+	char		pad[PG_CACHE_LINE_SIZE - 24];
 } PgweirPartition;
 
 #define PGWEIR_RESETS 64		/* remembered; a backend that missed more takes all its deltas for void */

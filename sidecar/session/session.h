@@ -428,6 +428,7 @@ struct Hall
 	Map databases, roles, pools, cancel_keys;
 	List half_open; /* the clients that have not proved who they are, by id: in order of arrival */
 	List pool_list, dedicated;
+	const ListNode *report_next; /* in pool_list: the next that is reported; its head: from the beginning.  Moves on when that pool goes */
 	ParamRegistry params;
 	StatementRegistry statements;
 
