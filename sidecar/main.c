@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <openssl/crypto.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@
 #define MOST_WORKERS 8
 /* How long clients have to take the news that the process ends. */
 #define LAST_WORDS_US (200 * USEC_PER_MSEC)
-/* How often several workers are asked whether those that are waited for have gone. */
+/* How often the workers are asked whether those that are waited for have gone. */
 #define DRAIN_LOOK_US (5 * USEC_PER_MSEC)
 /* Descriptors the process needs besides those of clients and servers. */
 #define OTHER_DESCRIPTORS 64
@@ -57,7 +58,7 @@ typedef struct Process
 	Listeners listeners;
 	NetWatch signals;
 	sigset_t signal_set;
-	Timer look;		/* with several workers: while shutting down */
+	Timer look;		/* while shutting down */
 	usec_t look_at;
 	bool pidfile_written;
 	int predecessor; /* connection to the process whose place this one takes; -1 = none */
@@ -439,7 +440,7 @@ watch_signals(Process *process)
 		die(process, "could not watch signals: %s", strerror(errno));
 }
 
-/* With several workers not at each turn, since all must stop for it, but also when nothing happens here. */
+/* Not at each turn, since all workers must stop for it and all pools are looked at; but also when nothing happens here. */
 static void
 look_if_drained(Process *process, usec_t now)
 {
@@ -454,7 +455,7 @@ look_if_drained(Process *process, usec_t now)
 				  process->hall->phase == WORKER_DRAIN_CLIENTS ? "client" : "server");
 		net_loop_stop(process->loop);
 	}
-	else if (hall_is_shared(process->hall))
+	else
 	{
 		process->look_at = now + DRAIN_LOOK_US;
 		timer_arm(net_timers(process->loop), &process->look, process->look_at);
@@ -487,11 +488,14 @@ static int
 workers_wanted(const Process *process)
 {
 	int wanted = process->config->process.worker_threads;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t allowed;
+	int cores;
 
 	if (wanted > 0)
 		return wanted;
-	return cores < 1 ? 1 : cores > MOST_WORKERS ? MOST_WORKERS : (int) cores;
+	/* those of the machine that this process may use (taskset, AllowedCPUs); more than fit into a cpu_set_t are an error, and many */
+	cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : MOST_WORKERS;
+	return cores > MOST_WORKERS ? MOST_WORKERS : cores;
 }
 
 static void
@@ -660,7 +664,8 @@ main(int argc, char **argv)
 		process.pidfile_written = true;
 	}
 	watch_signals(&process);
-	log_write(&process.log, LOG_LEVEL_LOG, "process up: pgweir %s (PgBouncer 1.25.2 compatible)", PGWEIR_VERSION);
+	log_write(&process.log, LOG_LEVEL_LOG, "process up: pgweir %s (PgBouncer 1.25.2 compatible), worker threads: %d", PGWEIR_VERSION,
+			  process.hall->worker_count);
 	if (ready_fd >= 0)
 	{
 		process.log.to_stderr = false;

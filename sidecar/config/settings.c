@@ -354,9 +354,9 @@ static const ConfigRow main_rows[] = {
 			"Time a transaction has, waiting and idle time included, before it is rolled back and gets an error; the "
 			"session lives on; 0 = no limit.",
 			OURS),
-	PROCESS(worker_threads, INT, worker_threads, "1", NO,
+	PROCESS(worker_threads, INT, worker_threads, "0", NO,
 			"Threads that serve clients, each with its own connections; pools and limits are common to all. 0 = one "
-			"a core, 8 at most.",
+			"a core that the process may use, 8 at most.",
 			.max = WORKERS_MAX, OURS),
 	{.name = NULL},
 };

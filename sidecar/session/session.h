@@ -428,6 +428,7 @@ struct Hall
 	Map databases, roles, pools, cancel_keys;
 	List half_open; /* the clients that have not proved who they are, by id: in order of arrival */
 	List pool_list, dedicated;
+	const ListNode *report_next; /* in pool_list: the next that is reported; its head: from the beginning.  Moves on when that pool goes */
 	ParamRegistry params;
 	StatementRegistry statements;
 
@@ -624,8 +625,8 @@ extern bool hall_start(Hall *hall) MUST_CHECK;
 /* All say their last words (for limit_us at most); the other threads end. */
 extern void hall_stop(Hall *hall, usec_t limit_us);
 /*
- * By the first worker, holding no lock: all others stop at the end of a turn and wait.  May be nested; costs nothing with one worker.
- * Everything that has moved has arrived then.
+ * By the first worker, holding no lock: all others stop at the end of a turn and wait.  May be nested.
+ * Everything that has moved has arrived then, and no server is on lease.
  */
 extern void hall_park(Hall *hall);
 extern void hall_unpark(Hall *hall);
