@@ -626,8 +626,8 @@ extern bool hall_start(Hall *hall) MUST_CHECK;
 /* All say their last words (for limit_us at most); the other threads end. */
 extern void hall_stop(Hall *hall, usec_t limit_us);
 /*
- * By the first worker, holding no lock: all others stop at the end of a turn and wait.  May be nested; costs nothing with one worker.
- * Everything that has moved has arrived then.
+ * By the first worker, holding no lock: all others stop at the end of a turn and wait.  May be nested.
+ * Everything that has moved has arrived then, and no server is on lease.
  */
 extern void hall_park(Hall *hall);
 extern void hall_unpark(Hall *hall);

@@ -373,11 +373,10 @@ park(Worker *worker)
 		net_loop_stop(worker->loop);
 }
 
-void
-hall_park(Hall *hall)
+/* All other threads wait, and what was sent to them or from them has arrived. */
+static void
+park_others(Hall *hall)
 {
-	if (!hall_is_shared(hall) || hall->park_depth++ > 0)
-		return;
 	pthread_mutex_lock(&hall->park_lock);
 	hall->parked = 0;
 	hall->parkings++;
@@ -403,11 +402,24 @@ hall_park(Hall *hall)
 }
 
 void
+hall_park(Hall *hall)
+{
+	if (hall->park_depth++ > 0)
+		return;
+	if (hall_is_shared(hall))
+		park_others(hall);
+	else
+		lease_end_all(hall->workers[0]);
+}
+
+void
 hall_unpark(Hall *hall)
 {
-	if (!hall_is_shared(hall) || --hall->park_depth > 0)
+	if (--hall->park_depth > 0)
 		return;
 	hall_run_actions(hall); /* whoever wakes up finds nothing left to do */
+	if (!hall_is_shared(hall))
+		return;
 	pthread_mutex_lock(&hall->park_lock);
 	atomic_store(&hall->parking, false);
 	pthread_cond_broadcast(&hall->go_on);
