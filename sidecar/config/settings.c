@@ -317,6 +317,9 @@ static const ConfigRow main_rows[] = {
 			"Address of the HTTP endpoint (/healthz, /readyz, /metrics, /json), as 127.0.0.1:9127 or *:9127; a port alone is "
 			"one of 127.0.0.1; empty = none.",
 			OURS),
+	SETTING(max_client_statement_bytes, UINT, max_client_statement_bytes, "67108864", YES,
+			"Disconnect a client whose named prepared statements, texts and names with some 200 bytes each, take more than so many bytes, in transaction "
+			"and statement mode; 0 = any number."),
 	SETTING(max_login_clients, INT, max_login_clients, "4000", YES,
 			"Clients that have not proved yet who they are; for one more the one that has been silent for longest is disconnected; "
 			"0 = no limit.",

@@ -438,6 +438,7 @@ struct Hall
 	atomic_bool use_changed; /* ... has something to do */
 	List limits; /* Limit, in the order of the file: limits.h; changed while parked, their caps with the policy */
 
+	int client_room; /* for so many clients there are descriptors; 0 = not known */
 	atomic_int client_count; /* all connected clients, logins included */
 	atomic_ullong next_id, next_pool_id;
 	atomic_int client_peak; /* since memory was given back; trim.c */
