@@ -47,6 +47,8 @@ scenario: tree chain ## a real chain of services with a fault, and what is diagn
 scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
 bench-timing: tree ## does the time of a refusal tell whether a user exists? (BENCH_SAMPLES=)
 	@test/as-user test/bench/timing.pl
+bench-churn: tree ## how long others wait while ever new statements run, beside pg_stat_statements (BENCH_SESSIONS= BENCH_SELECT= BENCH_ROUNDS=)
+	@test/bench/churn
 bench-extension: tree ## what counting statements costs beside pg_stat_statements (BENCH_ROUNDS=)
 	@test/bench/extension
 stress-cancel: tree ## racing cancels, none of which may hit the wrong statement (STRESS_SECONDS=)

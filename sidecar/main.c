@@ -7,7 +7,9 @@
 #include <ares.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <openssl/crypto.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,10 +33,11 @@
 #define MOST_WORKERS 8
 /* How long clients have to take the news that the process ends. */
 #define LAST_WORDS_US (200 * USEC_PER_MSEC)
-/* How often several workers are asked whether those that are waited for have gone. */
+/* How often the workers are asked whether those that are waited for have gone. */
 #define DRAIN_LOOK_US (5 * USEC_PER_MSEC)
-/* Descriptors the process needs besides those of clients and servers. */
+/* Descriptors the process, and each worker, needs besides those of clients and servers. */
 #define OTHER_DESCRIPTORS 64
+#define WORKER_DESCRIPTORS 8
 
 typedef struct Options
 {
@@ -57,9 +60,10 @@ typedef struct Process
 	Listeners listeners;
 	NetWatch signals;
 	sigset_t signal_set;
-	Timer look;		/* with several workers: while shutting down */
+	Timer look;		/* while shutting down */
 	usec_t look_at;
 	bool pidfile_written;
+	long descriptors; /* their limit; -1 = not known */
 	int predecessor; /* connection to the process whose place this one takes; -1 = none */
 } Process;
 
@@ -182,21 +186,64 @@ load_config(Process *process, const Options *options)
 		die(process, "cannot load config file");
 }
 
-/* max_client_conn is a promise: say at once if the descriptor limit cannot keep it. */
-static void
-raise_descriptors(Process *process)
+static int
+workers_wanted(const Process *process)
+{
+	int wanted = process->config->process.worker_threads;
+	cpu_set_t allowed;
+	int cores;
+
+	if (wanted > 0)
+		return wanted;
+	/* those of the machine that this process may use (taskset, AllowedCPUs); more than fit into a cpu_set_t are an error, and many */
+	cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : MOST_WORKERS;
+	return cores > MOST_WORKERS ? MOST_WORKERS : cores;
+}
+
+/* Descriptors that the pools may need. */
+static long
+server_descriptors(const Settings *settings)
+{
+	return (long) settings->default_pool_size * (settings->database_count > 0 ? settings->database_count : 1);
+}
+
+/* ... and neither clients nor servers. */
+static long
+other_descriptors(const Process *process)
+{
+	return OTHER_DESCRIPTORS + WORKER_DESCRIPTORS * workers_wanted(process);
+}
+
+static long
+descriptors_wanted(const Process *process)
 {
 	const Settings *settings = process->config->settings;
-	long servers = (long) settings->default_pool_size * (settings->database_count > 0 ? settings->database_count : 1);
-	long wanted = (long) settings->max_client_conn + servers + OTHER_DESCRIPTORS;
-	long have = daemon_raise_descriptors(wanted);
 
+	return settings->max_client_conn + server_descriptors(settings) + other_descriptors(process);
+}
+
+/*
+ * max_client_conn is a promise: say at once if the limit of descriptors cannot keep it.  More clients than it has room for are turned away rather
+ * than left waiting to be accepted, and leave some to the pools.
+ */
+static void
+note_descriptors(Process *process)
+{
+	const Settings *settings = process->config->settings;
+	long servers = server_descriptors(settings);
+	long wanted = descriptors_wanted(process);
+	long have = process->descriptors;
+	long room = have - other_descriptors(process) - (servers < have / 4 ? servers : have / 4);
+
+	if (have >= 0)
+		process->hall->client_room = room < 1 ? 1 : room > INT_MAX ? INT_MAX : (int) room;
 	log_write(&process->log, LOG_LEVEL_LOG, "kernel file descriptor limit: %ld; max_client_conn: %d, max expected fd use: %ld", have,
 			  settings->max_client_conn, wanted);
 	if (have >= 0 && have < wanted)
 		log_write(&process->log, LOG_LEVEL_WARNING,
-				  "the limit of open files is %ld, but max_client_conn = %d and the pools may need %ld: raise it (ulimit -n, LimitNOFILE=)",
-				  have, settings->max_client_conn, wanted);
+				  "the limit of open files is %ld, but max_client_conn = %d and the pools may need %ld: raise it (ulimit -n, LimitNOFILE=, "
+				  "and fs.nr_open), or lower max_client_conn; no more than %d clients are let in",
+				  have, settings->max_client_conn, wanted, process->hall->client_room);
 }
 
 /* --- listening --- */
@@ -439,7 +486,7 @@ watch_signals(Process *process)
 		die(process, "could not watch signals: %s", strerror(errno));
 }
 
-/* With several workers not at each turn, since all must stop for it, but also when nothing happens here. */
+/* Not at each turn, since all workers must stop for it and all pools are looked at; but also when nothing happens here. */
 static void
 look_if_drained(Process *process, usec_t now)
 {
@@ -454,7 +501,7 @@ look_if_drained(Process *process, usec_t now)
 				  process->hall->phase == WORKER_DRAIN_CLIENTS ? "client" : "server");
 		net_loop_stop(process->loop);
 	}
-	else if (hall_is_shared(process->hall))
+	else
 	{
 		process->look_at = now + DRAIN_LOOK_US;
 		timer_arm(net_timers(process->loop), &process->look, process->look_at);
@@ -482,17 +529,6 @@ on_turn(void *arg, usec_t now)
 }
 
 /* --- the whole --- */
-
-static int
-workers_wanted(const Process *process)
-{
-	int wanted = process->config->process.worker_threads;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (wanted > 0)
-		return wanted;
-	return cores < 1 ? 1 : cores > MOST_WORKERS ? MOST_WORKERS : (int) cores;
-}
 
 static NetBackend
 choose_backend(Process *process)
@@ -652,14 +688,15 @@ main(int argc, char **argv)
 	/* before another user is taken: what is below /proc/self is root's after that */
 	if (!process.config->process.core_dump_memory && !daemon_keep_memory_out_of_core_dumps())
 		log_write(&process.log, LOG_LEVEL_WARNING, "core dumps may hold secrets: could not write /proc/self/coredump_filter");
+	process.descriptors = daemon_raise_descriptors(descriptors_wanted(&process));
 	become_daemon(&process, &options, &ready_fd);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&process.signal_set);
 	for (size_t i = 0; i < 6; i++)
 		sigaddset(&process.signal_set, (int[]){SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2}[i]);
 	sigprocmask(SIG_BLOCK, &process.signal_set, NULL);
-	raise_descriptors(&process);
 	build(&process);
+	note_descriptors(&process);
 	took_over = process.predecessor >= 0;
 	if (!took_over)
 		start_http(&process, true);
@@ -674,7 +711,8 @@ main(int argc, char **argv)
 		process.pidfile_written = true;
 	}
 	watch_signals(&process);
-	log_write(&process.log, LOG_LEVEL_LOG, "process up: pgweir %s (PgBouncer 1.25.2 compatible)", PGWEIR_VERSION);
+	log_write(&process.log, LOG_LEVEL_LOG, "process up: pgweir %s (PgBouncer 1.25.2 compatible), worker threads: %d", PGWEIR_VERSION,
+			  process.hall->worker_count);
 	if (ready_fd >= 0)
 	{
 		process.log.to_stderr = false;

@@ -285,7 +285,7 @@ run_measured(PGWEIR_RUN_ARGS)
 	started.desc = NULL;
 	pgweir_meter_start(&meter, &source, true);
 	if (unlikely(meter.entry >= 0 && !pgweir_delta_relations_known(meter.entry)))
-		pgweir_note_relations(meter.entry, &meter.key, planned);
+		pgweir_note_relations(meter.entry, planned);
 	if (unlikely(meter.entry >= 0 && pgweir_delta_plan(meter.entry) == 0))
 		pgweir_delta_set_plan(meter.entry, pgweir_plan_id(planned));
 	pgweir_level++;

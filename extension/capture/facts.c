@@ -24,7 +24,7 @@ contains(const Oid *oids, int n, Oid oid)
 
 /* From the plan, not from queryid: since 18 tables of one name in two schemas share that. */
 void
-pgweir_note_relations(int entry, const PgweirKey *key, const PlannedStmt *planned)
+pgweir_note_relations(int entry, const PlannedStmt *planned)
 {
 	Oid			relations[PGWEIR_CLASS_RELATIONS];
 	int			n = 0;
@@ -40,8 +40,7 @@ pgweir_note_relations(int entry, const PgweirKey *key, const PlannedStmt *planne
 		if (n == PGWEIR_CLASS_RELATIONS)
 			break;
 	}
-	if (n == 0 || pgweir_statements_put_relations(key, relations, n))
-		pgweir_delta_set_relations_known(entry);
+	pgweir_delta_put_relations(entry, relations, n);
 }
 
 /*

@@ -9,7 +9,7 @@
 #include "stores/deltas.h"
 
 /* Notes the tables that a plan uses with its class.  May take a lock. */
-extern void pgweir_note_relations(int entry, const PgweirKey *key, const PlannedStmt *planned);
+extern void pgweir_note_relations(int entry, const PlannedStmt *planned);
 
 /* Counts whether a top-level statement ran by a prepared statement's generic plan or by a custom one. */
 extern void pgweir_plan_kind(const QueryDesc *desc, PgweirUsage *usage);

@@ -81,7 +81,7 @@ count_terminated(int code, Datum arg)
 }
 
 void
-pgweir_meter_note_text(int entry, const PgweirKey *key, const PgweirSource *source, JumbleState *jstate)
+pgweir_meter_note_text(int entry, const PgweirSource *source, JumbleState *jstate)
 {
 	const char *statement;
 	char	   *normal;
@@ -90,17 +90,14 @@ pgweir_meter_note_text(int entry, const PgweirKey *key, const PgweirSource *sour
 
 	if (entry < 0 || pgweir_delta_text_known(entry))
 		return;
-	if (!pgweir_statements_has_text(key))
-	{
-		statement = CleanQuerytext(source->text, &location, &len);
-		normal = pgweir_normalize(statement, location, &len, jstate, source->has_body);
-		if (normal != NULL)
-		{
-			pgweir_statements_put_text(key, normal, len);
-			pfree(normal);
-		}
-	}
-	pgweir_delta_set_text_known(entry);
+	if (pgweir_delta_look_up(entry))
+		return;
+	statement = CleanQuerytext(source->text, &location, &len);
+	normal = pgweir_normalize(statement, location, &len, jstate, source->has_body);
+	/* What cannot be normalised has its place without a text. */
+	pgweir_delta_put_text(entry, normal ? normal : "", normal ? len : 0);
+	if (normal != NULL)
+		pfree(normal);
 }
 
 static void
@@ -131,7 +128,7 @@ pgweir_meter_start(PgweirMeter *meter, const PgweirSource *source, bool with_usa
 	meter->entry = pgweir_delta_open(&meter->key);
 	/* Who knows its tables knows its text. */
 	if (unlikely(meter->entry >= 0 && !pgweir_delta_relations_known(meter->entry)))
-		pgweir_meter_note_text(meter->entry, &meter->key, source, NULL);
+		pgweir_meter_note_text(meter->entry, source, NULL);
 	meter->text = source->text;
 	meter->with_usage = with_usage;
 	meter->earlier_ns = 0;

@@ -44,7 +44,7 @@ extern int	pgweir_level;
 extern bool pgweir_meter_wanted(int64 queryid);
 
 /* Puts the text of a class into the store unless it is known there. jstate may be NULL: any constant is replaced. */
-extern void pgweir_meter_note_text(int entry, const PgweirKey *key, const PgweirSource *source, JumbleState *jstate);
+extern void pgweir_meter_note_text(int entry, const PgweirSource *source, JumbleState *jstate);
 
 /* The class of a statement of a request's text at the present level. */
 extern void pgweir_meter_key(PgweirKey *key, int64 queryid, const char *text);

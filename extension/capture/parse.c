@@ -44,7 +44,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 
 		pgweir_meter_key(&key, queryid, pstate->p_sourcetext);
 		entry = pgweir_delta_open(&key);
-		pgweir_meter_note_text(entry, &key, &source, jstate);
+		pgweir_meter_note_text(entry, &source, jstate);
 	}
 	if (previous_analyze)
 		previous_analyze(pstate, query, jstate);

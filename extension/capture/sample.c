@@ -391,29 +391,39 @@ pgweir_sample_instrument(const PgweirKey *key)
 	return entry >= 0 && pgweir_delta_take_instrument(entry);
 }
 
+static void
+put_plan_text(const PgweirKey *key, int64 plan_id, QueryDesc *desc)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pgweir plan", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	int			options = desc->instrument_options;
+	int			len;
+	char	   *text;
+
+	/* What this one execution counted is no part of the plan. */
+	desc->instrument_options = 0;
+	text = print_plan(desc, EXPLAIN_FORMAT_TEXT, &len);
+	desc->instrument_options = options;
+	pgweir_plan_put_text(key, plan_id, GetCurrentStatementStartTimestamp(), text, len);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
 void
 pgweir_sample_plan(int entry, QueryDesc *desc)
 {
 	const PgweirKey *key = pgweir_delta_key(entry);
 	int64		plan_id = pgweir_delta_plan(entry);
+	bool		restless;
 
 	if (plan_id == 0 || !pgweir_plans_wanted())
 		return;
-	if (!pgweir_plan_has_text(key, plan_id))
+	if (!pgweir_plan_has_text(key, plan_id, GetCurrentStatementStartTimestamp(), &restless))
 	{
-		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pgweir plan", ALLOCSET_DEFAULT_SIZES);
-		MemoryContext caller = MemoryContextSwitchTo(context);
-		int			options = desc->instrument_options;
-		int			len;
-		char	   *text;
-
-		/* What this one execution counted is no part of the plan. */
-		desc->instrument_options = 0;
-		text = print_plan(desc, EXPLAIN_FORMAT_TEXT, &len);
-		desc->instrument_options = options;
-		pgweir_plan_put_text(key, plan_id, GetCurrentStatementStartTimestamp(), text, len);
-		MemoryContextSwitchTo(caller);
-		MemoryContextDelete(context);
+		/* Where texts would go as fast as they come, a plan is worth one when it is executed again. */
+		if (restless && !pgweir_delta_put_off_plan(entry))
+			return;
+		put_plan_text(key, plan_id, desc);
 	}
 	pgweir_delta_set_plan_shown(entry);
 }

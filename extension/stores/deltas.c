@@ -20,6 +20,8 @@
 #include "utils/timestamp.h"
 
 #define ENTRIES 48
+#define YOUNG 8					/* the latest classes, of which one makes room for the next as long as none was executed again */
+#define VICTIMS 4				/* one of them has to make room for a new class */
 #define READ_TRIES 1000
 #define HOLD_SPINS 1000
 #define HOLD_NAP_US 100
@@ -61,13 +63,15 @@ static Set *own = NULL;
 static struct
 {
 	int64		queryid[ENTRIES];	/* compact, for the search */
-	int			partition[ENTRIES]; /* of the table, that the class belongs to */
-	uint64		generation[ENTRIES];	/* of that partition when the text was seen there */
-	bool		text_known[ENTRIES];
+	PgweirPlace place[ENTRIES]; /* in the table, where the class was seen with its text */
 	bool		relations_known[ENTRIES];
-	bool		referenced[ENTRIES];
+	bool		executed[ENTRIES];
+	bool		referenced[ENTRIES];	/* executed again since the clock came by */
+	int8		young[YOUNG];	/* entries, as they were claimed */
+	int			youngest;
 	bool		instrument[ENTRIES];
 	bool		plan_shown[ENTRIES];
+	bool		plan_put_off[ENTRIES];
 	uint64		usual_ns[ENTRIES];
 	int16		pins[ENTRIES];
 	int			instruments;	/* entries with instrument */
@@ -216,46 +220,56 @@ pgweir_deltas_own(void)
 	return true;
 }
 
-/* Puts what was executed since the last time down to the entry's plan.  Whoever calls has the set, or a copy of the entry. */
-static void
-settle_plan(Entry *entry)
+/*
+ * Puts what was executed since the last time down to the entry's plan.  Whoever calls has the set, or a copy of the entry.  Without wait,
+ * false and nothing done when somebody has the lock.
+ */
+static bool
+settle_plan(Entry *entry, bool wait)
 {
 	const PgweirTally *tally = &entry->tally;
 	uint64		calls = tally->usage.counter[PGWEIR_CALLS];
 	uint64		ns = tally->usage.counter[PGWEIR_TOTAL_NS];
 
-	if (entry->plan_id != 0 && calls > entry->plan_calls && pgweir_plans_wanted())
-		pgweir_plan_add(&entry->key, entry->plan_id, calls - entry->plan_calls, ns - entry->plan_ns, tally->last_seen);
+	if (entry->plan_id != 0 && calls > entry->plan_calls && pgweir_plans_wanted() &&
+		!pgweir_plan_add(&entry->key, entry->plan_id, calls - entry->plan_calls, ns - entry->plan_ns, tally->last_seen, wait))
+		return false;
 	entry->plan_calls = calls;
 	entry->plan_ns = ns;
+	return true;
 }
 
-/* Adds an entry's counts to all that is kept of them. */
-static void
-distribute(Entry *entry)
+/* Adds an entry's counts to all that is kept of them.  Without wait, false when somebody has a lock: then they are to be kept. */
+static bool
+distribute(Entry *entry, bool wait, uint64 *p99_ns)
 {
-	settle_plan(entry);
+	if (!settle_plan(entry, wait) || !pgweir_statements_merge(&entry->key, &entry->tally, wait, p99_ns))
+		return false;
 	if (entry->key.toplevel)
 		pgweir_timeline_add_tally(&entry->tally);
-	pgweir_statements_merge(&entry->key, &entry->tally);
+	return true;
 }
 
-/* Moves an entry's counts to the table.  The set is held. */
-static void
-merge_entry(int i)
+/* Moves an entry's counts to the table; false when that would take a wait which is not allowed.  The set is held. */
+static bool
+merge_entry(int i, bool wait)
 {
 	Entry	   *entry = &own->entry[i];
+	bool		merged;
 
 	if (tally_empty(&entry->tally))
-		return;
+		return true;
 	own->merging = i + 1;
 	pg_write_barrier();
-	distribute(entry);
-	begin_change(own);
-	entry_clear(own, entry);
-	end_change(own);
+	merged = distribute(entry, wait, &local.usual_ns[i]);
+	if (merged)
+	{
+		begin_change(own);
+		entry_clear(own, entry);
+		end_change(own);
+	}
 	own->merging = 0;
-	local.usual_ns[i] = pgweir_statements_p99_ns(&entry->key);
+	return merged;
 }
 
 static void
@@ -301,8 +315,9 @@ pgweir_delta_find(const PgweirKey *key)
 	return -1;
 }
 
+/* The first entry that the clock finds, which is not pinned and was not executed again since it came by last; -1 if all are pinned. */
 static int
-choose_victim(void)
+pass_clock(void)
 {
 	for (int i = 0; i < 2 * ENTRIES; i++)
 	{
@@ -318,29 +333,64 @@ choose_victim(void)
 	return -1;
 }
 
+/*
+ * The oldest of the young entries, if it has not been executed again: so statements that run but once drive one another out, and their counts go to
+ * the table while it still has them in the caches.  Else the clock's choice.
+ */
+static int
+choose_victim(void)
+{
+	int			oldest = local.young[(local.youngest + 1) % YOUNG];
+
+	if (local.pins[oldest] == 0 && !local.referenced[oldest])
+		return oldest;
+	return pass_clock();
+}
+
+/* An entry that is not pinned, its counts merged; -1 without one.  Rather another one than wait for a lock.  The set is held. */
+static int
+vacate_entry(void)
+{
+	int			i = -1;
+	bool		merged = false;
+
+	bump(&own->flushes);
+	pg_memory_barrier();
+	for (int try = 1; try <= VICTIMS && !merged; try++)
+	{
+		i = try == 1 ? choose_victim() : pass_clock();
+		if (i < 0)
+			break;
+		merged = merge_entry(i, try == VICTIMS);
+	}
+	pg_memory_barrier();
+	bump(&own->flushes);
+	return i;
+}
+
 static int
 claim_entry(const PgweirKey *key)
 {
-	int			i = own->used < ENTRIES ? own->used : choose_victim();
+	int			i;
 
-	if (i < 0)
-		return -1;
 	hold();
-	if (i < own->used)
+	i = own->used < ENTRIES ? own->used : vacate_entry();
+	if (i < 0)
 	{
-		bump(&own->flushes);
-		pg_memory_barrier();
-		merge_entry(i);
-		pg_memory_barrier();
-		bump(&own->flushes);
+		release(own);
+		return -1;
 	}
+	local.youngest = (local.youngest + 1) % YOUNG;
+	local.young[local.youngest] = i;
+	local.executed[i] = false;
+	local.referenced[i] = false;
 	local.queryid[i] = key->queryid;
-	local.partition[i] = pgweir_statements_partition(key);
-	local.text_known[i] = false;
+	local.place[i].tenant = 0;
 	local.relations_known[i] = false;
 	(void) pgweir_delta_take_instrument(i);
 	local.plan_shown[i] = false;
-	local.usual_ns[i] = pgweir_statements_p99_ns(key);
+	local.plan_put_off[i] = false;
+	local.usual_ns[i] = 0;
 	local.pins[i] = 0;
 	begin_change(own);
 	own->entry[i].key = *key;
@@ -366,7 +416,7 @@ pgweir_delta_open(const PgweirKey *key)
 		i = claim_entry(key);
 	if (i >= 0)
 	{
-		local.referenced[i] = true;
+		local.referenced[i] |= local.executed[i];
 		local.latest = i;
 	}
 	return i;
@@ -375,8 +425,20 @@ pgweir_delta_open(const PgweirKey *key)
 bool
 pgweir_delta_text_known(int entry)
 {
-	return local.text_known[entry] &&
-		local.generation[entry] == pgweir_statements_generation(local.partition[entry]);
+	return pgweir_statements_still_at(&local.place[entry]);
+}
+
+bool
+pgweir_delta_look_up(int entry)
+{
+	local.relations_known[entry] = false;
+	return pgweir_statements_look_up(&own->entry[entry].key, &local.place[entry], &local.usual_ns[entry]);
+}
+
+void
+pgweir_delta_put_text(int entry, const char *text, int len)
+{
+	pgweir_statements_put_text(&own->entry[entry].key, text, len, &local.place[entry]);
 }
 
 bool
@@ -386,17 +448,9 @@ pgweir_delta_relations_known(int entry)
 }
 
 void
-pgweir_delta_set_relations_known(int entry)
+pgweir_delta_put_relations(int entry, const Oid *relations, int n)
 {
-	local.relations_known[entry] = true;
-}
-
-void
-pgweir_delta_set_text_known(int entry)
-{
-	local.relations_known[entry] = false;
-	local.text_known[entry] = true;
-	local.generation[entry] = pgweir_statements_generation(local.partition[entry]);
+	local.relations_known[entry] = n == 0 || pgweir_statements_put_relations(&local.place[entry], relations, n);
 }
 
 const PgweirKey *
@@ -417,10 +471,11 @@ pgweir_delta_set_plan(int entry, int64 plan_id)
 	if (own->entry[entry].plan_id == plan_id)
 		return;
 	hold();
-	settle_plan(&own->entry[entry]);
+	(void) settle_plan(&own->entry[entry], true);
 	own->entry[entry].plan_id = plan_id;
 	release(own);
 	local.plan_shown[entry] = false;
+	local.plan_put_off[entry] = false;
 }
 
 bool
@@ -433,6 +488,15 @@ void
 pgweir_delta_set_plan_shown(int entry)
 {
 	local.plan_shown[entry] = true;
+}
+
+bool
+pgweir_delta_put_off_plan(int entry)
+{
+	bool		before = local.plan_put_off[entry];
+
+	local.plan_put_off[entry] = true;
+	return before;
 }
 
 uint64
@@ -497,6 +561,7 @@ pgweir_delta_add(int entry, const PgweirUsage *usage, uint64 ns, TimestampTz see
 	tally->max_ns = Max(tally->max_ns, ns);
 	tally->sum_squares += ((double) ns / 1000.0) * ((double) ns / 1000.0);
 	tally->hist[pgweir_histogram_bucket(us)]++;
+	local.executed[entry] = true;
 	end_change(own);
 	release(own);
 }
@@ -537,28 +602,42 @@ pgweir_deltas_unmerged(void)
 	return sum;
 }
 
-int
-pgweir_deltas_flush(void)
+/* Whether all are merged. */
+static bool
+flush(bool wait)
 {
-	int			merged;
+	bool		all = true;
 
-	if (own == NULL)
-		return 0;
 	heed_reset();
 	hold();
-	merged = own->unmerged;
 	bump(&own->flushes);
 	pg_memory_barrier();
 	for (int i = 0; i < own->used; i++)
-		merge_entry(i);
+		all = merge_entry(i, wait) && all;
 	pgweir_timeline_flush_session();
 	pg_memory_barrier();
 	bump(&own->flushes);
 	release(own);
-	return merged;
+	return all;
 }
 
-/* A busy backend merges a little early, so that the sampler need not. */
+int
+pgweir_deltas_flush(void)
+{
+	int			before;
+
+	if (own == NULL)
+		return 0;
+	heed_reset();
+	before = own->unmerged;
+	(void) flush(true);
+	return before;
+}
+
+/*
+ * A busy backend merges a little early, so that the sampler need not.  This is on the way of a statement, which waits for nobody: what cannot be
+ * merged at once is left for after the next one.
+ */
 void
 pgweir_deltas_flush_if_due(uint64 now_ns)
 {
@@ -567,8 +646,8 @@ pgweir_deltas_flush_if_due(uint64 now_ns)
 	own->interval_ns = interval;
 	if (now_ns - own->flushed_ns < interval - interval / 8)
 		return;
-	pgweir_deltas_flush();
-	own->flushed_ns = now_ns;
+	if (flush(false))
+		own->flushed_ns = now_ns;
 }
 
 /* --- the sampler's part --- */
@@ -608,7 +687,7 @@ merge_for(Set *set, Entry *taken)
 	n = take_entries(set, taken);
 	release(set);
 	for (int i = 0; i < n; i++)
-		distribute(&taken[i]);
+		(void) distribute(&taken[i], true, NULL);
 	pg_memory_barrier();
 	bump(&set->taken);
 }
@@ -648,7 +727,7 @@ pgweir_deltas_merge_left(void)
 			Entry	   *entry = &set->entry[i];
 
 			if (!tally_empty(&entry->tally) && set->merging != i + 1 && !pgweir_statements_voided(&entry->key, resets))
-				distribute(entry);
+				(void) distribute(entry, true, NULL);
 		}
 	}
 }

@@ -26,13 +26,14 @@ extern int	pgweir_delta_find(const PgweirKey *key);
 /* The entry of a class, claimed if necessary.  -1 when every entry is pinned: count that with pgweir_delta_drop(). */
 extern int	pgweir_delta_open(const PgweirKey *key);
 
-/* Whether the class is known to be in the table with its text; and the remark that it is now. */
+/* Whether the class is known to be in the table with its text; no lock.  Whether it turns out to be, with one; and it is put there. */
 extern bool pgweir_delta_text_known(int entry);
-extern void pgweir_delta_set_text_known(int entry);
+extern bool pgweir_delta_look_up(int entry);
+extern void pgweir_delta_put_text(int entry, const char *text, int len);
 
-/* The same of its tables. */
+/* Whether its tables are known to be there; and they are put there. */
 extern bool pgweir_delta_relations_known(int entry);
-extern void pgweir_delta_set_relations_known(int entry);
+extern void pgweir_delta_put_relations(int entry, const Oid *relations, int n);
 
 extern const PgweirKey *pgweir_delta_key(int entry);
 
@@ -43,6 +44,9 @@ extern void pgweir_delta_set_plan(int entry, int64 plan_id);
 /* Whether the plan store has seen that plan. */
 extern bool pgweir_delta_plan_shown(int entry);
 extern void pgweir_delta_set_plan_shown(int entry);
+
+/* Puts off to show it; false on the first time. */
+extern bool pgweir_delta_put_off_plan(int entry);
 
 /* The class's 99th percentile as it was at the last merge; 0 while it has too few executions. */
 extern uint64 pgweir_delta_usual_ns(int entry);

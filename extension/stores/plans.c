@@ -10,6 +10,8 @@
 #include "stores/plans.h"
 
 #define GROUP 8
+#define LOCKS 16
+#define RESTLESS_US (60 * USECS_PER_SEC)	/* a place that was taken within this time, and is to be taken again */
 
 typedef struct Slot
 {
@@ -18,7 +20,7 @@ typedef struct Slot
 } Slot;
 
 static char *slots = NULL;
-static LWLock *lock = NULL;
+static LWLockPadded *all_locks = NULL;
 
 static int
 groups(void)
@@ -41,7 +43,7 @@ pgweir_plans_size(void)
 int
 pgweir_plans_locks(void)
 {
-	return 1;
+	return LOCKS;
 }
 
 static inline Slot *
@@ -61,7 +63,7 @@ void
 pgweir_plans_attach(void *memory, LWLockPadded *locks, bool fresh)
 {
 	slots = memory;
-	lock = &locks->lock;
+	all_locks = locks;
 	if (fresh)
 		clear();
 }
@@ -72,27 +74,40 @@ pgweir_plans_wanted(void)
 	return slots != NULL && pgweir_max_plans > 0;
 }
 
-/* The plan's place; NULL if it has none, and then *victim is that of the group which is to be taken. */
-static Slot *
-find(const PgweirKey *key, int64 plan_id, Slot **victim)
+/* The group of a plan. */
+static int
+group_of(const PgweirKey *key, int64 plan_id)
 {
 	struct
 	{
 		PgweirKey	key;
 		int64		plan_id;
 	}			whole = {*key, plan_id};
-	uint32		hash;
-	int			first;
 
 	whole.key.caller = 0;
-	hash = hash_bytes((const unsigned char *) &whole, sizeof(whole));
-	first = (int) (hash % (uint32) groups()) * GROUP;
+	return (int) (hash_bytes((const unsigned char *) &whole, sizeof(whole)) % (uint32) groups());
+}
+
+static inline LWLock *
+lock_of(int group)
+{
+	return &all_locks[group % LOCKS].lock;
+}
+
+/* The plan's place; NULL if it has none, and then *victim is that of the group which is to be taken. */
+static Slot *
+find(int group, const PgweirKey *key, int64 plan_id, Slot **victim)
+{
+	PgweirKey	whole = *key;
+	int			first = group * GROUP;
+
+	whole.caller = 0;
 	*victim = slot_at(first);
 	for (int i = first; i < first + GROUP; i++)
 	{
 		Slot	   *slot = slot_at(i);
 
-		if (slot->plan.plan_id == plan_id && pgweir_key_equal(&slot->plan.key, &whole.key))
+		if (slot->plan.plan_id == plan_id && pgweir_key_equal(&slot->plan.key, &whole))
 			return slot;
 		if (slot->plan.last_seen < (*victim)->plan.last_seen)
 			*victim = slot;
@@ -102,10 +117,10 @@ find(const PgweirKey *key, int64 plan_id, Slot **victim)
 
 /* Exclusive lock. */
 static Slot *
-enter(const PgweirKey *key, int64 plan_id, TimestampTz seen)
+enter(int group, const PgweirKey *key, int64 plan_id, TimestampTz seen)
 {
 	Slot	   *victim;
-	Slot	   *slot = find(key, plan_id, &victim);
+	Slot	   *slot = find(group, key, plan_id, &victim);
 
 	if (slot == NULL)
 	{
@@ -121,16 +136,18 @@ enter(const PgweirKey *key, int64 plan_id, TimestampTz seen)
 }
 
 bool
-pgweir_plan_has_text(const PgweirKey *key, int64 plan_id)
+pgweir_plan_has_text(const PgweirKey *key, int64 plan_id, TimestampTz seen, bool *restless)
 {
+	int			group = group_of(key, plan_id);
 	Slot	   *victim;
 	Slot	   *slot;
 	bool		result;
 
-	LWLockAcquire(lock, LW_SHARED);
-	slot = find(key, plan_id, &victim);
+	LWLockAcquire(lock_of(group), LW_SHARED);
+	slot = find(group, key, plan_id, &victim);
 	result = slot != NULL && slot->plan.len > 0;
-	LWLockRelease(lock);
+	*restless = slot == NULL && victim->plan.plan_id != 0 && victim->plan.first_seen + RESTLESS_US > seen;
+	LWLockRelease(lock_of(group));
 	return result;
 }
 
@@ -138,27 +155,31 @@ void
 pgweir_plan_put_text(const PgweirKey *key, int64 plan_id, TimestampTz seen, const char *text, int len)
 {
 	int			kept = len < pgweir_plan_size ? len : pg_mbcliplen(text, len, pgweir_plan_size - 1);
+	int			group = group_of(key, plan_id);
 	Slot	   *slot;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	slot = enter(key, plan_id, seen);
+	LWLockAcquire(lock_of(group), LW_EXCLUSIVE);
+	slot = enter(group, key, plan_id, seen);
 	memcpy(slot->text, text, kept);
 	slot->text[kept] = '\0';
 	slot->plan.len = kept;
 	slot->plan.encoding = GetDatabaseEncoding();
-	LWLockRelease(lock);
+	LWLockRelease(lock_of(group));
 }
 
-void
-pgweir_plan_add(const PgweirKey *key, int64 plan_id, uint64 calls, uint64 ns, TimestampTz seen)
+bool
+pgweir_plan_add(const PgweirKey *key, int64 plan_id, uint64 calls, uint64 ns, TimestampTz seen, bool wait)
 {
+	int			group = group_of(key, plan_id);
 	Slot	   *slot;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	slot = enter(key, plan_id, seen);
+	if (!pgweir_acquire(lock_of(group), LW_EXCLUSIVE, wait))
+		return false;
+	slot = enter(group, key, plan_id, seen);
 	slot->plan.calls += calls;
 	slot->plan.total_ns += ns;
-	LWLockRelease(lock);
+	LWLockRelease(lock_of(group));
+	return true;
 }
 
 void
@@ -168,9 +189,9 @@ pgweir_plans_visit(PgweirPlanVisitor visit, void *arg)
 
 	for (int i = 0; i < groups() * GROUP; i++)
 	{
-		LWLockAcquire(lock, LW_SHARED);
+		LWLockAcquire(lock_of(i / GROUP), LW_SHARED);
 		memcpy(copy, slot_at(i), slot_at(i)->plan.plan_id == 0 ? sizeof(PgweirPlan) : slot_size());
-		LWLockRelease(lock);
+		LWLockRelease(lock_of(i / GROUP));
 		if (copy->plan.plan_id != 0)
 		{
 			copy->text[copy->plan.len] = '\0';
@@ -183,22 +204,22 @@ pgweir_plans_visit(PgweirPlanVisitor visit, void *arg)
 void
 pgweir_plans_reset(Oid userid, Oid dbid, int64 queryid)
 {
-	LWLockAcquire(lock, LW_EXCLUSIVE);
 	for (int i = 0; i < groups() * GROUP; i++)
 	{
 		PgweirPlan *plan = &slot_at(i)->plan;
 
+		LWLockAcquire(lock_of(i / GROUP), LW_EXCLUSIVE);
 		if (pgweir_key_matches(&plan->key, userid, dbid, queryid))
 			memset(plan, 0, sizeof(*plan));
+		LWLockRelease(lock_of(i / GROUP));
 	}
-	LWLockRelease(lock);
 }
 
 void
 pgweir_plan_restore(const PgweirPlan *plan, const char *text)
 {
 	int			kept = Min(plan->len, pgweir_plan_size - 1);
-	Slot	   *slot = enter(&plan->key, plan->plan_id, plan->first_seen);
+	Slot	   *slot = enter(group_of(&plan->key, plan->plan_id), &plan->key, plan->plan_id, plan->first_seen);
 
 	/* Cut to a smaller size: at a character of its encoding. */
 	if (kept < plan->len)

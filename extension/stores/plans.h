@@ -3,8 +3,8 @@
  *
  * A plan is told by a number made of its nodes, tables and indexes, not of costs or constants.  Backends add what they executed by
  * it when they merge their deltas, so this is up to pgweir.flush_interval late.  Places are in groups, a class and plan belong
- * to one; in a full group the plan that was not seen for longest goes.  One lock guards all: it is taken at merges and when a
- * backend meets a plan it does not know, never once an execution.
+ * to one; in a full group the plan that was not seen for longest goes.  Some locks guard the groups, each its share: they are taken at merges and
+ * when a backend meets a plan it does not know, never once an execution.
  */
 #ifndef PGWEIR_STORES_PLANS_H
 #define PGWEIR_STORES_PLANS_H
@@ -30,12 +30,15 @@ extern void pgweir_plans_attach(void *memory, LWLockPadded *locks, bool fresh);
 /* Whether any plans are kept. */
 extern bool pgweir_plans_wanted(void);
 
-/* Whether the text of a class's plan is there; and puts it there. */
-extern bool pgweir_plan_has_text(const PgweirKey *key, int64 plan_id);
+/*
+ * Whether the text of a class's plan is there; and puts it there.  *restless: the plan is not there, and the place that it would get has changed
+ * hands a moment ago, as when each statement runs but once.
+ */
+extern bool pgweir_plan_has_text(const PgweirKey *key, int64 plan_id, TimestampTz seen, bool *restless);
 extern void pgweir_plan_put_text(const PgweirKey *key, int64 plan_id, TimestampTz seen, const char *text, int len);
 
-/* Adds executions by a plan. */
-extern void pgweir_plan_add(const PgweirKey *key, int64 plan_id, uint64 calls, uint64 ns, TimestampTz seen);
+/* Adds executions by a plan.  Without wait, false and nothing done when somebody has the lock. */
+extern bool pgweir_plan_add(const PgweirKey *key, int64 plan_id, uint64 calls, uint64 ns, TimestampTz seen, bool wait);
 
 /* Calls visit with a copy of each plan and its text, ending in NUL; no lock is held meanwhile. */
 typedef void (*PgweirPlanVisitor) (const PgweirPlan *plan, const char *text, void *arg);

@@ -20,4 +20,14 @@ extern bool pgweir_shared_ready(void);
 /* Raises the one error that tells how to preload, unless pgweir_shared_ready(). */
 extern void pgweir_require_preload(void);
 
+/* Takes a lock; without wait only if it is to be had at once. */
+static inline bool
+pgweir_acquire(LWLock *lock, LWLockMode mode, bool wait)
+{
+	if (!wait)
+		return LWLockConditionalAcquire(lock, mode);
+	LWLockAcquire(lock, mode);
+	return true;
+}
+
 #endif

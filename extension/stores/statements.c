@@ -66,12 +66,18 @@ heads_size(void)
 	return MAXALIGN(mul_size(partition_count() * slots_per_partition(), sizeof(int32)));
 }
 
+static Size
+refs_size(void)
+{
+	return MAXALIGN(mul_size(partition_count() * slots_per_partition(), sizeof(PgweirRef)));
+}
+
 Size
 pgweir_statements_size(void)
 {
 	Size		size = MAXALIGN(offsetof(PgweirTable, partition) + partition_count() * sizeof(PgweirPartition));
 
-	size = add_size(size, heads_size());
+	size = add_size(size, add_size(heads_size(), refs_size()));
 	return add_size(size, mul_size(partition_count() * slots_per_partition(), slot_size()));
 }
 
@@ -87,6 +93,13 @@ lock_of(int partition)
 	return &pgweir_table_locks[partition].lock;
 }
 
+/* Exclusive lock. */
+static inline void
+change_tenant(PgweirRef *ref)
+{
+	pg_atomic_write_u32(&ref->tenant, pg_atomic_read_u32(&ref->tenant) + 1);
+}
+
 /* All slots of a partition free, its counters of life up to now kept. */
 static void
 partition_clear(int p)
@@ -95,10 +108,11 @@ partition_clear(int p)
 
 	for (int i = 0; i < pgweir_table->slots; i++)
 	{
-		PgweirSlot *slot = pgweir_slot(p, i);
+		PgweirRef  *ref = pgweir_ref(p, i);
 
-		slot->used = false;
-		slot->next = i + 1 < pgweir_table->slots ? i + 1 : NONE;
+		if (pgweir_slot_used(p, i))
+			change_tenant(ref);
+		ref->next = i + 1 < pgweir_table->slots ? i + 1 : NONE;
 		pgweir_heads(p)[i] = NONE;
 	}
 	part->free = 0;
@@ -109,7 +123,6 @@ partition_clear(int p)
 static void
 slot_init_atomics(PgweirSlot *slot)
 {
-	pg_atomic_init_u32(&slot->use, 0);
 	pg_atomic_init_u64(&slot->last_seen, 0);
 	pg_atomic_init_u64(&slot->min_ns, PG_UINT64_MAX);
 	pg_atomic_init_u64(&slot->max_ns, 0);
@@ -141,16 +154,20 @@ pgweir_statements_attach(void *memory, LWLockPadded *locks, bool fresh)
 	pgweir_table->slot_size = slot_size();
 	pgweir_table->text_size = pgweir_query_size;
 	pgweir_table->heads_offset = MAXALIGN(offsetof(PgweirTable, partition) + partition_count() * sizeof(PgweirPartition));
-	pgweir_table->slots_offset = pgweir_table->heads_offset + heads_size();
+	pgweir_table->refs_offset = pgweir_table->heads_offset + heads_size();
+	pgweir_table->slots_offset = pgweir_table->refs_offset + refs_size();
 	pg_atomic_init_u64(&pgweir_table->resets, 0);
 	pg_atomic_init_u64(&pgweir_table->full_resets, 0);
 	pg_atomic_init_u64(&pgweir_table->since, (uint64) GetCurrentTimestamp());
 	for (int p = 0; p < pgweir_table->partitions; p++)
 	{
-		pg_atomic_init_u64(&pgweir_table->partition[p].generation, 0);
 		pg_atomic_init_u64(&pgweir_table->partition[p].evicted, 0);
 		for (int i = 0; i < pgweir_table->slots; i++)
+		{
+			pg_atomic_init_u32(&pgweir_ref(p, i)->tenant, 0);
+			pg_atomic_init_u32(&pgweir_ref(p, i)->use, 0);
 			slot_init_atomics(pgweir_slot(p, i));
+		}
 		partition_clear(p);
 	}
 }
@@ -173,45 +190,48 @@ head_of(int p, uint32 hash)
 	return &pgweir_heads(p)[(hash >> 5) % (uint32) pgweir_table->slots];
 }
 
-/* The class's slot, or NULL.  The partition's lock is held. */
-static PgweirSlot *
+/* The index of the class's slot, or NONE.  The partition's lock is held. */
+static int32
 find(int p, uint32 hash, const PgweirKey *key)
 {
-	for (int32 i = *head_of(p, hash); i != NONE; i = pgweir_slot(p, i)->next)
+	for (int32 i = *head_of(p, hash); i != NONE; i = pgweir_ref(p, i)->next)
 	{
-		PgweirSlot *slot = pgweir_slot(p, i);
-
-		if (pgweir_key_equal(&slot->key, key))
-			return slot;
+		if (pgweir_ref(p, i)->hash == hash && pgweir_key_equal(&pgweir_slot(p, i)->key, key))
+			return i;
 	}
-	return NULL;
+	return NONE;
 }
 
 static void
 unlink_slot(int p, int32 index)
 {
-	PgweirSlot *slot = pgweir_slot(p, index);
-	int32	   *link = head_of(p, key_hash(&slot->key));
+	const PgweirRef *ref = pgweir_ref(p, index);
+	int32	   *link = head_of(p, ref->hash);
 
 	while (*link != index)
-		link = &pgweir_slot(p, *link)->next;
-	*link = slot->next;
+		link = &pgweir_ref(p, *link)->next;
+	*link = ref->next;
 }
 
 /* Exclusive lock. */
 static void
-evict(int p, int32 index)
+free_slot(int p, int32 index)
 {
 	PgweirPartition *part = &pgweir_table->partition[p];
-	PgweirSlot *slot = pgweir_slot(p, index);
+	PgweirRef  *ref = pgweir_ref(p, index);
 
 	unlink_slot(p, index);
-	slot->used = false;
-	slot->next = part->free;
+	change_tenant(ref);
+	ref->next = part->free;
 	part->free = index;
 	part->entries--;
-	pg_atomic_fetch_add_u64(&part->evicted, 1);
-	pg_atomic_fetch_add_u64(&part->generation, 1);
+}
+
+static void
+evict(int p, int32 index)
+{
+	free_slot(p, index);
+	pg_atomic_fetch_add_u64(&pgweir_table->partition[p].evicted, 1);
 }
 
 /* The slot that the clock comes to next, with its use; the use is halved. */
@@ -220,12 +240,12 @@ pass_slot(int p, uint32 *use)
 {
 	PgweirPartition *part = &pgweir_table->partition[p];
 	int32		index = part->hand;
-	PgweirSlot *slot = pgweir_slot(p, index);
+	PgweirRef  *ref = pgweir_ref(p, index);
 
 	part->hand = (part->hand + 1) % pgweir_table->slots;
-	*use = pg_atomic_read_u32(&slot->use);
+	*use = pg_atomic_read_u32(&ref->use);
 	if (*use > 0)
-		pg_atomic_write_u32(&slot->use, *use / 2);
+		pg_atomic_write_u32(&ref->use, *use / 2);
 	return index;
 }
 
@@ -267,7 +287,7 @@ sweep(int p)
 		uint32		use;
 		int32		index = pass_slot(p, &use);
 
-		if (use == 0 && pgweir_slot(p, index)->used)
+		if (use == 0 && pgweir_slot_used(p, index))
 			evict(p, index);
 	}
 	LWLockRelease(lock_of(p));
@@ -283,77 +303,115 @@ pgweir_statements_keep_free(void)
 	}
 }
 
-/* Inserts a class that find() did not find.  Exclusive lock. */
-static PgweirSlot *
+/* Inserts a class that find() did not find; its index.  Exclusive lock. */
+static int32
 insert(int p, uint32 hash, const PgweirKey *key, TimestampTz seen)
 {
 	PgweirPartition *part = &pgweir_table->partition[p];
 	PgweirSlot *slot;
+	PgweirRef  *ref;
 	int32		index;
 
 	if (part->free == NONE)
 		evict_one(p);
 	index = part->free;
 	slot = pgweir_slot(p, index);
-	part->free = slot->next;
+	ref = pgweir_ref(p, index);
+	part->free = ref->next;
 	slot_init_atomics(slot);
 	slot->text_len = 0;
 	slot->text_truncated = false;
 	slot->n_relations = 0;
 	slot->first_seen = seen;
 	slot->key = *key;
-	pg_atomic_write_u32(&slot->use, 1);
+	pg_atomic_write_u32(&ref->use, 1);
+	ref->hash = hash;
 	/* Last: should the server crash here, the slot is nobody's or complete. */
 	pg_write_barrier();
-	slot->used = true;
-	slot->next = *head_of(p, hash);
+	change_tenant(ref);
+	ref->next = *head_of(p, hash);
 	*head_of(p, hash) = index;
 	part->entries++;
-	return slot;
+	return index;
 }
 
-int
-pgweir_statements_partition(const PgweirKey *key)
+/* The lock of a partition is held. */
+static void
+note_place(int p, int32 index, PgweirPlace *place)
 {
-	return partition_of(key_hash(key));
+	place->partition = p;
+	place->index = index;
+	place->tenant = pg_atomic_read_u32(&pgweir_ref(p, index)->tenant);
 }
 
-uint64
-pgweir_statements_generation(int partition)
+/* While others are evicted, it may be long until the counts of this one are merged. */
+static inline void
+ask_for(PgweirRef *ref)
 {
-	return pg_atomic_read_u64(&pgweir_table->partition[partition].generation);
+	if (pg_atomic_read_u32(&ref->use) < ASKED_USE)
+		pg_atomic_write_u32(&ref->use, ASKED_USE);
 }
 
 bool
-pgweir_statements_has_text(const PgweirKey *key)
+pgweir_statements_still_at(const PgweirPlace *place)
+{
+	PgweirRef  *ref = pgweir_ref(place->partition, place->index);
+
+	if (place->tenant == 0 || pg_atomic_read_u32(&ref->tenant) != place->tenant)
+		return false;
+	/* Should it be evicted in this moment, the credit goes to whoever comes next. */
+	ask_for(ref);
+	return true;
+}
+
+/* Of a class in the table; 0: it has too few executions. */
+static uint64
+p99_ns_of(PgweirSlot *slot)
+{
+	uint64		hist[PGWEIR_BUCKETS];
+
+	if (pg_atomic_read_u64(&slot->counter[PGWEIR_CALLS]) < FEW_EXECUTIONS)
+		return 0;
+	for (int i = 0; i < PGWEIR_BUCKETS; i++)
+		hist[i] = pg_atomic_read_u64(&slot->hist[i]);
+	return 1000 * (pgweir_histogram_quantile(hist, 0.99) + 1);
+}
+
+bool
+pgweir_statements_look_up(const PgweirKey *key, PgweirPlace *place, uint64 *p99_ns)
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
-	PgweirSlot *slot;
+	int32		index;
 	bool		result;
 
 	LWLockAcquire(lock_of(p), LW_SHARED);
-	slot = find(p, hash, key);
-	result = slot != NULL && slot->text_len > 0;
-	/* Who asks is about to execute it: others are evicted, and it may be long until this one's counts are merged. */
-	if (result && pg_atomic_read_u32(&slot->use) < ASKED_USE)
-		pg_atomic_write_u32(&slot->use, ASKED_USE);
+	index = find(p, hash, key);
+	result = index != NONE && pgweir_slot(p, index)->text_len > 0;
+	if (result)
+	{
+		ask_for(pgweir_ref(p, index));
+		note_place(p, index, place);
+		*p99_ns = p99_ns_of(pgweir_slot(p, index));
+	}
 	LWLockRelease(lock_of(p));
 	return result;
 }
 
 void
-pgweir_statements_put_text(const PgweirKey *key, const char *text, int len)
+pgweir_statements_put_text(const PgweirKey *key, const char *text, int len, PgweirPlace *place)
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
 	int			kept = len < pgweir_table->text_size ? len : pg_mbcliplen(text, len, pgweir_table->text_size - 1);
 	PgweirSlot *slot;
+	int32		index;
 
 	LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
-	slot = find(p, hash, key);
-	if (slot == NULL)
-		slot = insert(p, hash, key, GetCurrentStatementStartTimestamp());
+	index = find(p, hash, key);
+	if (index == NONE)
+		index = insert(p, hash, key, GetCurrentStatementStartTimestamp());
+	slot = pgweir_slot(p, index);
 	if (slot->text_len == 0)
 	{
 		memcpy(slot->text, text, kept);
@@ -362,25 +420,26 @@ pgweir_statements_put_text(const PgweirKey *key, const char *text, int len)
 		slot->text_truncated = kept < len;
 		slot->encoding = GetDatabaseEncoding();
 	}
+	note_place(p, index, place);
 	LWLockRelease(lock_of(p));
 }
 
+/* Shared suffices: who else writes or reads these meanwhile has one class in mind, whose plans use as a rule the same tables. */
 bool
-pgweir_statements_put_relations(const PgweirKey *key, const Oid *relations, int n)
+pgweir_statements_put_relations(const PgweirPlace *place, const Oid *relations, int n)
 {
-	uint32		hash = key_hash(key);
-	int			p = partition_of(hash);
-	PgweirSlot *slot;
+	PgweirSlot *slot = pgweir_slot(place->partition, place->index);
+	bool		there;
 
-	LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
-	slot = find(p, hash, key);
-	if (slot != NULL)
+	LWLockAcquire(lock_of(place->partition), LW_SHARED);
+	there = place->tenant != 0 && pg_atomic_read_u32(&pgweir_ref(place->partition, place->index)->tenant) == place->tenant;
+	if (there)
 	{
+		memcpy(slot->relation, relations, Min(n, PGWEIR_CLASS_RELATIONS) * sizeof(Oid));
 		slot->n_relations = Min(n, PGWEIR_CLASS_RELATIONS);
-		memcpy(slot->relation, relations, slot->n_relations * sizeof(Oid));
 	}
-	LWLockRelease(lock_of(p));
-	return slot != NULL;
+	LWLockRelease(lock_of(place->partition));
+	return there;
 }
 
 static void
@@ -441,13 +500,13 @@ add_recent(PgweirSlot *slot, const PgweirTally *tally)
 
 /* What has been used keeps its place a while; the longer it ran, the longer. */
 static void
-touch(PgweirSlot *slot, const PgweirTally *tally)
+touch(PgweirRef *ref, const PgweirTally *tally)
 {
 	uint64		ms = tally->usage.counter[PGWEIR_TOTAL_NS] / 1000000;
 	uint32		worth = 1 + (ms > 0 ? (uint32) pg_leftmost_one_pos64(ms) : 0);
-	uint32		use = pg_atomic_read_u32(&slot->use);
+	uint32		use = pg_atomic_read_u32(&ref->use);
 
-	pg_atomic_write_u32(&slot->use, Min(Max(use + 1, worth), MAX_USE));
+	pg_atomic_write_u32(&ref->use, Min(Max(use + 1, worth), MAX_USE));
 }
 
 static void
@@ -471,49 +530,33 @@ add_tally(PgweirSlot *slot, const PgweirTally *tally)
 	raise_to(&slot->last_seen, (uint64) tally->last_seen);
 	add_double(&slot->sum_squares, tally->sum_squares);
 	add_recent(slot, tally);
-	touch(slot, tally);
 }
 
-void
-pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally)
+bool
+pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally, bool wait, uint64 *p99_ns)
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
-	PgweirSlot *slot;
+	int32		index;
 
-	LWLockAcquire(lock_of(p), LW_SHARED);
-	slot = find(p, hash, key);
-	if (slot == NULL)
+	if (!pgweir_acquire(lock_of(p), LW_SHARED, wait))
+		return false;
+	index = find(p, hash, key);
+	if (index == NONE)
 	{
 		LWLockRelease(lock_of(p));
-		LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
-		slot = find(p, hash, key);
-		if (slot == NULL)
-			slot = insert(p, hash, key, tally->last_seen);
+		if (!pgweir_acquire(lock_of(p), LW_EXCLUSIVE, wait))
+			return false;
+		index = find(p, hash, key);
+		if (index == NONE)
+			index = insert(p, hash, key, tally->last_seen);
 	}
-	add_tally(slot, tally);
+	add_tally(pgweir_slot(p, index), tally);
+	touch(pgweir_ref(p, index), tally);
+	if (p99_ns != NULL)
+		*p99_ns = p99_ns_of(pgweir_slot(p, index));
 	LWLockRelease(lock_of(p));
-}
-
-uint64
-pgweir_statements_p99_ns(const PgweirKey *key)
-{
-	uint32		hash = key_hash(key);
-	int			p = partition_of(hash);
-	uint64		hist[PGWEIR_BUCKETS];
-	bool		known = false;
-	PgweirSlot *slot;
-
-	LWLockAcquire(lock_of(p), LW_SHARED);
-	slot = find(p, hash, key);
-	if (slot != NULL && pg_atomic_read_u64(&slot->counter[PGWEIR_CALLS]) >= FEW_EXECUTIONS)
-	{
-		for (int i = 0; i < PGWEIR_BUCKETS; i++)
-			hist[i] = pg_atomic_read_u64(&slot->hist[i]);
-		known = true;
-	}
-	LWLockRelease(lock_of(p));
-	return known ? 1000 * (pgweir_histogram_quantile(hist, 0.99) + 1) : 0;
+	return true;
 }
 
 bool
@@ -521,33 +564,24 @@ pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns)
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
-	PgweirSlot *slot;
+	int32		index;
 
 	LWLockAcquire(lock_of(p), LW_SHARED);
-	slot = find(p, hash, key);
-	if (slot != NULL)
-		pgweir_waits_add(slot->waits, PGWEIR_CLASS_WAITS, event, ns);
+	index = find(p, hash, key);
+	if (index != NONE)
+		pgweir_waits_add(pgweir_slot(p, index)->waits, PGWEIR_CLASS_WAITS, event, ns);
 	LWLockRelease(lock_of(p));
-	return slot != NULL;
+	return index != NONE;
 }
 
 /* Frees the slots of a partition that a reset is for. */
 static void
 partition_reset(int p, Oid userid, Oid dbid, int64 queryid)
 {
-	PgweirPartition *part = &pgweir_table->partition[p];
-
 	for (int i = 0; i < pgweir_table->slots; i++)
 	{
-		PgweirSlot *slot = pgweir_slot(p, i);
-
-		if (!slot->used || !pgweir_key_matches(&slot->key, userid, dbid, queryid))
-			continue;
-		unlink_slot(p, i);
-		slot->used = false;
-		slot->next = part->free;
-		part->free = i;
-		part->entries--;
+		if (pgweir_slot_used(p, i) && pgweir_key_matches(&pgweir_slot(p, i)->key, userid, dbid, queryid))
+			free_slot(p, i);
 	}
 }
 
@@ -588,7 +622,6 @@ pgweir_statements_reset(Oid userid, Oid dbid, int64 queryid)
 		}
 		else
 			partition_reset(p, userid, dbid, queryid);
-		pg_atomic_fetch_add_u64(&part->generation, 1);
 		LWLockRelease(lock_of(p));
 	}
 	if (!all)
@@ -635,11 +668,11 @@ pgweir_statements_restore(const PgweirKey *key, const char *text, int len, int e
 	int			kept = len;
 	PgweirSlot *slot;
 
-	if (find(p, hash, key) != NULL)
+	if (find(p, hash, key) != NONE)
 		return NULL;
 	if (kept >= pgweir_table->text_size)
 		kept = pg_encoding_mbcliplen(encoding, text, len, pgweir_table->text_size - 1);
-	slot = insert(p, hash, key, 0);
+	slot = pgweir_slot(p, insert(p, hash, key, 0));
 	memcpy(slot->text, text, kept);
 	slot->text[kept] = '\0';
 	slot->text_len = kept;

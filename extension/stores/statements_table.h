@@ -1,8 +1,8 @@
 /*
  * statements_table.h: the writer's side of the statement table (statements.h), for the delta store and capture.
  *
- * A class is in the table from the moment its text is put there until it is evicted.  A partition counts its
- * evictions; whoever knew a class to be present still knows it while that count stands.
+ * A class is in the table from the moment its text is put there until it is evicted.  Whoever knew its place there sees without a lock
+ * whether it is there still.
  */
 #ifndef PGWEIR_STORES_STATEMENTS_TABLE_H
 #define PGWEIR_STORES_STATEMENTS_TABLE_H
@@ -84,24 +84,31 @@ pgweir_key_matches(const PgweirKey *key, Oid userid, Oid dbid, int64 queryid)
 		(queryid == 0 || key->queryid == queryid);
 }
 
-/* The partition of a class, and the number of evictions and resets it has seen.  No lock. */
-extern int	pgweir_statements_partition(const PgweirKey *key);
-extern uint64 pgweir_statements_generation(int partition);
+/* Where a class stands, and the how manieth the place had when it came. */
+typedef struct PgweirPlace
+{
+	int32		partition;
+	int32		index;
+	uint32		tenant;			/* 0: nowhere */
+} PgweirPlace;
 
-/* Whether the class is in the table with its text. */
-extern bool pgweir_statements_has_text(const PgweirKey *key);
+/* Whether the class that was given the place has it still.  No lock.  Who asks is about to execute it, so that it keeps the place for a while. */
+extern bool pgweir_statements_still_at(const PgweirPlace *place);
+
+/* Whether the class is in the table with its text, and then its place and 99th percentile (0 while it has few executions). */
+extern bool pgweir_statements_look_up(const PgweirKey *key, PgweirPlace *place, uint64 *p99_ns);
 
 /* Puts the class in the table if it is not there, and its text if that is missing.  len is cut to what fits. */
-extern void pgweir_statements_put_text(const PgweirKey *key, const char *text, int len);
+extern void pgweir_statements_put_text(const PgweirKey *key, const char *text, int len, PgweirPlace *place);
 
-/* Notes which tables the class's plan uses; false when the class is not in the table. */
-extern bool pgweir_statements_put_relations(const PgweirKey *key, const Oid *relations, int n);
+/* Notes which tables the class's plan uses; false when the class is no longer there. */
+extern bool pgweir_statements_put_relations(const PgweirPlace *place, const Oid *relations, int n);
 
-/* The 99th percentile of the class; 0 while it has few executions, or none. */
-extern uint64 pgweir_statements_p99_ns(const PgweirKey *key);
-
-/* Adds a tally to its class, which is inserted (without text) when it was evicted meanwhile. */
-extern void pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally);
+/*
+ * Adds a tally to its class, which is inserted (without text) when it was evicted meanwhile.  Without wait, false and nothing done when somebody
+ * has the lock.  p99_ns, if not NULL: as above.
+ */
+extern bool pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally, bool wait, uint64 *p99_ns);
 
 /* For the sampler, often: evicts a few classes where places run short, so that who needs one finds it free. */
 extern void pgweir_statements_keep_free(void);

@@ -49,7 +49,7 @@ struct Console
 	ConsoleOptions options;
 	List waits;
 	Timer timer;			 /* for the earliest ConsoleWait.until, and look_at */
-	deadline_t look_at;		 /* with several workers: not at each turn, but then */
+	deadline_t look_at;		 /* not at each turn, but then */
 	const Client *suspender; /* SUSPEND ends when it goes */
 	const Client *taker;	 /* has got the listening sockets; its SHUTDOWN lets go of them */
 	bool killed_all;		 /* KILL paused each database; a plain RESUME undoes it */
@@ -828,11 +828,11 @@ check_wait(Console *console, ConsoleWait *wait)
 	end_wait(console, wait, &result);
 }
 
-/* Is it worth to stop the other workers for a look? */
+/* Is it worth a look at everything, for which the other workers must stop? */
 static bool
 look_now(const Console *console, usec_t now)
 {
-	if (!hall_is_shared(console->options.worker->hall) || console->look_at <= now)
+	if (console->look_at <= now)
 		return true;
 	list_each(node, &console->waits)
 	{
@@ -864,8 +864,8 @@ console_tick(Console *console)
 		/* a client that has read all gets more at once; the end of a backlog makes the loop turn by itself */
 		if (wait->kind == WAIT_SENT && net_backlog(&wait->client->conn) == 0)
 			next = now;
-		/* what another worker's connections do makes this loop not turn */
-		else if (wait->kind != WAIT_SENT && hall_is_shared(worker->hall))
+		/* also when this loop does not turn: others may do what is waited for */
+		else if (wait->kind != WAIT_SENT)
 			next = deadline_min(next, now + LOOK_AGAIN_US);
 		next = deadline_min(next, wait->until);
 	}

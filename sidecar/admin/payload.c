@@ -21,7 +21,7 @@ typedef struct ReportedPool
 	uint64_t pool_id;
 	bool live; /* found by drop_dead */
 	PoolFigures taken, built;
-	bool in_payload; /* in the one built last */
+	ListNode in_payload; /* Payload.shown: in the one built last */
 } ReportedPool;
 
 /* The worker's own counters. */
@@ -47,7 +47,8 @@ struct Payload
 {
 	Worker *worker;		/* borrowed */
 	Map pools;			/* ReportedPool, owned */
-	uint64_t turn; /* id of the pool reported last, when there are too many for one payload */
+	List shown;	/* ReportedPool */
+	HallWalk servers; /* where the next payload goes on, when there are too many for one */
 	NetSampler sampler;
 	AppsReported apps;
 	LoginCounts logins_taken, logins_built;
@@ -165,7 +166,8 @@ pool_json(Payload *payload, const SessionPool *pool, usec_t now, bool *ok)
 	}
 	built = &reported->built;
 	figures_of_pool(pool, now, built);
-	reported->in_payload = true;
+	if (!list_linked(&reported->in_payload))
+		list_append(&payload->shown, &reported->in_payload);
 	payload_set(object, "db", payload_text(built->database), ok);
 	payload_set(object, "user", payload_text(built->user), ok);
 	payload_set(object, "mode", json_string(built->mode), ok);
@@ -206,6 +208,8 @@ drop_dead(Payload *payload)
 		next = map_next(&payload->pools, node);
 		if (!reported->live)
 		{
+			if (list_linked(&reported->in_payload))
+				list_remove(&payload->shown, &reported->in_payload);
 			map_remove(&payload->pools, node);
 			free(reported);
 		}
@@ -214,34 +218,21 @@ drop_dead(Payload *payload)
 	}
 }
 
-/* The first pool made after the one with this id; the list is in that order. */
-static const ListNode *
-behind(const List *pools, uint64_t id)
-{
-	const ListNode *node = pools->head.next;
-
-	while (node != &pools->head && CONTAINER_OF(node, const SessionPool, list_node)->id <= id)
-		node = node->next;
-	return node;
-}
-
 static json_t *
 pools_json(Payload *payload, usec_t now, bool *ok)
 {
-	const List *pools = &payload->worker->hall->pool_list;
+	Hall *hall = payload->worker->hall;
+	const List *pools = &hall->pool_list;
 	json_t *array = json_array();
 	int count = pools->count < PAYLOAD_POOLS ? pools->count : PAYLOAD_POOLS;
 
 	drop_dead(payload);
-	for (const ListNode *node = behind(pools, payload->turn); count > 0; node = node->next)
+	for (; count > 0; count--)
 	{
-		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
+		const ListNode *node = hall->report_next != &pools->head ? hall->report_next : pools->head.next;
 
-		if (node == &pools->head)
-			continue; /* from the beginning */
-		payload_append(array, pool_json(payload, pool, now, ok), ok);
-		payload->turn = pool->id;
-		count--;
+		payload_append(array, pool_json(payload, CONTAINER_OF(node, const SessionPool, list_node), now, ok), ok);
+		hall->report_next = node->next;
 	}
 	return array;
 }
@@ -281,26 +272,41 @@ linked_json(const Server *server, usec_t now, bool *ok)
 	return object;
 }
 
+/* The next of the walk, which begins anew after the last. */
+static const Server *
+next_server(Payload *payload)
+{
+	HallWalk *walk = &payload->servers;
+	const ListNode *node = list_linked(&walk->node) ? hall_walk_next(walk) : NULL;
+
+	if (node == NULL)
+	{
+		hall_walk_end(walk);
+		hall_walk_begin(payload->worker->hall, walk, WALK_SERVERS);
+		node = hall_walk_next(walk);
+	}
+	return CONTAINER_OF(node, const Server, node);
+}
+
 static json_t *
-servers_json(const Worker *worker, usec_t now, bool *ok)
+servers_json(Payload *payload, usec_t now, bool *ok)
 {
 	json_t *array = json_array();
-	int left = PAYLOAD_LINKED;
-	HallWalk walk;
-	const ListNode *node;
+	int count = hall_count(payload->worker->hall, WALK_SERVERS);
 
-	hall_walk_begin(worker->hall, &walk, WALK_SERVERS);
-	while ((node = hall_walk_next(&walk)) != NULL)
+	if (count <= PAYLOAD_SERVERS)
+		hall_walk_end(&payload->servers); /* all of them, from the first */
+	else
+		count = PAYLOAD_SERVERS;
+	for (int left = PAYLOAD_LINKED; count > 0 && left > 0; count--)
 	{
-		const Server *server = CONTAINER_OF(node, const Server, node);
+		const Server *server = next_server(payload);
 
 		if (server->client == NULL)
 			continue;
-		if (left-- == 0)
-			break;
 		payload_append(array, linked_json(server, now, ok), ok);
+		left--;
 	}
-	hall_walk_end(&walk);
 	return array;
 }
 
@@ -316,8 +322,8 @@ payload_build(Payload *payload)
 	char *text;
 
 	hall_park(worker->hall);
-	for (MapNode *node = map_next(&payload->pools, NULL); node != NULL; node = map_next(&payload->pools, node))
-		CONTAINER_OF(node, ReportedPool, node)->in_payload = false;
+	while (list_pop(&payload->shown) != NULL)
+		continue;
 	payload->built_at = now;
 	payload_number(root, "v", PAYLOAD_VERSION, &ok);
 	payload_number(root, "pid", (uint64_t) getpid(), &ok);
@@ -331,7 +337,7 @@ payload_build(Payload *payload)
 	payload_number(root, "login_failures", payload->logins_built.failures - payload->logins_taken.failures, &ok);
 	payload_number(root, "clients_refused", payload->logins_built.refused - payload->logins_taken.refused, &ok);
 	payload_set(root, "pools", pools_json(payload, now, &ok), &ok);
-	payload_set(root, "servers", servers_json(worker, now, &ok), &ok);
+	payload_set(root, "servers", servers_json(payload, now, &ok), &ok);
 	payload_set(root, "net", net_sampler_json(&payload->sampler, &ok), &ok);
 	payload_set(root, "apps", apps_json(&payload->apps, worker->hall, now, &ok), &ok);
 	hall_unpark(worker->hall);
@@ -346,12 +352,11 @@ payload_taken(Payload *payload)
 	payload->taken_at = payload->built_at;
 	payload->logins_taken = payload->logins_built;
 	apps_taken(&payload->apps);
-	for (MapNode *node = map_next(&payload->pools, NULL); node != NULL; node = map_next(&payload->pools, node))
+	list_each(node, &payload->shown)
 	{
-		ReportedPool *reported = CONTAINER_OF(node, ReportedPool, node);
+		ReportedPool *reported = CONTAINER_OF(node, ReportedPool, in_payload);
 
-		if (reported->in_payload)
-			reported->taken = reported->built;
+		reported->taken = reported->built;
 	}
 }
 
@@ -365,6 +370,7 @@ payload_create(Worker *worker)
 	payload->worker = worker;
 	payload->taken_at = worker->hall->started_at;
 	map_init(&payload->pools, reported_equal);
+	list_init(&payload->shown);
 	net_sampler_init(&payload->sampler, worker);
 	return payload;
 }
@@ -377,6 +383,7 @@ payload_free(Payload *payload)
 	if (payload == NULL)
 		return;
 	net_sampler_end(&payload->sampler);
+	hall_walk_end(&payload->servers);
 	while ((node = map_next(&payload->pools, NULL)) != NULL)
 	{
 		map_remove(&payload->pools, node);

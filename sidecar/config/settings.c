@@ -328,6 +328,9 @@ static const ConfigRow main_rows[] = {
 			"Address of the HTTP endpoint (/healthz, /readyz, /metrics, /json), as 127.0.0.1:9127 or *:9127; a port alone is "
 			"one of 127.0.0.1; empty = none.",
 			OURS),
+	SETTING(max_client_statement_bytes, UINT, max_client_statement_bytes, "67108864", YES,
+			"Disconnect a client whose named prepared statements, texts and names with some 200 bytes each, take more than so many bytes, in transaction "
+			"and statement mode; 0 = any number."),
 	SETTING(max_login_clients, INT, max_login_clients, "4000", YES,
 			"Clients that have not proved yet who they are; for one more the one that has been silent for longest is disconnected; "
 			"0 = no limit.",
@@ -365,9 +368,9 @@ static const ConfigRow main_rows[] = {
 			"Time a transaction has, waiting and idle time included, before it is rolled back and gets an error; the "
 			"session lives on; 0 = no limit.",
 			OURS),
-	PROCESS(worker_threads, INT, worker_threads, "1", NO,
+	PROCESS(worker_threads, INT, worker_threads, "0", NO,
 			"Threads that serve clients, each with its own connections; pools and limits are common to all. 0 = one "
-			"a core, 8 at most.",
+			"a core that the process may use, 8 at most.",
 			.max = WORKERS_MAX, OURS),
 	{.name = NULL},
 };

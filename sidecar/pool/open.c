@@ -144,9 +144,15 @@ may_open(const Pool *pool, PoolBlocked need, usec_t now)
 /* --- groups --- */
 
 static inline Pool *
-member(const PoolGroup *group, ListNode *node)
+with_idle(const PoolGroup *group, ListNode *node)
 {
-	return group->_of_user ? CONTAINER_OF(node, Pool, user_node) : CONTAINER_OF(node, Pool, db_node);
+	return group->_of_user ? CONTAINER_OF(node, Pool, in_user.with_idle) : CONTAINER_OF(node, Pool, in_db.with_idle);
+}
+
+static inline Pool *
+blocked_one(const PoolGroup *group, ListNode *node)
+{
+	return group->_of_user ? CONTAINER_OF(node, Pool, in_user.blocked) : CONTAINER_OF(node, Pool, in_db.blocked);
 }
 
 void
@@ -159,12 +165,15 @@ open_count_used(Pool *pool, int change)
 }
 
 static void
-count_blocked(PoolGroup *group, PoolBlocked blocked, int change)
+change_blocked(PoolGroup *group, PoolMember *member, PoolBlocked from, PoolBlocked to)
 {
-	if (group == NULL || blocked == POOL_NOT_BLOCKED)
+	if (group == NULL)
 		return;
-	group->_blocked += change;
-	group->_hungry += blocked == POOL_BLOCKED_WAITERS ? change : 0;
+	group->_hungry += (to == POOL_BLOCKED_WAITERS) - (from == POOL_BLOCKED_WAITERS);
+	if (from == POOL_NOT_BLOCKED)
+		list_append(&group->_blocked, &member->blocked);
+	else if (to == POOL_NOT_BLOCKED)
+		list_remove(&group->_blocked, &member->blocked);
 }
 
 static void
@@ -172,11 +181,9 @@ set_blocked(Pool *pool, PoolBlocked blocked)
 {
 	if (blocked == pool->_blocked)
 		return;
-	count_blocked(pool->db_group, pool->_blocked, -1);
-	count_blocked(pool->user_group, pool->_blocked, -1);
+	change_blocked(pool->db_group, &pool->in_db, pool->_blocked, blocked);
+	change_blocked(pool->user_group, &pool->in_user, pool->_blocked, blocked);
 	pool->_blocked = blocked;
-	count_blocked(pool->db_group, blocked, 1);
-	count_blocked(pool->user_group, blocked, 1);
 }
 
 void
@@ -184,9 +191,9 @@ open_leave_groups(Pool *pool)
 {
 	set_blocked(pool, POOL_NOT_BLOCKED);
 	if (pool->db_group != NULL)
-		list_remove(&pool->db_group->pools, &pool->db_node);
+		list_remove(&pool->db_group->pools, &pool->in_db.all);
 	if (pool->user_group != NULL)
-		list_remove(&pool->user_group->pools, &pool->user_node);
+		list_remove(&pool->user_group->pools, &pool->in_user.all);
 }
 
 /* The slot of the group, outside this pool, that has been idle for longest. */
@@ -197,9 +204,9 @@ longest_idle(PoolGroup *group, const Pool *but)
 
 	if (group->_idle <= but->idle.count)
 		return NULL;
-	list_each (node, &group->pools)
+	list_each (node, &group->_with_idle)
 	{
-		Pool *pool = member(group, node);
+		Pool *pool = with_idle(group, node);
 		PoolSlot *slot = pool != but ? slot_of(list_last(&pool->idle)) : NULL;
 
 		if (slot != NULL && (found == NULL || slot->state_since < found->state_since))
@@ -245,9 +252,9 @@ claimant(const PoolGroup *group, const Pool *owner, usec_t now)
 {
 	if (group == NULL || group->_hungry == 0 || group->closing > 0 || !is_full(group))
 		return NULL;
-	list_each (node, &group->pools)
+	list_each (node, &group->_blocked)
 	{
-		Pool *pool = member(group, node);
+		Pool *pool = blocked_one(group, node);
 		const PoolWaiter *oldest = queue_oldest(pool);
 
 		if (pool == owner || pool->_blocked != POOL_BLOCKED_WAITERS || oldest == NULL ||
@@ -293,41 +300,35 @@ comes_before(const Pool *a, const Pool *b)
 static Pool *
 next_blocked(PoolGroup *group, Pool *found)
 {
-	if (group == NULL || group->_blocked == 0 || (is_full(group) && group->_idle == 0))
+	if (group == NULL || list_empty(&group->_blocked) || (is_full(group) && group->_idle == 0))
 		return found;
-	list_each (node, &group->pools)
+	list_each (node, &group->_blocked)
 	{
-		Pool *pool = member(group, node);
+		Pool *pool = blocked_one(group, node);
 
-		if (pool->_blocked && !pool->_looked_at && (found == NULL || comes_before(pool, found)))
+		if (!pool->_looked_at && (found == NULL || comes_before(pool, found)))
 			found = pool;
 	}
 	return found;
-}
-
-static void
-end_round(PoolGroup *group)
-{
-	if (group == NULL)
-		return;
-	list_each (node, &group->pools)
-		member(group, node)->_looked_at = false;
 }
 
 void
 open_serve_groups(Pool *pool, usec_t now, PoolActions *out)
 {
 	Pool *next;
+	Pool *seen = NULL;
 
 	if (!open_has_blocked(pool->db_group) && !open_has_blocked(pool->user_group))
 		return;
 	while ((next = next_blocked(pool->user_group, next_blocked(pool->db_group, NULL))) != NULL)
 	{
 		next->_looked_at = true;
+		next->_seen_before = seen;
+		seen = next;
 		open_fill(next, now, out);
 	}
-	end_round(pool->db_group);
-	end_round(pool->user_group);
+	for (; seen != NULL; seen = seen->_seen_before)
+		seen->_looked_at = false;
 }
 
 /* --- opening --- */

@@ -153,7 +153,7 @@ open_reserve(const Pool *pool)
 static inline bool
 open_has_blocked(const PoolGroup *group)
 {
-	return group != NULL && group->_blocked > 0;
+	return group != NULL && !list_empty(&group->_blocked);
 }
 /* Open what waiters and min_size need, as far as allowed; evict from other pools for waiters. */
 extern void open_fill(Pool *pool, usec_t now, PoolActions *out);

@@ -26,10 +26,10 @@ pool_init(Pool *pool, const PoolLimits *limits, PoolGroup *db_group, PoolGroup *
 		queue_init(&pool->_queue[i]);
 	pool_classes_init(&pool->classes);
 	if (db_group != NULL)
-		list_append(&db_group->pools, &pool->db_node);
+		list_append(&db_group->pools, &pool->in_db.all);
 	if (user_group != NULL)
 	{
-		list_append(&user_group->pools, &pool->user_node);
+		list_append(&user_group->pools, &pool->in_user.all);
 		user_group->_of_user = true;
 	}
 	return true;
@@ -50,6 +50,8 @@ pool_group_init(PoolGroup *group, int limit)
 {
 	*group = (PoolGroup){.limit = limit};
 	list_init(&group->pools);
+	list_init(&group->_with_idle);
+	list_init(&group->_blocked);
 }
 
 /* --- requests --- */

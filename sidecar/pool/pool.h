@@ -197,16 +197,22 @@ typedef struct PoolCounters
 	Histogram wait_hist; /* waits of the granted (0 included) and of the failed */
 } PoolCounters;
 
+/* A pool's places in the lists of a group. */
+typedef struct PoolMember
+{
+	ListNode all, with_idle, blocked;
+} PoolMember;
+
 struct PoolGroup
 {
 	int limit;    /* 0 = none */
 	int used;     /* slots of all member pools, those still to be opened included */
 	int closing;  /* ... of these are on their way out */
 	int _idle;    /* idle slots of all member pools */
-	int _blocked; /* member pools that would open a slot if a group let them */
-	int _hungry;  /* ... of these for their waiters */
+	int _hungry;  /* blocked pools that are so for their waiters */
 	bool _of_user;
-	List pools; /* members, by Pool.db_node or Pool.user_node */
+	/* By Pool.in_db or Pool.in_user: the members; those with idle slots; those that would open a slot if a group let them. */
+	List pools, _with_idle, _blocked;
 };
 
 /* Requests of one kind, over all pools. */
@@ -275,7 +281,7 @@ struct Pool
 	PoolGroup *db_group;   /* borrowed, may be NULL */
 	PoolGroup *user_group; /* borrowed, may be NULL */
 	int home;              /* whose servers are all opened there; POOL_ANY_HOME unless the caller says so */
-	ListNode db_node, user_node;
+	PoolMember in_db, in_user;
 	List opening, idle, active, cleaning, closing;
 	List waiters;             /* arrival order */
 	int clients;              /* logged in, kept by the caller, who asks pool_next_event after a change */
@@ -298,9 +304,10 @@ struct Pool
 	usec_t _aged_at;      /* when one was last closed for its age, 0 = never */
 	bool _login_refused;  /* the last failed login was refused by the server */
 	bool _plain_turn;     /* the next grant goes to a waiter without a deadline */
-	PoolBlocked _blocked; /* counted in the groups */
+	PoolBlocked _blocked; /* listed and counted in the groups */
 	bool _claims;         /* another pool of a group gave up a slot for this one */
 	bool _looked_at;      /* in this round of open_serve_groups */
+	Pool *_seen_before;   /* ... and which one before this */
 	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
 	bool _starved;        /* an action could not be stored */
 };

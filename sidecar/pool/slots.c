@@ -26,15 +26,28 @@ list_of(Pool *pool, SlotState state)
 	return NULL;
 }
 
+/* The slot has been put on its list (1) or taken off it (-1). */
 static void
-count_group(PoolGroup *group, SlotState state, int change)
+count_group(PoolGroup *group, PoolMember *member, const Pool *pool, SlotState state, int change)
 {
 	if (group == NULL)
 		return;
-	if (state == SLOT_IDLE)
-		group->_idle += change;
-	else if (state == SLOT_CLOSING)
+	if (state == SLOT_CLOSING)
 		group->closing += change;
+	if (state != SLOT_IDLE)
+		return;
+	group->_idle += change;
+	if (pool->idle.count == 0)
+		list_remove(&group->_with_idle, &member->with_idle);
+	else if (pool->idle.count == 1 && change > 0)
+		list_append(&group->_with_idle, &member->with_idle);
+}
+
+static void
+count_groups(Pool *pool, SlotState state, int change)
+{
+	count_group(pool->db_group, &pool->in_db, pool, state, change);
+	count_group(pool->user_group, &pool->in_user, pool, state, change);
 }
 
 void
@@ -50,8 +63,7 @@ slot_set_state(PoolSlot *slot, SlotState state, usec_t now)
 	if (from != NULL)
 	{
 		list_remove(from, &slot->node);
-		count_group(pool->db_group, slot->state, -1);
-		count_group(pool->user_group, slot->state, -1);
+		count_groups(pool, slot->state, -1);
 	}
 	if (state == SLOT_IDLE)
 	{
@@ -62,8 +74,7 @@ slot_set_state(PoolSlot *slot, SlotState state, usec_t now)
 		list_append(to, &slot->node);
 	slot->state = state;
 	slot->state_since = now;
-	count_group(pool->db_group, state, 1);
-	count_group(pool->user_group, state, 1);
+	count_groups(pool, state, 1);
 }
 
 /* --- closing --- */

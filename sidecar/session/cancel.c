@@ -294,6 +294,8 @@ cancel_requested(Client *client, uint32_t pid, Slice rest)
 void
 cancel_forget_server(Server *server)
 {
+	if (server->cancels == 0)
+		return;
 	list_each(node, &server->worker->cancels)
 	{
 		CancelJob *job = CONTAINER_OF(node, CancelJob, node);

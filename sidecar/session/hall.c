@@ -544,6 +544,8 @@ session_pool_destroy(SessionPool *pool)
 	buf_free(&pool->welcome_fixed);
 	if (pool->dedicated == NULL)
 		map_remove(&hall->pools, &pool->node);
+	if (hall->report_next == &pool->list_node)
+		hall->report_next = pool->list_node.next;
 	list_remove(pool->dedicated == NULL ? &hall->pool_list : &hall->dedicated, &pool->list_node);
 	dedicated_free(worker, pool->dedicated);
 	free(pool);
@@ -604,6 +606,7 @@ hall_create(const HallOptions *options)
 	map_init(&hall->pools, pool_equal);
 	map_init(&hall->cancel_keys, cancel_key_equal);
 	list_init(&hall->pool_list);
+	hall->report_next = &hall->pool_list.head;
 	list_init(&hall->dedicated);
 	list_init(&hall->limits);
 	list_init(&hall->half_open);

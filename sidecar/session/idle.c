@@ -122,11 +122,11 @@ may_go(const Database *database)
 static bool
 pools_may_go(const Database *database)
 {
-	list_each(node, &database->hall->pool_list)
+	list_each(node, &database->group.pools)
 	{
-		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, list_node);
+		const SessionPool *pool = CONTAINER_OF(node, const SessionPool, policy.in_db.all);
 
-		if (pool->database == database && (is_used(pool) || has_dedicated(pool)))
+		if (pool->dedicated != NULL || is_used(pool))
 			return false;
 	}
 	return true;
@@ -137,13 +137,8 @@ forget_database(Database *database)
 {
 	Hall *hall = database->hall;
 
-	list_each(node, &hall->pool_list)
-	{
-		SessionPool *pool = CONTAINER_OF(node, SessionPool, list_node);
-
-		if (pool->database == database)
-			session_pool_destroy(pool);
-	}
+	list_each(node, &database->group.pools)
+		session_pool_destroy(CONTAINER_OF(node, SessionPool, policy.in_db.all));
 	log_debug(hall->log, "forgetting unused database: %s", database->name);
 	database_destroy(database);
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 /* Spare servers that one worker keeps of one pool, and statement classes it serves so; more go the usual way. */
-#define LEASE_SLOTS 16
+#define LEASE_SLOTS 64
 #define LEASE_CLASSES 32
 #define LEASE_WAYS 4 /* places where a class may stand */
 /* How often tallies are told.  A spare server unused for two looks goes back, and what runs for one is shown. */
@@ -26,9 +26,8 @@ struct Lease
 {
 	PoolPart *part;
 	ListNode node; /* Worker.leases */
-	_Atomic(PoolSlot *) spare[LEASE_SLOTS];
-	atomic_ullong order[LEASE_SLOTS]; /* of spare[]: who has become spare last has the highest number */
-	uint64_t puts;
+	_Atomic(PoolSlot *) spare[LEASE_SLOTS]; /* a stack: who has become spare last stands highest */
+	atomic_int top; /* no place from here on is in use; written by its worker alone */
 	uint8_t looks[LEASE_SLOTS]; /* since it was put there */
 	PoolTally tallies[LEASE_CLASSES]; /* only of classes the policy need not be asked about */
 	bool known[LEASE_CLASSES];		  /* this one is in use */
@@ -61,67 +60,74 @@ tally_of(Lease *lease, uint64_t fingerprint)
 
 /* --- spare servers --- */
 
-/* The place of the spare server that was used last, or first; -1 = there is none. */
-static int
-find_spare(const Lease *lease, bool last)
-{
-	int best = -1;
-	uint64_t best_order = 0;
-
-	for (int i = 0; i < LEASE_SLOTS; i++)
-	{
-		uint64_t order;
-
-		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
-			continue;
-		order = atomic_load_explicit(&lease->order[i], memory_order_relaxed);
-		if (best < 0 || (order > best_order) == last)
-		{
-			best = i;
-			best_order = order;
-		}
-	}
-	return best;
-}
-
+/* By its worker: the one that was used last, or NULL. */
 static PoolSlot *
-take_spare(Lease *lease, bool last)
+take_last(Lease *lease)
 {
+	int top = atomic_load_explicit(&lease->top, memory_order_relaxed);
 	PoolSlot *slot = NULL;
-	int place;
 
-	/* somebody else may be faster */
-	while (slot == NULL && (place = find_spare(lease, last)) >= 0)
-		slot = atomic_exchange(&lease->spare[place], NULL);
+	/* others may have been there, or be faster */
+	while (slot == NULL && top > 0)
+		if (atomic_load_explicit(&lease->spare[--top], memory_order_relaxed) != NULL)
+			slot = atomic_exchange(&lease->spare[top], NULL);
+	atomic_store_explicit(&lease->top, top, memory_order_relaxed);
 	return slot;
 }
 
-/* Only others take out what one finds empty here. */
-static int
+/* The place above all others; -1 = there is none. */
+static inline int
 free_place(const Lease *lease)
 {
-	for (int i = 0; i < LEASE_SLOTS; i++)
-		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
-			return i;
-	return -1;
+	int top = atomic_load_explicit(&lease->top, memory_order_relaxed);
+
+	return top < LEASE_SLOTS ? top : -1;
 }
 
-static void
+static inline void
 put_spare(Lease *lease, int place, PoolSlot *slot)
 {
 	lease->looks[place] = 0;
-	atomic_store_explicit(&lease->order[place], ++lease->puts, memory_order_relaxed);
+	atomic_store_explicit(&lease->top, place + 1, memory_order_relaxed);
 	atomic_store(&lease->spare[place], slot);
 }
 
-/* In the policy: all of them are the pool's again, and in the order of their use. */
+/* In the policy, by its worker: close the gaps that others have left. */
 static void
-give_back(Lease *lease, usec_t now, PoolActions *out)
+close_up(Lease *lease)
 {
+	int top = atomic_load_explicit(&lease->top, memory_order_relaxed);
+	int to = 0;
+
+	for (int i = 0; i < top; i++)
+	{
+		PoolSlot *slot = atomic_exchange(&lease->spare[i], NULL);
+
+		if (slot == NULL)
+			continue;
+		lease->looks[to] = lease->looks[i];
+		atomic_store(&lease->spare[to++], slot);
+	}
+	atomic_store_explicit(&lease->top, to, memory_order_relaxed);
+}
+
+/*
+ * In the policy: all of them are the pool's again, and in the order of their use.  Who is not its worker looks at every place: `top` may be about
+ * to be changed.
+ */
+static void
+give_back(Lease *lease, const Worker *asker, PoolActions *out)
+{
+	bool own = lease->part->worker == asker;
+	int places = own ? atomic_load_explicit(&lease->top, memory_order_relaxed) : LEASE_SLOTS;
+	usec_t now = worker_now(asker);
 	PoolSlot *slot;
 
-	while ((slot = take_spare(lease, false)) != NULL)
-		pool_release(slot, true, now, out);
+	for (int i = 0; i < places; i++)
+		if (atomic_load(&lease->spare[i]) != NULL && (slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
+			pool_release(slot, true, now, out);
+	if (own)
+		atomic_store_explicit(&lease->top, 0, memory_order_relaxed);
 }
 
 /* ... of all workers. */
@@ -132,7 +138,7 @@ give_back_all(Worker *worker, SessionPool *pool)
 
 	for (int i = 0; i < hall->worker_count; i++)
 		if (pool->parts[i] != NULL && pool->parts[i]->lease != NULL)
-			give_back(pool->parts[i]->lease, worker_now(worker), &hall->actions);
+			give_back(pool->parts[i]->lease, worker, &hall->actions);
 }
 
 /* --- running --- */
@@ -162,7 +168,7 @@ lease_take(Client *client, usec_t now)
 	Server *server;
 
 	if (lease == NULL || atomic_load_explicit(&pool->no_lease, memory_order_relaxed) || client->waiter.cap != NULL ||
-		client->waiter.deadline <= now || tally_of(lease, client->fingerprint) == NULL || (slot = take_spare(lease, true)) == NULL)
+		client->waiter.deadline <= now || tally_of(lease, client->fingerprint) == NULL || (slot = take_last(lease)) == NULL)
 		return NULL;
 	server = CONTAINER_OF(slot, Server, slot);
 	server->lease.run.held_since = now;
@@ -215,10 +221,10 @@ lease_ran(Server *server, const GroupRun *run, usec_t now)
 
 /* Somebody waits, who did not see what has just been added. */
 static void
-take_back(Worker *worker, SessionPool *pool, Lease *lease, usec_t now)
+take_back(Worker *worker, SessionPool *pool, Lease *lease)
 {
 	policy_enter(worker);
-	give_back(lease, now, &worker->hall->actions);
+	give_back(lease, worker, &worker->hall->actions);
 	policy_leave_busy(worker, pool);
 }
 
@@ -242,7 +248,7 @@ lease_keep(Server *server, const GroupRun *run, usec_t now)
 	server->lease.spare_since = now;
 	put_spare(lease, place, &server->slot);
 	if (atomic_load(&pool->no_lease))
-		take_back(server->worker, pool, lease, now);
+		take_back(server->worker, pool, lease);
 	return true;
 }
 
@@ -254,8 +260,8 @@ lease_enter(Worker *worker, SessionPool *pool)
 	Lease *own = pool->parts[worker->index]->lease;
 
 	if (own != NULL)
-		give_back(own, worker_now(worker), &worker->hall->actions);
-	if (!hall_is_shared(worker->hall) || !list_empty(&pool->policy.idle))
+		give_back(own, worker, &worker->hall->actions);
+	if (!list_empty(&pool->policy.idle))
 		return;
 	atomic_store(&pool->no_lease, true); /* until lease_leave() */
 	give_back_all(worker, pool);
@@ -264,10 +270,9 @@ lease_enter(Worker *worker, SessionPool *pool)
 void
 lease_leave(Worker *worker, SessionPool *pool)
 {
-	bool no_lease;
+	bool no_lease = !pool_may_lease(&pool->policy);
 
-	if (!hall_is_shared(worker->hall) ||
-		(no_lease = !pool_may_lease(&pool->policy)) == atomic_load_explicit(&pool->no_lease, memory_order_relaxed))
+	if (no_lease == atomic_load_explicit(&pool->no_lease, memory_order_relaxed))
 		return;
 	atomic_store(&pool->no_lease, no_lease);
 	if (no_lease)
@@ -356,7 +361,7 @@ open_lease(const Server *server, uint64_t fingerprint, usec_t now)
 	SessionPool *pool = server->pool;
 	PoolPart *part = pool->parts[server->worker->index];
 
-	if (!hall_is_shared(server->worker->hall) || pool->dedicated != NULL || !pool_may_lease(&pool->policy) ||
+	if (pool->dedicated != NULL || !pool_may_lease(&pool->policy) ||
 		(part->lease == NULL && lease_create(part) == NULL))
 		return NULL;
 	admit(part->lease, &pool->policy, fingerprint, now);
@@ -393,7 +398,7 @@ lease_begin(Server *server, uint64_t fingerprint, usec_t now)
 	}
 	/* this one comes after them, and must be used before them */
 	if (part->lease != NULL)
-		give_back(part->lease, now, &hall->actions);
+		give_back(part->lease, server->worker, &hall->actions);
 	return false;
 }
 
@@ -424,12 +429,11 @@ give_back_unused(Lease *lease, usec_t now, PoolActions *out)
 {
 	bool rest = false;
 
-	for (int i = 0; i < LEASE_SLOTS; i++)
+	close_up(lease);
+	for (int i = 0; i < atomic_load_explicit(&lease->top, memory_order_relaxed); i++)
 	{
 		PoolSlot *slot;
 
-		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
-			continue;
 		if (++lease->looks[i] <= 2)
 			rest = true;
 		else if ((slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
@@ -447,7 +451,7 @@ look(Worker *worker, Lease *lease, usec_t now, bool all)
 	policy_enter(worker);
 	tell(lease, now, all ? 0 : LOOK_US);
 	if (all)
-		give_back(lease, now, out);
+		give_back(lease, worker, out);
 	if ((all || !give_back_unused(lease, now, out)) && list_empty(&lease->runs))
 		lease_free(part);
 	policy_leave(worker, part->pool);

@@ -9,7 +9,7 @@
  *
  * What has run is counted in tallies by statement class, and told to the policy some times a second and whenever somebody looks (the
  * other workers are parked then), together with what runs for long.  A spare server that stays unused for as long goes back as well.
- * Not used: with one worker; with limits that pools share (max_db_connections, max_user_connections); for requests under a rule of
+ * Not used: with limits that pools share (max_db_connections, max_user_connections); for requests under a rule of
  * [limits], for statements seen seldom or of the slow lane; with server_round_robin, adaptive pools, and where the next use needs a check.
  */
 #ifndef PGWEIR_SESSION_LEASE_H

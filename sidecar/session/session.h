@@ -429,6 +429,7 @@ struct Hall
 	Map databases, roles, pools, cancel_keys;
 	List half_open; /* the clients that have not proved who they are, by id: in order of arrival */
 	List pool_list, dedicated;
+	const ListNode *report_next; /* in pool_list: the next that is reported; its head: from the beginning.  Moves on when that pool goes */
 	ParamRegistry params;
 	StatementRegistry statements;
 
@@ -438,6 +439,7 @@ struct Hall
 	atomic_bool use_changed; /* ... has something to do */
 	List limits; /* Limit, in the order of the file: limits.h; changed while parked, their caps with the policy */
 
+	int client_room; /* for so many clients there are descriptors; 0 = not known */
 	atomic_int client_count; /* all connected clients, logins included */
 	atomic_ullong next_id, next_pool_id;
 	atomic_int client_peak; /* since memory was given back; trim.c */
@@ -626,8 +628,8 @@ extern bool hall_start(Hall *hall) MUST_CHECK;
 /* All say their last words (for limit_us at most); the other threads end. */
 extern void hall_stop(Hall *hall, usec_t limit_us);
 /*
- * By the first worker, holding no lock: all others stop at the end of a turn and wait.  May be nested; costs nothing with one worker.
- * Everything that has moved has arrived then.
+ * By the first worker, holding no lock: all others stop at the end of a turn and wait.  May be nested.
+ * Everything that has moved has arrived then, and no server is on lease.
  */
 extern void hall_park(Hall *hall);
 extern void hall_unpark(Hall *hall);

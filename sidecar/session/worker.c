@@ -6,6 +6,7 @@
  */
 #include "session/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -144,6 +145,10 @@ client_goes_first(Client *client)
 	client->leaving = true;
 	atomic_store_explicit(&client->login_busy, true, memory_order_relaxed);
 	client->worker->has_leavers = true;
+	/* where send_leavers() looks */
+	worker_walk_skip(client->worker, &client->node);
+	list_remove(&client->worker->logins, &client->node);
+	list_prepend(&client->worker->logins, &client->node);
 	net_pause(&client->conn);
 	return false;
 }
@@ -175,6 +180,7 @@ send_client(Client *client)
 	post(from->hall->workers[0], item);
 }
 
+/* They stand before the others. */
 static void
 send_leavers(Worker *worker)
 {
@@ -183,8 +189,9 @@ send_leavers(Worker *worker)
 	{
 		Client *client = CONTAINER_OF(node, Client, node);
 
-		if (client->leaving)
-			send_client(client);
+		if (!client->leaving)
+			break;
+		send_client(client);
 	}
 }
 
@@ -366,11 +373,10 @@ park(Worker *worker)
 		net_loop_stop(worker->loop);
 }
 
-void
-hall_park(Hall *hall)
+/* All other threads wait, and what was sent to them or from them has arrived. */
+static void
+park_others(Hall *hall)
 {
-	if (!hall_is_shared(hall) || hall->park_depth++ > 0)
-		return;
 	pthread_mutex_lock(&hall->park_lock);
 	hall->parked = 0;
 	hall->parkings++;
@@ -396,11 +402,24 @@ hall_park(Hall *hall)
 }
 
 void
+hall_park(Hall *hall)
+{
+	if (hall->park_depth++ > 0)
+		return;
+	if (hall_is_shared(hall))
+		park_others(hall);
+	else
+		lease_end_all(hall->workers[0]);
+}
+
+void
 hall_unpark(Hall *hall)
 {
-	if (!hall_is_shared(hall) || --hall->park_depth > 0)
+	if (--hall->park_depth > 0)
 		return;
 	hall_run_actions(hall); /* whoever wakes up finds nothing left to do */
+	if (!hall_is_shared(hall))
+		return;
 	pthread_mutex_lock(&hall->park_lock);
 	atomic_store(&hall->parking, false);
 	pthread_cond_broadcast(&hall->go_on);
@@ -568,6 +587,7 @@ static bool
 start_worker(Hall *hall, int index)
 {
 	Birth birth = {.hall = hall, .index = index};
+	char name[32]; /* for top -H and its like; longer than 15 bytes is not allowed, and not needed */
 	pthread_t thread;
 
 	pthread_mutex_init(&birth.lock, NULL);
@@ -586,6 +606,8 @@ start_worker(Hall *hall, int index)
 	if (birth.worker == NULL)
 		return false;
 	birth.worker->thread = thread;
+	snprintf(name, sizeof(name), "pgweir:worker%d", index);
+	(void) pthread_setname_np(thread, name);
 	hall->workers[index] = birth.worker;
 	return true;
 }

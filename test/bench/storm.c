@@ -3,7 +3,8 @@
  *
  *   storm PORT logins N     N connections begin in the same moment; each logs in and sends one query when it may; all stay until the last has its
  *                           answer, then all are closed at once
- *   storm PORT pipeline N   one connection sends N queries without waiting for an answer, while it reads them
+ *   storm PORT pipeline N   one connection sends N queries without waiting for an answer, while it reads them; or, with `synced` or `unsynced` for
+ *                           `pipeline`, N times Parse, Bind, Execute, with a Sync after each or one at the end
  *
  * Prints key=value pairs: done, failed, seconds.
  */
@@ -24,6 +25,9 @@
 #define IDLE_LIMIT_MS 60000
 
 static const char query[] = "Q\0\0\0\rselect 1"; /* the literal's NUL ends the text */
+/* Parse, Bind and Execute of the unnamed statement. */
+#define STATEMENT "P\0\0\0\020\0select 1\0\0\0" "B\0\0\0\014\0\0\0\0\0\0\0\0" "E\0\0\0\011\0\0\0\0\0"
+static const char sync_message[] = {'S', 0, 0, 0, 4};
 
 /* Reads messages as they come, of which only the letter counts. */
 typedef struct Stream
@@ -32,7 +36,7 @@ typedef struct Stream
 	uint8_t header[5];
 	unsigned have;	/* bytes of the header */
 	uint32_t left;	/* bytes of the payload */
-	long ready, errors;
+	long ready, complete, errors;
 	bool asked, over;
 } Stream;
 
@@ -82,6 +86,7 @@ static void
 count_message(Stream *stream)
 {
 	stream->ready += stream->header[0] == 'Z';
+	stream->complete += stream->header[0] == 'C';
 	stream->errors += stream->header[0] == 'E';
 }
 
@@ -185,20 +190,61 @@ logins(int port, int count)
 	return done == count ? 0 : 1;
 }
 
+/* What is sent, again and again, and then once. */
+typedef struct Request
+{
+	const char *unit;
+	size_t unit_len;
+	bool sync_at_end;
+} Request;
+
+static const Request requests[] = {
+	{query, sizeof(query), false},
+	{STATEMENT "S\0\0\0\4", sizeof(STATEMENT) - 1 + 5, false},
+	{STATEMENT, sizeof(STATEMENT) - 1, true},
+};
+
+#define UNITS 1000
+
+/* Send what the socket takes of the rest; false when nothing is left. */
+static bool
+send_rest(const Stream *stream, const Request *request, const char *block, size_t total, size_t *sent)
+{
+	size_t size = request->unit_len * UNITS;
+
+	while (*sent < total)
+	{
+		size_t from = *sent % size;
+		size_t len = size - from < total - *sent ? size - from : total - *sent;
+		ssize_t n = send(stream->fd, block + from, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n <= 0)
+			return true;
+		*sent += (size_t) n;
+	}
+	if (request->sync_at_end && send(stream->fd, sync_message, sizeof(sync_message), MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof(sync_message))
+		return true;
+	return false;
+}
+
 static int
-pipeline(int port, long count)
+pipeline(int port, const Request *request, long count)
 {
 	Stream stream = {.fd = begin_connect(port)};
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event event;
-	uint8_t block[sizeof(query) * 1000];
-	size_t total = sizeof(query) * (size_t) count, sent = 0;
+	char *block = malloc(request->unit_len * UNITS);
+	size_t total = request->unit_len * (size_t) count, sent = 0;
+	long ends = 1 + (request->sync_at_end ? 1 : count);
+	bool sending = true;
 	double began = 0;
 
-	for (int i = 0; i < 1000; i++)
-		memcpy(block + (size_t) i * sizeof(query), query, sizeof(query));
+	if (block == NULL)
+		die("memory");
+	for (size_t i = 0; i < UNITS; i++)
+		memcpy(block + i * request->unit_len, request->unit, request->unit_len);
 	watch(epoll_fd, EPOLL_CTL_ADD, &stream, EPOLLOUT);
-	while (stream.ready <= count && !stream.over && epoll_wait(epoll_fd, &event, 1, IDLE_LIMIT_MS) == 1)
+	while (stream.ready < ends && !stream.over && epoll_wait(epoll_fd, &event, 1, IDLE_LIMIT_MS) == 1)
 	{
 		if (!stream.asked && stream.ready == 0 && (event.events & EPOLLOUT) != 0)
 		{
@@ -213,21 +259,11 @@ pipeline(int port, long count)
 			began = now();
 			watch(epoll_fd, EPOLL_CTL_MOD, &stream, EPOLLIN | EPOLLOUT);
 		}
-		while (stream.asked && sent < total)
-		{
-			size_t from = sent % sizeof(block);
-			size_t len = sizeof(block) - from < total - sent ? sizeof(block) - from : total - sent;
-			ssize_t n = send(stream.fd, block + from, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-			if (n <= 0)
-				break;
-			sent += (size_t) n;
-			if (sent == total)
-				watch(epoll_fd, EPOLL_CTL_MOD, &stream, EPOLLIN);
-		}
+		if (stream.asked && sending && !(sending = send_rest(&stream, request, block, total, &sent)))
+			watch(epoll_fd, EPOLL_CTL_MOD, &stream, EPOLLIN);
 	}
-	printf("done=%ld failed=%ld seconds=%.3f\n", stream.ready - 1, count - (stream.ready - 1) + stream.errors, now() - began);
-	return stream.ready - 1 == count && stream.errors == 0 ? 0 : 1;
+	printf("done=%ld failed=%ld seconds=%.3f\n", stream.complete, count - stream.complete + stream.errors, now() - began);
+	return stream.complete == count && stream.ready == ends && stream.errors == 0 ? 0 : 1;
 }
 
 int
@@ -236,7 +272,11 @@ main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[2], "logins") == 0)
 		return logins(atoi(argv[1]), atoi(argv[3]));
 	if (argc == 4 && strcmp(argv[2], "pipeline") == 0)
-		return pipeline(atoi(argv[1]), atol(argv[3]));
-	fprintf(stderr, "usage: storm PORT logins|pipeline N\n");
+		return pipeline(atoi(argv[1]), &requests[0], atol(argv[3]));
+	if (argc == 4 && strcmp(argv[2], "synced") == 0)
+		return pipeline(atoi(argv[1]), &requests[1], atol(argv[3]));
+	if (argc == 4 && strcmp(argv[2], "unsynced") == 0)
+		return pipeline(atoi(argv[1]), &requests[2], atol(argv[3]));
+	fprintf(stderr, "usage: storm PORT logins|pipeline|synced|unsynced N\n");
 	return 2;
 }

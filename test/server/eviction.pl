@@ -2,7 +2,7 @@
 use lib 'test/lib';
 use PgweirTest;
 
-my $pg = server(conf => {'pgweir.max_statements' => 100, log_min_messages => 'panic', max_connections => 20});
+my $pg = server(conf => {'pgweir.max_statements' => 100, 'pgweir.max_plans' => 8, log_min_messages => 'panic', max_connections => 20});
 $pg->sql('create extension pgweir');
 $pg->sql('select pgweir.reset()');
 my $capacity = $pg->sql('select capacity from pgweir.info()');
@@ -47,6 +47,11 @@ is($pg->sql(q{select count(*) from pgweir.slow_queries where query ~ 'of_prepare
 $wire->send(PgWire::bind_message('', 'kept', 'y'), PgWire::execute(), PgWire::sync());
 $wire->until_ready;
 like($pg->sql(q{select query from pgweir.slow_queries where query ~ 'of_prepared'}), qr/^select \$\d+ \|\| \$1 as of_prepared$/, 'it comes back with its text, the constant hidden');
+
+# Where plans come and go, the text of one is made when it is executed again
+$pg->sql("set pgweir.flush_interval = 0;\n$script; select 'again' as of_plan; select 'again' as of_plan; select pgweir.flush()");
+is($pg->sql(q{select bool_and(plan ~ 'Result') from pgweir.plan_history where query ~ 'of_plan'}), 't', 'a plan that is executed again has its text');
+is($pg->sql(q{select count(*) from pgweir.plan_history}), 8, 'as many plans as there is place for');
 
 # Texts of a database with another encoding are shown as far as they can be
 $pg->sql(q{create database latin encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0});

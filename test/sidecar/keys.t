@@ -183,17 +183,27 @@ SKIP: {
 }
 
 # --- worker_threads ---
+# (the first worker is the main thread; libraries and sanitizers have threads of their own)
+sub workers { my ($v) = @_; return 1 + grep { slurp($_) =~ /^pgweir:worker/ } glob '/proc/' . $v->pid . '/task/*/comm'; }
+for my $n (1, 3)
 {
-	my @threads;
-	for my $n (1, 3)
-	{
-		my $v = sidecar($pg, settings => {worker_threads => $n});
-		my @c = map { $v->wire } 1 .. 6;
-		is(join('', map { $_->value('select 5') } @c), '555555', "worker_threads = $n: clients are served");
-		push @threads, scalar(() = glob('/proc/' . $v->pid . '/task/*'));
-		$v->stop;
-	}
-	is($threads[1] - $threads[0], 2, '... by so many threads');
+	my $v = sidecar($pg, settings => {worker_threads => $n});
+	my @c = map { $v->wire } 1 .. 6;
+	is(join('', map { $_->value('select 5') } @c), '555555', "worker_threads = $n: clients are served");
+	is(workers($v), $n, '... by so many threads');
+	$v->stop;
+}
+{
+	delete local $ENV{PGWEIR_TEST_WORKERS};
+	chomp(my $cores = (run_program(['nproc'], timeout => 10))[1]);
+	my $v = sidecar($pg);
+	is(workers($v), $cores > 8 ? 8 : $cores, 'by default it has a thread a core, eight at most');
+	like($v->log, qr/process up: .*, worker threads: @{[workers($v)]}$/m, '... and says how many');
+	$v->stop;
+	my ($first) = slurp('/proc/self/status') =~ /^Cpus_allowed_list:\s+(\d+)/m;
+	$v = sidecar($pg, under => ['taskset', '-c', $first]);
+	is(workers($v), 1, '... of those that it may use');
+	$v->stop;
 }
 
 # --- syslog, syslog_ident, syslog_facility: with a syslog() of our own ---

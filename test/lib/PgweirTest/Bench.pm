@@ -10,12 +10,13 @@ package PgweirTest::Bench;
 use strict;
 use warnings;
 use Exporter 'import';
+use IPC::Open2 ();
 use POSIX ();
 use PgweirTest;
 use PgweirTest::Bouncer;
 use PgweirTest::Relay;
 
-our @EXPORT = qw(endpoints peer relay cpu_us cpu_parts_us resident run_pgbench spread turned progress system_calls instructions fill);
+our @EXPORT = qw(endpoints peer relay cpu_us cpu_parts_us resident run_pgbench spread turned progress system_calls instructions fill crowd rss_mb peak_mb peak_reset);
 
 my $tick = POSIX::sysconf(POSIX::_SC_CLK_TCK());
 
@@ -63,7 +64,30 @@ sub cpu_parts_us { my ($pid) = @_; my @stat = split ' ', slurp("/proc/$pid/stat"
 # Resident bytes, the shared pages by their share where the kernel tells.
 sub resident { my ($pid) = @_; return 1024 * ((slurp("/proc/$pid/smaps_rollup") =~ /^Pss:\s+(\d+)/m)[0] // (slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m)[0]); }
 
+# Megabytes resident now, and the most since the start or the last peak_reset().
+sub rss_mb { my ($pid) = @_; return (slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m)[0] / 1024; }
+sub peak_mb { my ($pid) = @_; return (slurp("/proc/$pid/status") =~ /^VmHWM:\s+(\d+)/m)[0] / 1024; }
+sub peak_reset { my ($pid) = @_; open my $file, '>', "/proc/$pid/clear_refs" or return; print {$file} 5; close $file; return; }
+
 # --- load ---
+
+# Clients by the thousand, by test/bench/crowd.c: my $crowd = crowd($to); $crowd->('more 10000')->{seconds}; they end with `undef $crowd`.
+sub crowd
+{
+	my ($to, @arguments) = @_;
+	my $pid = IPC::Open2::open2(my $out, my $in, PgweirTest::top() . '/build/crowd', $to->{port}, @arguments);
+	my $end = bless {pid => $pid, in => $in, out => $out}, 'PgweirTest::Bench::Crowd';
+
+	$in->autoflush(1);
+	return sub {
+		my ($command) = @_;
+
+		print {$end->{in}} "$command\n";
+		my $line = readline($end->{out}) // die "the crowd is gone ($command)\n";
+		return {$line =~ /(\w+)=(\S+)/g};
+	};
+}
+sub PgweirTest::Bench::Crowd::DESTROY { my ($self) = @_; close $self->{in}; waitpid $self->{pid}, 0; return; }
 
 # One run of pgbench -S: {tps, n, latency in ms, cpu_us per transaction of the process $to->{pid}}; dies when a transaction failed.
 sub run_pgbench

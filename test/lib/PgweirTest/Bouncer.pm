@@ -5,7 +5,7 @@
 #
 # The setting `under` is a command to run it under, as a list.
 #
-# It ends with the test, by its own pid.
+# It ends with the test, by its own pid.  PGBOUNCER in the environment names another program than the system's.
 package PgweirTest::Bouncer;
 
 use strict;
@@ -17,8 +17,11 @@ use PgweirTest::Psql;
 our @ISA = ('PgweirTest::Client');
 
 # The program, or undef where there is none.
-sub program { my ($found) = grep { -x } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin'; return $found; }
+sub program { my ($found) = grep { -x } $ENV{PGBOUNCER} || map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin'; return $found; }
 sub version { my $program = program(); return (`$program --version` =~ /PgBouncer (\S+)/i)[0]; }
+
+# Does it keep prepared statements in transaction mode?  That came with 1.21, and is off unless max_prepared_statements is set before 1.24.
+sub keeps_statements { my ($minor) = version() =~ /^1\.(\d+)/; return !defined $minor || $minor >= 21; }
 
 sub new
 {

@@ -92,6 +92,8 @@ snapshots(void)
 	fake.worker.settings = &fake.settings;
 	fake.worker.hall = &fake.hall;
 	fake.hall.worker_count = 1;
+	fake.hall.workers[0] = &fake.worker;
+	list_init(&fake.worker.leases);
 	list_init(&fake.hall.pool_list);
 	list_append(&fake.hall.pool_list, &fake.pool.list_node);
 	fake.pool.hall = &fake.hall;

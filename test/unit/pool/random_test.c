@@ -408,7 +408,7 @@ check_group(int g)
 	must(group->used == all && group->closing == closing, "group %d counts %d slots, the model %d", g,
 		 group->used, all);
 	must(group->limit == 0 || all <= group->limit, "%d slots in a group of %d", all, group->limit);
-	must(group->_blocked == blocked && group->_hungry == hungry, "blocked pools are counted");
+	must(group->_blocked.count == blocked && group->_hungry == hungry, "blocked pools are counted");
 }
 
 /* Places are neither lost nor given twice, and none is free while somebody waits for one. */
@@ -753,7 +753,7 @@ end(void)
 	for (int p = 0; p < POOLS; p++)
 		pool_free(&pools[p]);
 	for (int g = 0; g < 3; g++)
-		must(groups[g].used == 0 && groups[g]._idle == 0 && groups[g]._blocked == 0 && groups[g]._hungry == 0,
+		must(groups[g].used == 0 && groups[g]._idle == 0 && list_empty(&groups[g]._blocked) && groups[g]._hungry == 0,
 			 "an empty group counts nothing");
 	for (int c = 0; c < CAPS; c++)
 		must(!pool_cap_is_used(&caps[c]), "nobody has a place any more");
