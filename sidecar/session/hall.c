@@ -301,9 +301,11 @@ static void
 leave(Worker *worker)
 {
 	Hall *hall = worker->hall;
-	unsigned touched = hall->actions.touched;
 	unsigned mine = 1u << worker->index;
+	unsigned touched;
 
+	lease_end_crowded(worker);
+	touched = hall->actions.touched;
 	hall->actions.touched = 0;
 	worker->has_actions |= (touched & mine) != 0;
 	if (!hall_is_shared(hall))
