@@ -151,7 +151,7 @@ DO $$ BEGIN EXECUTE 'SELECT ''' || repeat('x', 10) || ''' AS "' || repeat('é', 
 SET pgweir.track TO 'all';
 DO $$ BEGIN EXECUTE 'SELECT ''' || repeat('x', 10) || ''' AS "' || repeat('é', 20) || '"' || repeat(', 1', 1500); END $$;
 RESET pgweir.track;
-SELECT toplevel, calls, length(query) > 1000 AS long, query_truncated FROM pgweir.slow_queries WHERE query ~ 'éé';
+SELECT toplevel, calls, length(query) > 1000 AS long, query_truncated, query !~ ', 1' AS hidden FROM pgweir.slow_queries WHERE query ~ 'éé';
 
 -- of two texts that differ by a byte before a long row of two-byte characters one is cut in the middle of a character: there it ends before it
 SELECT pgweir.reset();
