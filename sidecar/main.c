@@ -530,10 +530,24 @@ on_turn(void *arg, usec_t now)
 
 /* --- the whole --- */
 
+static NetBackend
+choose_backend(Process *process)
+{
+	NetBackend wanted = (NetBackend) process->config->process.event_backend;
+	char why[160];
+
+	if (wanted == NET_BACKEND_EPOLL || net_uring_works(why, sizeof(why)))
+		return wanted == NET_BACKEND_EPOLL ? NET_BACKEND_EPOLL : NET_BACKEND_URING;
+	if (wanted == NET_BACKEND_URING)
+		die(process, "event_backend = io_uring: io_uring is refused: %s; auto or epoll would do without", why);
+	log_write(&process->log, LOG_LEVEL_LOG, "event_backend = auto: using epoll, io_uring is refused: %s", why);
+	return NET_BACKEND_EPOLL;
+}
+
 static void
 build(Process *process)
 {
-	NetLoopOptions loop_options = {.log = &process->log};
+	NetLoopOptions loop_options = {.log = &process->log, .backend = choose_backend(process)};
 	HallOptions options;
 	ConsoleOptions console_options;
 	Worker *worker;
@@ -542,7 +556,7 @@ build(Process *process)
 	if (process->loop == NULL)
 		die(process, "could not create the event loop: %s", strerror(errno));
 	options = (HallOptions){.loop = process->loop, .log = &process->log, .settings = process->config->settings,
-							.version = PGWEIR_VERSION, .workers = workers_wanted(process)};
+							.version = PGWEIR_VERSION, .workers = workers_wanted(process), .backend = loop_options.backend};
 	process->hall = hall_create(&options);
 	if (process->hall == NULL)
 		die(process, "out of memory");

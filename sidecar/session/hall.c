@@ -600,6 +600,7 @@ hall_create(const HallOptions *options)
 	hall->version = options->version;
 	hall->started_at = net_now(options->loop);
 	hall->worker_count = 1;
+	hall->backend = options->backend;
 	hall->wanted_workers = options->workers > POOL_HOMES ? POOL_HOMES : options->workers;
 	init_locks(hall);
 	map_init(&hall->databases, database_equal);

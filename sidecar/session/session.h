@@ -421,6 +421,7 @@ struct Hall
 	uint64_t hash_seed;
 	uint8_t mock_secret[32]; /* makes up verifiers for unknown users, and salts */
 	Worker *workers[POOL_HOMES]; /* owned; the first belongs to the main thread */
+	NetBackend backend; /* of loops that are made */
 	int worker_count, wanted_workers;
 
 	pthread_mutex_t tables;
@@ -510,6 +511,7 @@ typedef struct HallOptions
 	const Settings *settings;
 	const char *version;
 	int workers;
+	NetBackend backend; /* of the other workers' loops */
 } HallOptions;
 
 /* With one worker; hall_start() makes the others. */
