@@ -28,6 +28,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EVENTS_INPUT (EPOLLIN | EPOLLRDHUP | EPOLLET)
@@ -244,13 +245,14 @@ queue_rest(NetConn *conn, const struct iovec *iov, int iov_count, size_t skip)
 	return true;
 }
 
+/* Called as such: the C library's send() and recv(), in a process of several threads, are prepared for the thread to be cancelled meanwhile. */
 static inline ssize_t
 write_bytes(int fd, const void *bytes, size_t len)
 {
 	ssize_t n;
 
 	do
-		n = send(fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 	while (n < 0 && errno == EINTR);
 	return n;
 }
@@ -494,7 +496,7 @@ read_bytes(int fd, uint8_t *to, size_t size)
 	ssize_t n;
 
 	do
-		n = recv(fd, to, size, MSG_DONTWAIT);
+		n = syscall(SYS_recvfrom, fd, to, size, MSG_DONTWAIT, NULL, NULL);
 	while (n < 0 && errno == EINTR);
 	return n;
 }
