@@ -147,7 +147,7 @@ group_complete(Client *client)
 static void
 limit_by_transaction(Client *client)
 {
-	usec_t whole = deadline_transaction_us(client);
+	usec_t whole = client->unhurried ? 0 : deadline_transaction_us(client);
 	usec_t left = client->tx_since + whole - client->group_since;
 
 	client->by_transaction = whole > 0 && (client->budget_us == 0 || left < client->budget_us);
