@@ -571,7 +571,7 @@ forward_bind(Client *client, Plan *plan, const Message *message, bool begins)
 	ClientStatement *subject = NULL;
 
 	client_stats(client)->binds += !client->rerun;
-	if (manages_statements(client) && wire_read_bind(message->payload, &bind))
+	if (manages_statements(client) && peek_bind(client, message->payload, &bind))
 	{
 		if (bind.statement.len == 0 && !unnamed_ensure(client, plan))
 			out_of_memory(client);
@@ -936,6 +936,7 @@ request_again(Client *client)
 	}
 	client->rerun = false;
 	plan_flush(&plan);
+	replay_settle(server);
 	buf_consume(again, pos);
 	if (pos == len)
 		buf_free(again);
@@ -957,8 +958,12 @@ request_input(Client *client, uint8_t *data, size_t len)
 
 		if (client->stream_left > 0)
 			used = stream_on(client, &plan, data + pos, len - pos);
-		else if ((used = plain_messages(client, data + pos, len - pos)) > 0)
+		else if (plain_may_follow(client) && (used = plain_messages(client, data + pos, len - pos)) > 0)
+		{
 			plan_add(&plan, data + pos, used);
+			if (!client->in_group)
+				group_complete(client);
+		}
 		else
 			used = one_message(client, &plan, data + pos, len - pos);
 		if (used == 0)
@@ -969,8 +974,12 @@ request_input(Client *client, uint8_t *data, size_t len)
 		return len;
 	part->stats.received_bytes += pos;
 	plan_flush(&plan);
-	if (client->server != NULL && client->doom == NULL)
-		answer_fakes(client);
+	if (client->server != NULL)
+	{
+		replay_settle(client->server);
+		if (client->doom == NULL)
+			answer_fakes(client);
+	}
 	if (client->doom != NULL)
 		client_close(client, client->doom, client->doom_fatal);
 	if ((client->in_group || client->stream_left > 0) && client->state == CLIENT_ACTIVE)

@@ -199,6 +199,8 @@ typedef enum ReplayAt
 typedef struct Replay
 {
 	Buf kept;	  /* the last groups that were sent, as the client sent them */
+	const uint8_t *run; /* borrowed while the client's input is walked: what comes behind that, where it was read */
+	size_t run_len;
 	int groups;	  /* ... that are whole */
 	ReplayAt at;
 	Buf withheld; /* what was answered to those that are to be run again */
