@@ -166,25 +166,44 @@ daemon_keep_memory_out_of_core_dumps(void)
 	return ok;
 }
 
+/* No process may have a higher limit. */
+static long
+most_descriptors(void)
+{
+	FILE *file = fopen("/proc/sys/fs/nr_open", "r");
+	long most = 0;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%ld", &most) != 1)
+		most = 0;
+	fclose(file);
+	return most;
+}
+
 long
 daemon_raise_descriptors(long wanted)
 {
 	struct rlimit limit;
+	long most = most_descriptors();
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return -1;
-	if ((long) limit.rlim_cur < wanted)
+	if (most > 0 && wanted > most)
+		wanted = most;
+	if ((rlim_t) wanted <= limit.rlim_cur)
+		return (long) limit.rlim_cur;
+	if ((rlim_t) wanted > limit.rlim_max)
 	{
-		struct rlimit raised = {(rlim_t) wanted, limit.rlim_max > (rlim_t) wanted ? limit.rlim_max : (rlim_t) wanted};
+		struct rlimit raised = {(rlim_t) wanted, (rlim_t) wanted};
 
-		if (setrlimit(RLIMIT_NOFILE, &raised) != 0)
-		{
-			raised = (struct rlimit){limit.rlim_max, limit.rlim_max};
-			if (setrlimit(RLIMIT_NOFILE, &raised) != 0)
-				return (long) limit.rlim_cur;
-		}
-		limit = raised;
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			return wanted;
+		wanted = (long) limit.rlim_max;
 	}
+	limit.rlim_cur = (rlim_t) wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return -1;
 	return (long) limit.rlim_cur;
 }
 

@@ -22,7 +22,7 @@ extern bool daemon_background(int *ready_fd, char *error, size_t size);
 extern void daemon_ready(int ready_fd);
 /* false: the kernel does not offer it. */
 extern bool daemon_keep_memory_out_of_core_dumps(void);
-/* Raise the limit of open descriptors as far as permitted; returns what it is now. */
+/* Raise the limit of open descriptors as far as permitted, which is further for root; returns what it is now. */
 extern long daemon_raise_descriptors(long wanted);
 /* Tell systemd, if it started us: "READY=1", "RELOADING=1\nMONOTONIC_USEC=...", "STOPPING=1". */
 extern void daemon_notify(const char *state);

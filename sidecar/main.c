@@ -7,6 +7,7 @@
 #include <ares.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <sched.h>
 #include <signal.h>
@@ -34,8 +35,9 @@
 #define LAST_WORDS_US (200 * USEC_PER_MSEC)
 /* How often the workers are asked whether those that are waited for have gone. */
 #define DRAIN_LOOK_US (5 * USEC_PER_MSEC)
-/* Descriptors the process needs besides those of clients and servers. */
+/* Descriptors the process, and each worker, needs besides those of clients and servers. */
 #define OTHER_DESCRIPTORS 64
+#define WORKER_DESCRIPTORS 8
 
 typedef struct Options
 {
@@ -61,6 +63,7 @@ typedef struct Process
 	Timer look;		/* while shutting down */
 	usec_t look_at;
 	bool pidfile_written;
+	long descriptors; /* their limit; -1 = not known */
 	int predecessor; /* connection to the process whose place this one takes; -1 = none */
 } Process;
 
@@ -183,21 +186,64 @@ load_config(Process *process, const Options *options)
 		die(process, "cannot load config file");
 }
 
-/* max_client_conn is a promise: say at once if the descriptor limit cannot keep it. */
-static void
-raise_descriptors(Process *process)
+static int
+workers_wanted(const Process *process)
+{
+	int wanted = process->config->process.worker_threads;
+	cpu_set_t allowed;
+	int cores;
+
+	if (wanted > 0)
+		return wanted;
+	/* those of the machine that this process may use (taskset, AllowedCPUs); more than fit into a cpu_set_t are an error, and many */
+	cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : MOST_WORKERS;
+	return cores > MOST_WORKERS ? MOST_WORKERS : cores;
+}
+
+/* Descriptors that the pools may need. */
+static long
+server_descriptors(const Settings *settings)
+{
+	return (long) settings->default_pool_size * (settings->database_count > 0 ? settings->database_count : 1);
+}
+
+/* ... and neither clients nor servers. */
+static long
+other_descriptors(const Process *process)
+{
+	return OTHER_DESCRIPTORS + WORKER_DESCRIPTORS * workers_wanted(process);
+}
+
+static long
+descriptors_wanted(const Process *process)
 {
 	const Settings *settings = process->config->settings;
-	long servers = (long) settings->default_pool_size * (settings->database_count > 0 ? settings->database_count : 1);
-	long wanted = (long) settings->max_client_conn + servers + OTHER_DESCRIPTORS;
-	long have = daemon_raise_descriptors(wanted);
 
+	return settings->max_client_conn + server_descriptors(settings) + other_descriptors(process);
+}
+
+/*
+ * max_client_conn is a promise: say at once if the limit of descriptors cannot keep it.  More clients than it has room for are turned away rather
+ * than left waiting to be accepted, and leave some to the pools.
+ */
+static void
+note_descriptors(Process *process)
+{
+	const Settings *settings = process->config->settings;
+	long servers = server_descriptors(settings);
+	long wanted = descriptors_wanted(process);
+	long have = process->descriptors;
+	long room = have - other_descriptors(process) - (servers < have / 4 ? servers : have / 4);
+
+	if (have >= 0)
+		process->hall->client_room = room < 1 ? 1 : room > INT_MAX ? INT_MAX : (int) room;
 	log_write(&process->log, LOG_LEVEL_LOG, "kernel file descriptor limit: %ld; max_client_conn: %d, max expected fd use: %ld", have,
 			  settings->max_client_conn, wanted);
 	if (have >= 0 && have < wanted)
 		log_write(&process->log, LOG_LEVEL_WARNING,
-				  "the limit of open files is %ld, but max_client_conn = %d and the pools may need %ld: raise it (ulimit -n, LimitNOFILE=)",
-				  have, settings->max_client_conn, wanted);
+				  "the limit of open files is %ld, but max_client_conn = %d and the pools may need %ld: raise it (ulimit -n, LimitNOFILE=, "
+				  "and fs.nr_open), or lower max_client_conn; no more than %d clients are let in",
+				  have, settings->max_client_conn, wanted, process->hall->client_room);
 }
 
 /* --- listening --- */
@@ -484,24 +530,24 @@ on_turn(void *arg, usec_t now)
 
 /* --- the whole --- */
 
-static int
-workers_wanted(const Process *process)
+static NetBackend
+choose_backend(Process *process)
 {
-	int wanted = process->config->process.worker_threads;
-	cpu_set_t allowed;
-	int cores;
+	NetBackend wanted = (NetBackend) process->config->process.event_backend;
+	char why[160];
 
-	if (wanted > 0)
-		return wanted;
-	/* those of the machine that this process may use (taskset, AllowedCPUs); more than fit into a cpu_set_t are an error, and many */
-	cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : MOST_WORKERS;
-	return cores > MOST_WORKERS ? MOST_WORKERS : cores;
+	if (wanted == NET_BACKEND_EPOLL || net_uring_works(why, sizeof(why)))
+		return wanted == NET_BACKEND_EPOLL ? NET_BACKEND_EPOLL : NET_BACKEND_URING;
+	if (wanted == NET_BACKEND_URING)
+		die(process, "event_backend = io_uring: io_uring is refused: %s; auto or epoll would do without", why);
+	log_write(&process->log, LOG_LEVEL_LOG, "event_backend = auto: using epoll, io_uring is refused: %s", why);
+	return NET_BACKEND_EPOLL;
 }
 
 static void
 build(Process *process)
 {
-	NetLoopOptions loop_options = {.log = &process->log};
+	NetLoopOptions loop_options = {.log = &process->log, .backend = choose_backend(process)};
 	HallOptions options;
 	ConsoleOptions console_options;
 	Worker *worker;
@@ -510,7 +556,7 @@ build(Process *process)
 	if (process->loop == NULL)
 		die(process, "could not create the event loop: %s", strerror(errno));
 	options = (HallOptions){.loop = process->loop, .log = &process->log, .settings = process->config->settings,
-							.version = PGWEIR_VERSION, .workers = workers_wanted(process)};
+							.version = PGWEIR_VERSION, .workers = workers_wanted(process), .backend = loop_options.backend};
 	process->hall = hall_create(&options);
 	if (process->hall == NULL)
 		die(process, "out of memory");
@@ -642,14 +688,15 @@ main(int argc, char **argv)
 	/* before another user is taken: what is below /proc/self is root's after that */
 	if (!process.config->process.core_dump_memory && !daemon_keep_memory_out_of_core_dumps())
 		log_write(&process.log, LOG_LEVEL_WARNING, "core dumps may hold secrets: could not write /proc/self/coredump_filter");
+	process.descriptors = daemon_raise_descriptors(descriptors_wanted(&process));
 	become_daemon(&process, &options, &ready_fd);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&process.signal_set);
 	for (size_t i = 0; i < 6; i++)
 		sigaddset(&process.signal_set, (int[]){SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2}[i]);
 	sigprocmask(SIG_BLOCK, &process.signal_set, NULL);
-	raise_descriptors(&process);
 	build(&process);
+	note_descriptors(&process);
 	took_over = process.predecessor >= 0;
 	if (!took_over)
 		start_http(&process, true);

@@ -1,12 +1,13 @@
 /*
  * normalize.c: the text of a statement with its constants replaced by $n.
  *
- * One pass of the server's own scanner over the text.  A constant ends where its token ends; the scanner leaves a NUL
+ * One pass of the server's own scanner over the text, up to the last constant.  A constant ends where its token ends; the scanner leaves a NUL
  * there in its buffer.
  */
 #include "postgres.h"
 
 #include "capture/normalize.h"
+#include "guc.h"
 #include "lib/stringinfo.h"
 #include "parser/scanner.h"
 
@@ -101,6 +102,13 @@ replace(Normalizer *n, int begin, int end, bool list)
 	n->copied = end;
 }
 
+/* Behind the last recorded constant, and where the store cuts texts off, there is nothing more to replace. */
+static inline bool
+is_done(const Normalizer *n)
+{
+	return (n->jstate != NULL && n->next >= n->jstate->clocations_count) || n->out.len >= pgweir_query_size;
+}
+
 /* Scans the text; recorded constants (or all literals) are replaced on the way. */
 static void
 scan(Normalizer *n)
@@ -112,7 +120,7 @@ scan(Normalizer *n)
 	core_yyscan_t scanner = scanner_init(n->text, &extra, &ScanKeywords, ScanKeywordTokens);
 
 	extra.escape_string_warning = false;
-	while ((token = core_yylex(&value, &at, scanner)) != 0)
+	while (!is_done(n) && (token = core_yylex(&value, &at, scanner)) != 0)
 	{
 		LocationLen *constant = NULL;
 		int			begin = at;

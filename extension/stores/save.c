@@ -102,9 +102,11 @@ put_class(Writer *writer, PgweirSlot *slot)
 
 /* After a crash a slot may hold anything. */
 static bool
-is_sound(const PgweirSlot *slot)
+is_sound(int p, int i)
 {
-	return slot->used && slot->text_len >= 0 && slot->text_len < pgweir_table->text_size &&
+	const PgweirSlot *slot = pgweir_slot(p, i);
+
+	return pgweir_slot_used(p, i) && slot->text_len >= 0 && slot->text_len < pgweir_table->text_size &&
 		slot->n_relations >= 0 && slot->n_relations <= PGWEIR_CLASS_RELATIONS;
 }
 
@@ -116,7 +118,7 @@ count_classes(void)
 	for (int p = 0; p < pgweir_table->partitions; p++)
 	{
 		for (int i = 0; i < pgweir_table->slots; i++)
-			n += is_sound(pgweir_slot(p, i));
+			n += is_sound(p, i);
 	}
 	return n;
 }
@@ -168,7 +170,7 @@ put_all(Writer *writer)
 	{
 		for (int i = 0; i < pgweir_table->slots; i++)
 		{
-			if (is_sound(pgweir_slot(p, i)))
+			if (is_sound(p, i))
 				put_class(writer, pgweir_slot(p, i));
 		}
 	}

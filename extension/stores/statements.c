@@ -66,12 +66,18 @@ heads_size(void)
 	return MAXALIGN(mul_size(partition_count() * slots_per_partition(), sizeof(int32)));
 }
 
+static Size
+refs_size(void)
+{
+	return MAXALIGN(mul_size(partition_count() * slots_per_partition(), sizeof(PgweirRef)));
+}
+
 Size
 pgweir_statements_size(void)
 {
 	Size		size = MAXALIGN(offsetof(PgweirTable, partition) + partition_count() * sizeof(PgweirPartition));
 
-	size = add_size(size, heads_size());
+	size = add_size(size, add_size(heads_size(), refs_size()));
 	return add_size(size, mul_size(partition_count() * slots_per_partition(), slot_size()));
 }
 
@@ -89,9 +95,9 @@ lock_of(int partition)
 
 /* Exclusive lock. */
 static inline void
-change_tenant(PgweirSlot *slot)
+change_tenant(PgweirRef *ref)
 {
-	pg_atomic_write_u32(&slot->tenant, pg_atomic_read_u32(&slot->tenant) + 1);
+	pg_atomic_write_u32(&ref->tenant, pg_atomic_read_u32(&ref->tenant) + 1);
 }
 
 /* All slots of a partition free, its counters of life up to now kept. */
@@ -102,12 +108,11 @@ partition_clear(int p)
 
 	for (int i = 0; i < pgweir_table->slots; i++)
 	{
-		PgweirSlot *slot = pgweir_slot(p, i);
+		PgweirRef  *ref = pgweir_ref(p, i);
 
-		if (slot->used)
-			change_tenant(slot);
-		slot->used = false;
-		slot->next = i + 1 < pgweir_table->slots ? i + 1 : NONE;
+		if (pgweir_slot_used(p, i))
+			change_tenant(ref);
+		ref->next = i + 1 < pgweir_table->slots ? i + 1 : NONE;
 		pgweir_heads(p)[i] = NONE;
 	}
 	part->free = 0;
@@ -118,7 +123,6 @@ partition_clear(int p)
 static void
 slot_init_atomics(PgweirSlot *slot)
 {
-	pg_atomic_write_u32(&slot->use, 0);
 	pg_atomic_init_u64(&slot->last_seen, 0);
 	pg_atomic_init_u64(&slot->min_ns, PG_UINT64_MAX);
 	pg_atomic_init_u64(&slot->max_ns, 0);
@@ -150,7 +154,8 @@ pgweir_statements_attach(void *memory, LWLockPadded *locks, bool fresh)
 	pgweir_table->slot_size = slot_size();
 	pgweir_table->text_size = pgweir_query_size;
 	pgweir_table->heads_offset = MAXALIGN(offsetof(PgweirTable, partition) + partition_count() * sizeof(PgweirPartition));
-	pgweir_table->slots_offset = pgweir_table->heads_offset + heads_size();
+	pgweir_table->refs_offset = pgweir_table->heads_offset + heads_size();
+	pgweir_table->slots_offset = pgweir_table->refs_offset + refs_size();
 	pg_atomic_init_u64(&pgweir_table->resets, 0);
 	pg_atomic_init_u64(&pgweir_table->full_resets, 0);
 	pg_atomic_init_u64(&pgweir_table->since, (uint64) GetCurrentTimestamp());
@@ -159,9 +164,8 @@ pgweir_statements_attach(void *memory, LWLockPadded *locks, bool fresh)
 		pg_atomic_init_u64(&pgweir_table->partition[p].evicted, 0);
 		for (int i = 0; i < pgweir_table->slots; i++)
 		{
-			pg_atomic_init_u32(&pgweir_slot(p, i)->tenant, 0);
-			pg_atomic_init_u32(&pgweir_slot(p, i)->use, 0);
-			pgweir_slot(p, i)->used = false;
+			pg_atomic_init_u32(&pgweir_ref(p, i)->tenant, 0);
+			pg_atomic_init_u32(&pgweir_ref(p, i)->use, 0);
 			slot_init_atomics(pgweir_slot(p, i));
 		}
 		partition_clear(p);
@@ -186,29 +190,27 @@ head_of(int p, uint32 hash)
 	return &pgweir_heads(p)[(hash >> 5) % (uint32) pgweir_table->slots];
 }
 
-/* The class's slot, or NULL.  The partition's lock is held. */
-static PgweirSlot *
+/* The index of the class's slot, or NONE.  The partition's lock is held. */
+static int32
 find(int p, uint32 hash, const PgweirKey *key)
 {
-	for (int32 i = *head_of(p, hash); i != NONE; i = pgweir_slot(p, i)->next)
+	for (int32 i = *head_of(p, hash); i != NONE; i = pgweir_ref(p, i)->next)
 	{
-		PgweirSlot *slot = pgweir_slot(p, i);
-
-		if (pgweir_key_equal(&slot->key, key))
-			return slot;
+		if (pgweir_ref(p, i)->hash == hash && pgweir_key_equal(&pgweir_slot(p, i)->key, key))
+			return i;
 	}
-	return NULL;
+	return NONE;
 }
 
 static void
 unlink_slot(int p, int32 index)
 {
-	PgweirSlot *slot = pgweir_slot(p, index);
-	int32	   *link = head_of(p, key_hash(&slot->key));
+	const PgweirRef *ref = pgweir_ref(p, index);
+	int32	   *link = head_of(p, ref->hash);
 
 	while (*link != index)
-		link = &pgweir_slot(p, *link)->next;
-	*link = slot->next;
+		link = &pgweir_ref(p, *link)->next;
+	*link = ref->next;
 }
 
 /* Exclusive lock. */
@@ -216,12 +218,11 @@ static void
 free_slot(int p, int32 index)
 {
 	PgweirPartition *part = &pgweir_table->partition[p];
-	PgweirSlot *slot = pgweir_slot(p, index);
+	PgweirRef  *ref = pgweir_ref(p, index);
 
 	unlink_slot(p, index);
-	change_tenant(slot);
-	slot->used = false;
-	slot->next = part->free;
+	change_tenant(ref);
+	ref->next = part->free;
 	part->free = index;
 	part->entries--;
 }
@@ -239,12 +240,12 @@ pass_slot(int p, uint32 *use)
 {
 	PgweirPartition *part = &pgweir_table->partition[p];
 	int32		index = part->hand;
-	PgweirSlot *slot = pgweir_slot(p, index);
+	PgweirRef  *ref = pgweir_ref(p, index);
 
 	part->hand = (part->hand + 1) % pgweir_table->slots;
-	*use = pg_atomic_read_u32(&slot->use);
+	*use = pg_atomic_read_u32(&ref->use);
 	if (*use > 0)
-		pg_atomic_write_u32(&slot->use, *use / 2);
+		pg_atomic_write_u32(&ref->use, *use / 2);
 	return index;
 }
 
@@ -286,7 +287,7 @@ sweep(int p)
 		uint32		use;
 		int32		index = pass_slot(p, &use);
 
-		if (use == 0 && pgweir_slot(p, index)->used)
+		if (use == 0 && pgweir_slot_used(p, index))
 			evict(p, index);
 	}
 	LWLockRelease(lock_of(p));
@@ -302,62 +303,64 @@ pgweir_statements_keep_free(void)
 	}
 }
 
-/* Inserts a class that find() did not find.  Exclusive lock. */
-static PgweirSlot *
+/* Inserts a class that find() did not find; its index.  Exclusive lock. */
+static int32
 insert(int p, uint32 hash, const PgweirKey *key, TimestampTz seen)
 {
 	PgweirPartition *part = &pgweir_table->partition[p];
 	PgweirSlot *slot;
+	PgweirRef  *ref;
 	int32		index;
 
 	if (part->free == NONE)
 		evict_one(p);
 	index = part->free;
 	slot = pgweir_slot(p, index);
-	part->free = slot->next;
+	ref = pgweir_ref(p, index);
+	part->free = ref->next;
 	slot_init_atomics(slot);
 	slot->text_len = 0;
 	slot->text_truncated = false;
 	slot->n_relations = 0;
 	slot->first_seen = seen;
 	slot->key = *key;
-	pg_atomic_write_u32(&slot->use, 1);
-	change_tenant(slot);
+	pg_atomic_write_u32(&ref->use, 1);
+	ref->hash = hash;
 	/* Last: should the server crash here, the slot is nobody's or complete. */
 	pg_write_barrier();
-	slot->used = true;
-	slot->next = *head_of(p, hash);
+	change_tenant(ref);
+	ref->next = *head_of(p, hash);
 	*head_of(p, hash) = index;
 	part->entries++;
-	return slot;
+	return index;
 }
 
 /* The lock of a partition is held. */
 static void
-note_place(int p, const PgweirSlot *slot, PgweirPlace *place)
+note_place(int p, int32 index, PgweirPlace *place)
 {
 	place->partition = p;
-	place->index = (int32) (((const char *) slot - (const char *) pgweir_slot(p, 0)) / pgweir_table->slot_size);
-	place->tenant = pg_atomic_read_u32((pg_atomic_uint32 *) &slot->tenant);
+	place->index = index;
+	place->tenant = pg_atomic_read_u32(&pgweir_ref(p, index)->tenant);
 }
 
 /* While others are evicted, it may be long until the counts of this one are merged. */
 static inline void
-ask_for(PgweirSlot *slot)
+ask_for(PgweirRef *ref)
 {
-	if (pg_atomic_read_u32(&slot->use) < ASKED_USE)
-		pg_atomic_write_u32(&slot->use, ASKED_USE);
+	if (pg_atomic_read_u32(&ref->use) < ASKED_USE)
+		pg_atomic_write_u32(&ref->use, ASKED_USE);
 }
 
 bool
 pgweir_statements_still_at(const PgweirPlace *place)
 {
-	PgweirSlot *slot = pgweir_slot(place->partition, place->index);
+	PgweirRef  *ref = pgweir_ref(place->partition, place->index);
 
-	if (place->tenant == 0 || pg_atomic_read_u32(&slot->tenant) != place->tenant)
+	if (place->tenant == 0 || pg_atomic_read_u32(&ref->tenant) != place->tenant)
 		return false;
 	/* Should it be evicted in this moment, the credit goes to whoever comes next. */
-	ask_for(slot);
+	ask_for(ref);
 	return true;
 }
 
@@ -379,17 +382,17 @@ pgweir_statements_look_up(const PgweirKey *key, PgweirPlace *place, uint64 *p99_
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
-	PgweirSlot *slot;
+	int32		index;
 	bool		result;
 
 	LWLockAcquire(lock_of(p), LW_SHARED);
-	slot = find(p, hash, key);
-	result = slot != NULL && slot->text_len > 0;
+	index = find(p, hash, key);
+	result = index != NONE && pgweir_slot(p, index)->text_len > 0;
 	if (result)
 	{
-		ask_for(slot);
-		note_place(p, slot, place);
-		*p99_ns = p99_ns_of(slot);
+		ask_for(pgweir_ref(p, index));
+		note_place(p, index, place);
+		*p99_ns = p99_ns_of(pgweir_slot(p, index));
 	}
 	LWLockRelease(lock_of(p));
 	return result;
@@ -402,11 +405,13 @@ pgweir_statements_put_text(const PgweirKey *key, const char *text, int len, Pgwe
 	int			p = partition_of(hash);
 	int			kept = len < pgweir_table->text_size ? len : pg_mbcliplen(text, len, pgweir_table->text_size - 1);
 	PgweirSlot *slot;
+	int32		index;
 
 	LWLockAcquire(lock_of(p), LW_EXCLUSIVE);
-	slot = find(p, hash, key);
-	if (slot == NULL)
-		slot = insert(p, hash, key, GetCurrentStatementStartTimestamp());
+	index = find(p, hash, key);
+	if (index == NONE)
+		index = insert(p, hash, key, GetCurrentStatementStartTimestamp());
+	slot = pgweir_slot(p, index);
 	if (slot->text_len == 0)
 	{
 		memcpy(slot->text, text, kept);
@@ -415,7 +420,7 @@ pgweir_statements_put_text(const PgweirKey *key, const char *text, int len, Pgwe
 		slot->text_truncated = kept < len;
 		slot->encoding = GetDatabaseEncoding();
 	}
-	note_place(p, slot, place);
+	note_place(p, index, place);
 	LWLockRelease(lock_of(p));
 }
 
@@ -427,7 +432,7 @@ pgweir_statements_put_relations(const PgweirPlace *place, const Oid *relations, 
 	bool		there;
 
 	LWLockAcquire(lock_of(place->partition), LW_SHARED);
-	there = place->tenant != 0 && pg_atomic_read_u32(&slot->tenant) == place->tenant;
+	there = place->tenant != 0 && pg_atomic_read_u32(&pgweir_ref(place->partition, place->index)->tenant) == place->tenant;
 	if (there)
 	{
 		memcpy(slot->relation, relations, Min(n, PGWEIR_CLASS_RELATIONS) * sizeof(Oid));
@@ -495,13 +500,13 @@ add_recent(PgweirSlot *slot, const PgweirTally *tally)
 
 /* What has been used keeps its place a while; the longer it ran, the longer. */
 static void
-touch(PgweirSlot *slot, const PgweirTally *tally)
+touch(PgweirRef *ref, const PgweirTally *tally)
 {
 	uint64		ms = tally->usage.counter[PGWEIR_TOTAL_NS] / 1000000;
 	uint32		worth = 1 + (ms > 0 ? (uint32) pg_leftmost_one_pos64(ms) : 0);
-	uint32		use = pg_atomic_read_u32(&slot->use);
+	uint32		use = pg_atomic_read_u32(&ref->use);
 
-	pg_atomic_write_u32(&slot->use, Min(Max(use + 1, worth), MAX_USE));
+	pg_atomic_write_u32(&ref->use, Min(Max(use + 1, worth), MAX_USE));
 }
 
 static void
@@ -525,7 +530,6 @@ add_tally(PgweirSlot *slot, const PgweirTally *tally)
 	raise_to(&slot->last_seen, (uint64) tally->last_seen);
 	add_double(&slot->sum_squares, tally->sum_squares);
 	add_recent(slot, tally);
-	touch(slot, tally);
 }
 
 bool
@@ -533,23 +537,24 @@ pgweir_statements_merge(const PgweirKey *key, const PgweirTally *tally, bool wai
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
-	PgweirSlot *slot;
+	int32		index;
 
 	if (!pgweir_acquire(lock_of(p), LW_SHARED, wait))
 		return false;
-	slot = find(p, hash, key);
-	if (slot == NULL)
+	index = find(p, hash, key);
+	if (index == NONE)
 	{
 		LWLockRelease(lock_of(p));
 		if (!pgweir_acquire(lock_of(p), LW_EXCLUSIVE, wait))
 			return false;
-		slot = find(p, hash, key);
-		if (slot == NULL)
-			slot = insert(p, hash, key, tally->last_seen);
+		index = find(p, hash, key);
+		if (index == NONE)
+			index = insert(p, hash, key, tally->last_seen);
 	}
-	add_tally(slot, tally);
+	add_tally(pgweir_slot(p, index), tally);
+	touch(pgweir_ref(p, index), tally);
 	if (p99_ns != NULL)
-		*p99_ns = p99_ns_of(slot);
+		*p99_ns = p99_ns_of(pgweir_slot(p, index));
 	LWLockRelease(lock_of(p));
 	return true;
 }
@@ -559,14 +564,14 @@ pgweir_statements_add_wait(const PgweirKey *key, uint32 event, uint64 ns)
 {
 	uint32		hash = key_hash(key);
 	int			p = partition_of(hash);
-	PgweirSlot *slot;
+	int32		index;
 
 	LWLockAcquire(lock_of(p), LW_SHARED);
-	slot = find(p, hash, key);
-	if (slot != NULL)
-		pgweir_waits_add(slot->waits, PGWEIR_CLASS_WAITS, event, ns);
+	index = find(p, hash, key);
+	if (index != NONE)
+		pgweir_waits_add(pgweir_slot(p, index)->waits, PGWEIR_CLASS_WAITS, event, ns);
 	LWLockRelease(lock_of(p));
-	return slot != NULL;
+	return index != NONE;
 }
 
 /* Frees the slots of a partition that a reset is for. */
@@ -575,9 +580,7 @@ partition_reset(int p, Oid userid, Oid dbid, int64 queryid)
 {
 	for (int i = 0; i < pgweir_table->slots; i++)
 	{
-		const PgweirSlot *slot = pgweir_slot(p, i);
-
-		if (slot->used && pgweir_key_matches(&slot->key, userid, dbid, queryid))
+		if (pgweir_slot_used(p, i) && pgweir_key_matches(&pgweir_slot(p, i)->key, userid, dbid, queryid))
 			free_slot(p, i);
 	}
 }
@@ -665,11 +668,11 @@ pgweir_statements_restore(const PgweirKey *key, const char *text, int len, int e
 	int			kept = len;
 	PgweirSlot *slot;
 
-	if (find(p, hash, key) != NULL)
+	if (find(p, hash, key) != NONE)
 		return NULL;
 	if (kept >= pgweir_table->text_size)
 		kept = pg_encoding_mbcliplen(encoding, text, len, pgweir_table->text_size - 1);
-	slot = insert(p, hash, key, 0);
+	slot = pgweir_slot(p, insert(p, hash, key, 0));
 	memcpy(slot->text, text, kept);
 	slot->text[kept] = '\0';
 	slot->text_len = kept;

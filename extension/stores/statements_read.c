@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #define TRIES 4
+#define READ_SLOTS 32			/* under one hold of a lock */
 
 /* A class that is being put together. */
 typedef struct Row
@@ -231,6 +232,16 @@ add_slot(Reading *reading, PgweirSlot *slot)
 	add_text(reading, row, slot);
 }
 
+/* Whoever has a new class waits for a reader; not for one who reads a whole partition. */
+static inline void
+breathe(LWLock *lock, int slots_read)
+{
+	if (slots_read % READ_SLOTS != 0)
+		return;
+	LWLockRelease(lock);
+	LWLockAcquire(lock, LW_SHARED);
+}
+
 static void
 add_table(Reading *reading)
 {
@@ -243,7 +254,8 @@ add_table(Reading *reading)
 		{
 			PgweirSlot *slot = pgweir_slot(p, i);
 
-			if (slot->used && (!OidIsValid(reading->dbid) || slot->key.dbid == reading->dbid))
+			breathe(lock, i + 1);
+			if (pgweir_slot_used(p, i) && (!OidIsValid(reading->dbid) || slot->key.dbid == reading->dbid))
 				add_slot(reading, slot);
 		}
 		LWLockRelease(lock);
@@ -530,7 +542,9 @@ take_extremes(Reading *reading)
 {
 	for (int p = 0; p < pgweir_table->partitions; p++)
 	{
-		LWLockAcquire(&pgweir_table_locks[p].lock, LW_SHARED);
+		LWLock	   *lock = &pgweir_table_locks[p].lock;
+
+		LWLockAcquire(lock, LW_SHARED);
 		for (int i = 0; i < pgweir_table->slots; i++)
 		{
 			PgweirSlot *slot = pgweir_slot(p, i);
@@ -538,7 +552,8 @@ take_extremes(Reading *reading)
 			uint64		max_ns;
 			Row		   *row;
 
-			if (!slot->used || pg_atomic_read_u64(&slot->step_max_ns) == 0)
+			breathe(lock, i + 1);
+			if (!pgweir_slot_used(p, i) || pg_atomic_read_u64(&slot->step_max_ns) == 0)
 				continue;
 			row = enter_row(reading, &slot->key);
 			min_ns = pg_atomic_exchange_u64(&slot->step_min_ns, PG_UINT64_MAX);
@@ -546,7 +561,7 @@ take_extremes(Reading *reading)
 			row->step_min_ns = Min(row->step_min_ns, min_ns);
 			row->step_max_ns = Max(row->step_max_ns, max_ns);
 		}
-		LWLockRelease(&pgweir_table_locks[p].lock);
+		LWLockRelease(lock);
 	}
 }
 

@@ -18,12 +18,7 @@ typedef struct PgweirClassRecent
 
 typedef struct PgweirSlot
 {
-	/* These two are looked at with each execution; the rest of their line changes rarely. */
-	pg_atomic_uint32 tenant;	/* counts the classes that came and went: odd while there is one */
-	pg_atomic_uint32 use;		/* credit against the clock */
 	PgweirKey	key;
-	int32		next;			/* on the chain of the hash head, or of free slots */
-	bool		used;
 	bool		text_truncated;
 	int32		text_len;		/* 0: no text, it was lost by an eviction */
 	int32		encoding;		/* of the text */
@@ -42,6 +37,15 @@ typedef struct PgweirSlot
 	PgweirWait	waits[PGWEIR_CLASS_WAITS];
 	char		text[FLEXIBLE_ARRAY_MEMBER];	/* text_size bytes, ends in NUL */
 } PgweirSlot;
+
+/* What is looked at of a slot that one only comes by.  These lie close together: slots are kilobytes apart, in no cache as a rule. */
+typedef struct PgweirRef
+{
+	pg_atomic_uint32 tenant;	/* counts the classes that came and went: odd while there is one */
+	pg_atomic_uint32 use;		/* credit against the clock */
+	int32		next;			/* on the chain of the hash head, or of free slots */
+	uint32		hash;			/* of the key */
+} PgweirRef;
 
 typedef struct PgweirPartition
 {
@@ -68,6 +72,7 @@ typedef struct PgweirTable
 	int			text_size;
 	Size		slot_size;
 	Size		heads_offset;	/* from the beginning of this struct */
+	Size		refs_offset;
 	Size		slots_offset;
 	pg_atomic_uint64 resets;
 	pg_atomic_uint64 full_resets;
@@ -94,6 +99,18 @@ pgweir_slot(int partition, int index)
 	Size		nth = (Size) partition * pgweir_table->slots + index;
 
 	return (PgweirSlot *) ((char *) pgweir_table + pgweir_table->slots_offset + nth * pgweir_table->slot_size);
+}
+
+static inline PgweirRef *
+pgweir_ref(int partition, int index)
+{
+	return (PgweirRef *) ((char *) pgweir_table + pgweir_table->refs_offset) + (Size) partition * pgweir_table->slots + index;
+}
+
+static inline bool
+pgweir_slot_used(int partition, int index)
+{
+	return (pg_atomic_read_u32(&pgweir_ref(partition, index)->tenant) & 1) != 0;
 }
 
 static inline int32 *

@@ -42,6 +42,7 @@ show_state(const Show *show)
 	state_row(show->result, "active", !paused && !worker->hall->suspended);
 	state_row(show->result, "paused", paused);
 	state_row(show->result, "suspended", worker->hall->suspended);
+	state_row(show->result, "io_uring", net_loop_backend(worker->loop) == NET_BACKEND_URING);
 }
 
 void

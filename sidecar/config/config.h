@@ -51,6 +51,7 @@ typedef struct ProcessOptions
 	const char *pidfile; /* "" = none */
 	bool core_dump_memory; /* core dumps are whole */
 	const char *user;    /* to switch to when started as root, or NULL */
+	int event_backend;	 /* a NetBackend */
 	int worker_threads;  /* 0 = one a core, 8 at most */
 	/* files */
 	const char *server_passfile; /* or NULL; already read into Settings.passwords */

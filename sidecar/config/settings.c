@@ -89,6 +89,13 @@ static const ConfigChoice negotiations[] = {
 	{NULL, 0},
 };
 
+static const ConfigChoice event_backends[] = {
+	{"auto", NET_BACKEND_AUTO},
+	{"io_uring", NET_BACKEND_URING},
+	{"epoll", NET_BACKEND_EPOLL},
+	{NULL, 0},
+};
+
 static const ConfigChoice load_balance_choices[] = {
 	{"round-robin", false},
 	{"disable", true},
@@ -313,10 +320,17 @@ static const ConfigRow main_rows[] = {
 			"Core dumps hold the memory of the process, and so passwords and keys; 0 = registers and the list of mappings only.", OURS),
 	SETTING(deadline_grace, DURATION, deadline_grace_us, "1", YES,
 			"A server that has not answered a cancel after this time is disconnected.", OURS),
+	PROCESS(event_backend, ENUM, event_backend, "epoll", NO,
+			"How the process waits for its connections: io_uring (Linux 6.1 and later; costs less CPU time), epoll, or auto: io_uring where the kernel "
+			"grants it, else epoll, which the log tells.",
+			.choices = event_backends, OURS),
 	PROCESS(http_listen, STRING, http_listen, "", NO,
 			"Address of the HTTP endpoint (/healthz, /readyz, /metrics, /json), as 127.0.0.1:9127 or *:9127; a port alone is "
 			"one of 127.0.0.1; empty = none.",
 			OURS),
+	SETTING(max_client_statement_bytes, UINT, max_client_statement_bytes, "67108864", YES,
+			"Disconnect a client whose named prepared statements, texts and names with some 200 bytes each, take more than so many bytes, in transaction "
+			"and statement mode; 0 = any number."),
 	SETTING(max_login_clients, INT, max_login_clients, "4000", YES,
 			"Clients that have not proved yet who they are; for one more the one that has been silent for longest is disconnected; "
 			"0 = no limit.",

@@ -12,6 +12,9 @@
  * costs no system call.  While a conn is neither paused nor in a callback, `_unread` implies that it is on the
  * ready list, or that epoll has been asked to tell again.
  *
+ * The ring (net/ring.h), where there is one.  Who reads little, several times in a row, receives by the ring from then on, and goes back to epoll when
+ * much comes, when it is paused for long, and to come to its end.  While it is there `_unread` is false, and nothing else reads from the socket.
+ *
  * The background.  What of it has something to do stands in a list of its own, in order of arrival, and the loop works that off for a bounded
  * time in each iteration.
  *
@@ -26,23 +29,22 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EVENTS_INPUT (EPOLLIN | EPOLLRDHUP | EPOLLET)
+#define EVENTS_HANGUP (EPOLLRDHUP | EPOLLET)
 #define EVENTS_LOST (EPOLLHUP | EPOLLERR)
 #define EVENTS_END (EPOLLRDHUP | EVENTS_LOST)
 
 /* Up to this much held input is cheaper to copy before the new bytes than to grow a buffer for. */
 #define HELD_COPY_MAX 4096
-/* Up to so much in pieces is cheaper to put together than to have the kernel read their list. */
-#define GATHER_MAX 1024
-
-#ifndef IOV_MAX
-#define IOV_MAX 1024
-#endif
+/* A conn goes to the ring after so many reads of so little in a row, and back to epoll after so many full buffers. */
+#define CALM_READ 4096
+#define CALM_READS 4
+#define FULL_BUFFERS 4
+/* What comes by the ring while paused is held; beyond this it is left with the kernel, by epoll. */
+#define HELD_PAUSED_MAX (16 * 1024)
 
 /* What net_close_flushed needs beyond the conn; allocated, since few connections ever do. */
 typedef struct NetLinger
@@ -53,6 +55,7 @@ typedef struct NetLinger
 } NetLinger;
 
 static void close_drained(NetConn *conn);
+static void write_post(NetConn *conn);
 
 /* --- small things --- */
 
@@ -108,19 +111,11 @@ ask_again(NetConn *conn)
 		fail(conn, errno);
 }
 
+/* What epoll shall tell of a conn that is up. */
 static inline uint32_t
-output_interest(const NetConn *conn)
+interest(const NetConn *conn)
 {
-	return net_backlog(conn) > 0 ? (uint32_t) EPOLLOUT : 0;
-}
-
-static int
-socket_error(int fd)
-{
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+	return (conn->_ring == RING_OFF ? EVENTS_INPUT : EVENTS_HANGUP) | (net_backlog(conn) > 0 ? (uint32_t) EPOLLOUT : 0u);
 }
 
 static void
@@ -134,6 +129,8 @@ end(NetConn *conn, NetEnd why, int error)
 	conn->_ended = true;
 	not_ready(conn);
 	arm(conn, 0);
+	if (conn->_ring != RING_OFF)
+		net_ring_leave(conn);
 	buf_free(&conn->_out);
 	conn->handler->on_end(conn, why, error);
 }
@@ -186,7 +183,7 @@ net_connect(NetLoop *loop, NetConn *conn, const NetAddress *to, const NetSocketO
 static void
 finish_connect(NetConn *conn)
 {
-	int error = conn->_pending_error != 0 ? conn->_pending_error : socket_error(conn->fd);
+	int error = conn->_pending_error != 0 ? conn->_pending_error : net_socket_error(conn->fd);
 
 	not_ready(conn);
 	if (error != 0)
@@ -195,7 +192,7 @@ finish_connect(NetConn *conn)
 		return;
 	}
 	conn->_connecting = false;
-	arm(conn, EVENTS_INPUT | output_interest(conn));
+	arm(conn, interest(conn));
 	if (conn->handler->on_connected != NULL)
 		conn->handler->on_connected(conn);
 }
@@ -206,6 +203,10 @@ void
 net_detach(NetConn *conn)
 {
 	assert(conn->loop->presenting != conn && conn->_linger == NULL && !conn->_connecting);
+	if (conn->_post > 0)
+		write_post(conn);
+	if (conn->_ring != RING_OFF)
+		net_ring_expel(conn);
 	not_ready(conn);
 	if (conn->_open)
 		arm(conn, 0);
@@ -220,7 +221,7 @@ net_attach(NetLoop *loop, NetConn *conn)
 	conn->loop = loop;
 	if (!is_live(conn))
 		return;
-	arm(conn, EVENTS_INPUT | output_interest(conn));
+	arm(conn, interest(conn));
 	if (net_held(conn) > 0 || conn->_pending_error != 0 || conn->_unread || conn->_tls != NULL)
 		make_ready(conn);
 }
@@ -245,54 +246,6 @@ queue_rest(NetConn *conn, const struct iovec *iov, int iov_count, size_t skip)
 	return true;
 }
 
-/* Called as such: the C library's send() and recv(), in a process of several threads, are prepared for the thread to be cancelled meanwhile. */
-static inline ssize_t
-write_bytes(int fd, const void *bytes, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
-	while (n < 0 && errno == EINTR);
-	return n;
-}
-
-static ssize_t
-write_gathered(int fd, const struct iovec *iov, int iov_count)
-{
-	uint8_t together[GATHER_MAX];
-	size_t len = 0;
-
-	for (int i = 0; i < iov_count; i++)
-	{
-		if (iov[i].iov_len > 0)
-			memcpy(together + len, iov[i].iov_base, iov[i].iov_len);
-		len += iov[i].iov_len;
-	}
-	return write_bytes(fd, together, len);
-}
-
-static ssize_t
-write_pieces(int fd, const struct iovec *iov, int iov_count)
-{
-	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) (iov_count < IOV_MAX ? iov_count : IOV_MAX)};
-	ssize_t n;
-
-	do
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n;
-}
-
-/* Write what the kernel takes of these `total` bytes. */
-static inline ssize_t
-write_iov(int fd, const struct iovec *iov, int iov_count, size_t total)
-{
-	if (iov_count == 1)
-		return write_bytes(fd, iov->iov_base, total);
-	return total <= GATHER_MAX ? write_gathered(fd, iov, iov_count) : write_pieces(fd, iov, iov_count);
-}
-
 static bool
 would_block(int error)
 {
@@ -305,9 +258,18 @@ write_or_queue(NetConn *conn, const struct iovec *iov, int iov_count, size_t tot
 {
 	ssize_t n = 0;
 
+	if (conn->loop->ring != NULL && !conn->_connecting && net_backlog(conn) == 0)
+	{
+		if (net_ring_post(conn, iov, iov_count, total))
+			return true;
+		if (conn->_post > 0)
+			write_post(conn);
+		if (conn->_pending_error != 0)
+			return false;
+	}
 	if (!conn->_connecting && net_backlog(conn) == 0)
 	{
-		n = write_iov(conn->fd, iov, iov_count, total);
+		n = net_socket_write(conn->fd, iov, iov_count, total);
 		if ((size_t) n == total)
 			return true;
 		if (n < 0 && !would_block(errno))
@@ -321,8 +283,33 @@ write_or_queue(NetConn *conn, const struct iovec *iov, int iov_count, size_t tot
 	if (!queue_rest(conn, iov, iov_count, (size_t) n))
 		fail(conn, ENOMEM);
 	else if (!conn->_connecting)
-		arm(conn, conn->_armed | EPOLLOUT);
+		arm(conn, interest(conn));
 	return conn->_pending_error == 0;
+}
+
+void
+net_conn_not_sent(NetConn *conn, Slice rest, int error)
+{
+	if (!conn->_open || conn->_ended || conn->_pending_error != 0)
+		return;
+	if (error != 0 && !would_block(error))
+		fail(conn, error);
+	else if (!buf_append(&conn->_out, rest.ptr, rest.len))
+		fail(conn, ENOMEM);
+	else
+		arm(conn, interest(conn));
+}
+
+/* What is posted goes out now, since something else must come after it. */
+static void
+write_post(NetConn *conn)
+{
+	Slice bytes = net_ring_take_post(conn);
+	ssize_t n = net_socket_write_bytes(conn->fd, bytes.ptr, bytes.len);
+	size_t done = n > 0 ? (size_t) n : 0;
+
+	if (done < bytes.len)
+		net_conn_not_sent(conn, slice_make(bytes.ptr + done, bytes.len - done), n < 0 ? errno : 0);
 }
 
 void
@@ -345,23 +332,15 @@ net_send(NetConn *conn, const struct iovec *iov, int iov_count)
 bool
 net_send_descriptor(NetConn *conn, const void *bytes, size_t len, int fd)
 {
-	union
-	{
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {(void *) bytes, len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
 	ssize_t n;
 
 	if (!is_live(conn) || conn->_pending_error != 0 || conn->_tls != NULL || net_backlog(conn) > 0)
 		return false;
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &fd, sizeof(int));
-	n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (conn->_post > 0)
+		write_post(conn);
+	if (conn->_pending_error != 0 || net_backlog(conn) > 0)
+		return false;
+	n = net_socket_send_descriptor(conn->fd, bytes, len, fd);
 	if (n <= 0)
 		return false;
 	net_send_bytes(conn, (const uint8_t *) bytes + n, len - (size_t) n);
@@ -390,7 +369,7 @@ net_conn_wake(NetConn *conn)
 static void
 write_backlog(NetConn *conn)
 {
-	ssize_t n = net_backlog(conn) > 0 ? write_bytes(conn->fd, buf_ptr(&conn->_out), net_backlog(conn)) : 0;
+	ssize_t n = net_backlog(conn) > 0 ? net_socket_write_bytes(conn->fd, buf_ptr(&conn->_out), net_backlog(conn)) : 0;
 
 	if (n < 0)
 	{
@@ -402,7 +381,7 @@ write_backlog(NetConn *conn)
 	if (net_backlog(conn) > 0)
 		return;
 	buf_free(&conn->_out);
-	arm(conn, conn->_armed & ~(uint32_t) EPOLLOUT);
+	arm(conn, interest(conn));
 	if (conn->_closing)
 		close_drained(conn);
 	else if (conn->handler->on_drained != NULL)
@@ -490,17 +469,6 @@ read_result(ssize_t n)
 	return would_block(errno) ? READ_NOTHING : READ_FAILED;
 }
 
-static ssize_t
-read_bytes(int fd, uint8_t *to, size_t size)
-{
-	ssize_t n;
-
-	do
-		n = syscall(SYS_recvfrom, fd, to, size, MSG_DONTWAIT, NULL, NULL);
-	while (n < 0 && errno == EINTR);
-	return n;
-}
-
 /* One read of at most `size` bytes; whatever it does not show to be over is still to be read. */
 static ssize_t
 read_some(NetConn *conn, uint8_t *to, size_t size)
@@ -513,7 +481,7 @@ read_some(NetConn *conn, uint8_t *to, size_t size)
 		conn->_unread = net_tls_has_more(conn) || conn->_hangup;
 		return n;
 	}
-	n = read_bytes(conn->fd, to, size);
+	n = net_socket_read(conn->fd, to, size);
 	conn->_unread = n == (ssize_t) size || conn->_hangup;
 	return n;
 }
@@ -553,7 +521,7 @@ read_once(NetConn *conn)
 static void
 on_nothing(NetConn *conn)
 {
-	int error = conn->_hangup && conn->_pending_error == 0 ? socket_error(conn->fd) : 0;
+	int error = conn->_hangup && conn->_pending_error == 0 ? net_socket_error(conn->fd) : 0;
 
 	conn->_unread = conn->_hangup = false;
 	if (error != 0)
@@ -580,11 +548,29 @@ is_plain(const NetConn *conn)
 		   conn->_tls == NULL && conn->_in.data == NULL && !list_linked(&conn->_ready_node);
 }
 
+/* After a read of n bytes with epoll: steady small traffic goes by the ring. */
+static void
+consider_ring(NetConn *conn, ssize_t n)
+{
+	if (n > CALM_READ)
+		conn->_streak = 0;
+	else if (++conn->_streak >= CALM_READS && is_live(conn) && !conn->background && !conn->_unread && net_backlog(conn) == 0)
+		net_conn_join_ring(conn);
+}
+
+void
+net_conn_join_ring(NetConn *conn)
+{
+	conn->_streak = 0;
+	net_ring_join(conn);
+	arm(conn, interest(conn));
+}
+
 /* What on_readable does for such a conn. */
 static void
 read_plain(NetConn *conn)
 {
-	ssize_t n = read_bytes(conn->fd, conn->loop->scratch, NET_READ_SIZE);
+	ssize_t n = net_socket_read(conn->fd, conn->loop->scratch, NET_READ_SIZE);
 
 	conn->_unread = n == NET_READ_SIZE;
 	switch (read_result(n))
@@ -593,6 +579,8 @@ read_plain(NetConn *conn)
 			present_scratch(conn, (size_t) n);
 			if (conn->_unread && is_live(conn))
 				read_on(conn);
+			if (conn->loop->ring != NULL)
+				consider_ring(conn, n);
 			break;
 		case READ_NOTHING: on_nothing(conn); break;
 		case READ_EOF: end(conn, NET_END_EOF, 0); break;
@@ -604,7 +592,10 @@ read_plain(NetConn *conn)
 static void
 on_readable(NetConn *conn)
 {
-	/* what was held is presented together with the new bytes */
+	/* when there may be no new bytes any more its turn comes first, which presents what is held */
+	if (conn->_hangup && net_held(conn) > 0 && list_linked(&conn->_ready_node))
+		return;
+	/* else that is presented together with them */
 	if (conn->_pending_error == 0)
 		not_ready(conn);
 	switch (read_once(conn))
@@ -627,8 +618,90 @@ on_readable_paused(NetConn *conn)
 
 	if (!conn->early_hangup || !conn->_hangup)
 		return;
-	error = socket_error(conn->fd);
+	error = net_socket_error(conn->fd);
 	end(conn, error != 0 ? NET_END_ERROR : NET_END_EOF, error);
+}
+
+/* --- by the ring --- */
+
+void
+net_conn_keep(NetConn *conn, const uint8_t *data, size_t len)
+{
+	if (is_live(conn) && !buf_append(&conn->_in, data, len))
+		fail(conn, ENOMEM);
+}
+
+/* Bytes that cannot be shown by themselves, or not yet. */
+static void
+received_behind(NetConn *conn, const uint8_t *data, size_t len)
+{
+	uint8_t *scratch = conn->loop->scratch;
+	size_t held = net_held(conn);
+
+	if (!conn->_paused && conn->_pending_error == 0)
+		not_ready(conn);
+	if (conn->_paused || held > HELD_COPY_MAX)
+	{
+		net_conn_keep(conn, data, len);
+		if (!conn->_paused && net_held(conn) > 0)
+			present_held(conn);
+		else if (net_held(conn) > HELD_PAUSED_MAX)
+			net_ring_leave(conn);
+		return;
+	}
+	if (held > 0)
+		memcpy(scratch, buf_ptr(&conn->_in), held);
+	memcpy(scratch + held, data, len);
+	present_scratch(conn, held + len);
+}
+
+void
+net_conn_received(NetConn *conn, uint8_t *data, size_t len, bool full)
+{
+	size_t used;
+
+	if (!is_live(conn))
+		return;
+	conn->loop->front_at = conn->loop->now;
+	conn->_streak = full ? conn->_streak + 1 : 0;
+	if (conn->_streak >= FULL_BUFFERS)
+	{
+		conn->_streak = 0;
+		net_ring_leave(conn);
+	}
+	if (!is_plain(conn))
+	{
+		received_behind(conn, data, len);
+		return;
+	}
+	used = call_on_input(conn, data, len);
+	if (is_live(conn))
+		hold(conn, data + used, len - used);
+}
+
+void
+net_conn_left_ring(NetConn *conn, int error)
+{
+	if (!conn->_open || conn->_ended)
+		return;
+	conn->_streak = 0;
+	if (error < 0 || conn->_closing)
+	{
+		arm(conn, interest(conn));
+		if (conn->_pending_error != 0)
+			make_ready(conn);
+	}
+	else if ((conn->_paused && !conn->early_hangup) || conn->_pending_error != 0 || list_linked(&conn->_ready_node))
+	{
+		/* its turn comes; a read finds the end again, but not the error */
+		conn->_unread = conn->_hangup = true;
+		if (error > 0)
+			fail(conn, error);
+		if (!conn->_paused)
+			make_ready(conn);
+	}
+	else
+		end(conn, error > 0 ? NET_END_ERROR : NET_END_EOF, error);
 }
 
 /* --- events --- */
@@ -642,7 +715,7 @@ discard_input(NetConn *conn)
 {
 	for (int i = 0; i < DISCARD_READS; i++)
 	{
-		ssize_t n = read_bytes(conn->fd, conn->loop->scratch, NET_READ_SIZE);
+		ssize_t n = net_socket_read(conn->fd, conn->loop->scratch, NET_READ_SIZE);
 
 		if (n > 0)
 			continue;
@@ -653,12 +726,32 @@ discard_input(NetConn *conn)
 	ask_again(conn);
 }
 
+/* The kernel may forget to tell the ring of an end that came right behind bytes: so epoll watches for that. */
+static void
+on_event_beside_ring(NetConn *conn, uint32_t events)
+{
+	if ((events & EPOLLOUT) != 0 && net_backlog(conn) > 0)
+		write_backlog(conn);
+	if ((events & EVENTS_END) == 0 || !conn->_open || conn->_ended || conn->_ring == RING_OFF)
+		return;
+	conn->_hangup = true;
+	if (conn->_paused && !conn->_closing && conn->early_hangup)
+		on_readable_paused(conn);
+	else
+		net_ring_leave(conn); /* and read the rest */
+}
+
 void
 net_conn_event(NetConn *conn, uint32_t events)
 {
 	if (events == EPOLLIN && !conn->_hangup && is_plain(conn))
 	{
 		read_plain(conn);
+		return;
+	}
+	if (conn->_ring != RING_OFF)
+	{
+		on_event_beside_ring(conn, events);
 		return;
 	}
 	if (!conn->_open || conn->_ended)
@@ -730,7 +823,13 @@ net_conn_ready(NetConn *conn)
 			present_held(conn);
 		if (!is_live(conn))
 			return;
-		if (conn->_pending_error != 0)
+		if (conn->_ring != RING_OFF)
+		{
+			/* what has come until then is read first */
+			if (conn->_pending_error != 0)
+				net_ring_leave(conn);
+		}
+		else if (conn->_pending_error != 0)
 			finish_failed(conn);
 		else if (conn->_paused)
 			on_readable_paused(conn);
@@ -787,6 +886,9 @@ net_close(NetConn *conn)
 		net_tls_say_goodbye(conn);
 	linger_free(conn);
 	not_ready(conn);
+	if (conn->_post > 0)
+		write_post(conn);
+	not_ready(conn); /* that may have failed */
 	if (conn->_open)
 	{
 		/* a copy of the descriptor in another process would keep the registration alive */
@@ -796,7 +898,8 @@ net_close(NetConn *conn)
 	conn->_open = false;
 	conn->fd = -1;
 	buf_free(&conn->_out);
-	list_append(&conn->loop->closed, &conn->_closed_node);
+	if (conn->loop->ring == NULL || !net_ring_bury(conn))
+		list_append(&conn->loop->closed, &conn->_closed_node);
 }
 
 static void
@@ -815,7 +918,7 @@ close_drained(NetConn *conn)
 		net_close(conn);
 		return;
 	}
-	arm(conn, EVENTS_INPUT);
+	arm(conn, interest(conn));
 	if (conn->_pending_error != 0)
 		net_close(conn);
 }
@@ -841,7 +944,11 @@ net_close_flushed(NetConn *conn, usec_t linger_us)
 	conn->_linger = linger;
 	conn->_closing = true;
 	timer_arm(&conn->loop->timers, &linger->timer, deadline_after(conn->loop->now, linger_us));
-	arm(conn, EVENTS_INPUT | output_interest(conn));
+	if (conn->_post > 0)
+		write_post(conn);
+	if (conn->_ring != RING_OFF)
+		net_ring_leave(conn);
+	arm(conn, interest(conn));
 	if (conn->_unread)
 		ask_again(conn);
 	if (net_backlog(conn) == 0)

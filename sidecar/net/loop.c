@@ -50,6 +50,16 @@ make_alarm(NetLoop *loop)
 	loop->alarm_fd = -1;
 }
 
+static void
+make_ring(NetLoop *loop)
+{
+	char why[160];
+
+	loop->ring = net_ring_create(why, sizeof(why));
+	if (loop->ring == NULL && loop->log != NULL)
+		log_write(loop->log, LOG_LEVEL_WARNING, "an event loop uses epoll, since io_uring is refused to it: %s", why);
+}
+
 NetLoop *
 net_loop_create(const NetLoopOptions *options)
 {
@@ -70,7 +80,15 @@ net_loop_create(const NetLoopOptions *options)
 	list_init(&loop->lingers);
 	loop->log = options != NULL ? options->log : NULL;
 	loop->now = clock_now();
+	if (options != NULL && options->backend == NET_BACKEND_URING)
+		make_ring(loop);
 	return loop;
+}
+
+NetBackend
+net_loop_backend(const NetLoop *loop)
+{
+	return loop->ring != NULL ? NET_BACKEND_URING : NET_BACKEND_EPOLL;
 }
 
 /* Conns may close further conns when they are released. */
@@ -79,8 +97,13 @@ release_closed(NetLoop *loop)
 {
 	ListNode *node;
 
-	while ((node = list_pop(&loop->closed)) != NULL)
-		net_conn_release(CONTAINER_OF(node, NetConn, _closed_node));
+	do
+	{
+		if (loop->ring != NULL)
+			net_ring_let_go(loop);
+		while ((node = list_pop(&loop->closed)) != NULL)
+			net_conn_release(CONTAINER_OF(node, NetConn, _closed_node));
+	} while (loop->ring != NULL && net_ring_has_buried(loop));
 }
 
 void
@@ -89,6 +112,7 @@ net_loop_free(NetLoop *loop)
 	if (loop == NULL)
 		return;
 	net_conn_end_lingers(loop);
+	net_ring_free(loop);
 	release_closed(loop);
 	if (loop->alarm_fd >= 0)
 		close(loop->alarm_fd);
@@ -196,6 +220,8 @@ wait_events(NetLoop *loop, usec_t wait_us)
 {
 	const usec_t longest = INT64_C(1000000) * USEC_PER_MSEC;
 
+	if (loop->ring != NULL)
+		return net_ring_wait(loop, wait_us) ? 0 : -1;
 	if (wait_us == DEADLINE_NONE)
 		return epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, -1);
 	if (wait_us > longest)
@@ -302,6 +328,24 @@ run_events(NetLoop *loop)
 	}
 }
 
+/* What the ring tells of; then, if there are any, the events of epoll. */
+static int
+run_ring(NetLoop *loop)
+{
+	int n;
+
+	if (!net_ring_run(loop) || (n = epoll_wait(loop->epoll_fd, loop->events, LOOP_MAX_EVENTS, 0)) <= 0)
+		return 0;
+	/* of those that tell again until they are dealt with the ring does not */
+	for (int i = 0; i < n; i++)
+		if (n == LOOP_MAX_EVENTS || (loop->events[i].data.u64 & KIND_MASK) == LOOP_LISTENER || (loop->events[i].data.u64 & KIND_MASK) == LOOP_WATCH)
+		{
+			net_ring_ask_epoll(loop);
+			break;
+		}
+	return n;
+}
+
 /*
  * The background: first who is there already, then results of jobs, then who comes in.  Each of them gets a little of an iteration in any
  * case: who is ready one turn, who has a result to give one, each listener one connection.  What finds no time is told of again by epoll.
@@ -360,8 +404,11 @@ look_at_weather(NetLoop *loop)
 	loop->stormy_at = loop->now;
 	if (!loop->stormy)
 		set_stormy(loop, true);
-	if (loop->now - loop->front_at < TRAFFIC_OVER_US)
-		nanosleep(&(struct timespec){.tv_nsec = STORM_REST_NS}, NULL);
+	if (loop->now - loop->front_at >= TRAFFIC_OVER_US)
+		return;
+	if (loop->ring != NULL)
+		net_ring_push(loop);
+	nanosleep(&(struct timespec){.tv_nsec = STORM_REST_NS}, NULL);
 }
 
 static void
@@ -395,11 +442,15 @@ net_loop_once(NetLoop *loop, usec_t max_wait_us)
 	if (n < 0 && errno != EINTR)
 		return false;
 	loop->now = clock_now();
-	loop->event_count = n < 0 ? 0 : n;
+	loop->event_count = n < 0 || loop->ring != NULL ? 0 : n;
 	loop->background_until = 0;
 	loop->background_over = false;
 	loop->has_background = false;
+	if (loop->ring != NULL)
+		loop->event_count = run_ring(loop);
 	run_events(loop);
+	if (loop->ring != NULL && (loop->has_background || !list_empty(&loop->late)))
+		net_ring_push(loop);
 	run_background(loop);
 	if (timer_next(&loop->timers) <= loop->now)
 		timer_run(&loop->timers, loop->now);
@@ -420,6 +471,8 @@ net_loop_run(NetLoop *loop)
 	while (ok && !loop->stop)
 		ok = net_loop_once(loop, DEADLINE_NONE);
 	loop->stop = false;
+	if (loop->ring != NULL)
+		net_ring_push(loop);
 	return ok;
 }
 

@@ -13,6 +13,7 @@
 
 #include <sys/epoll.h>
 #include "net/net.h"
+#include "net/ring.h"
 
 #define LOOP_MAX_EVENTS 256
 
@@ -27,6 +28,7 @@ typedef enum LoopKind
 struct NetLoop
 {
 	int epoll_fd;
+	struct NetRing *ring; /* owned; NULL: epoll alone */
 	int alarm_fd; /* -1: none could be had, the waits are limited by milliseconds */
 	bool stop;
 	bool has_background; /* among the events of this iteration */
@@ -103,5 +105,13 @@ extern void net_tls_free(NetTls *tls);
 
 /* Options of a stream socket; failures are ignored (they are wishes). */
 extern void net_socket_apply(int fd, int family, const NetSocketOptions *options);
+/* The socket's pending error, which this takes; 0: none. */
+extern int net_socket_error(int fd);
+/* As recv() and send(), without waiting. */
+extern ssize_t net_socket_read(int fd, uint8_t *to, size_t size);
+extern ssize_t net_socket_write_bytes(int fd, const void *bytes, size_t len);
+/* The same of pieces, `total` bytes together. */
+extern ssize_t net_socket_write(int fd, const struct iovec *iov, int iov_count, size_t total);
+extern ssize_t net_socket_send_descriptor(int fd, const void *bytes, size_t len, int passed);
 
 #endif

@@ -5,8 +5,8 @@
  * server, console...); the owner gets events through a NetHandler.  Rules that make the callers simple:
  *
  * - No function here calls a handler synchronously: events come only from net_loop_run(), one at a time.
- * - net_send() writes at once when nothing is queued before it; what the kernel does not take is queued (a
- *   copy), and net_backlog() tells how much.  Who produces faster than the peer reads must stop (net_pause()
+ * - net_send() writes at once when nothing is queued before it, or, a little by io_uring, when the loop next enters the kernel; what the kernel
+ *   does not take is queued (a copy), and net_backlog() tells how much.  Who produces faster than the peer reads must stop (net_pause()
  *   the source) while there is a backlog and go on in on_drained(): so no connection ever holds more than one
  *   read's worth.
  * - Input is read into one buffer per loop; bytes that on_input() does not use are kept in a buffer of the
@@ -15,6 +15,8 @@
  * - A failed write or a lost peer is reported once by on_end(), never by the call that noticed.
  * - net_close() closes the descriptor at once; on_released() is called at the end of the same iteration, when
  *   no event can point at the connection any more: the owner frees it there.
+ *
+ * A loop waits by epoll alone or by io_uring too (net/ring.h), which changes nothing of this: what io_uring received that nobody wants yet is held.
  *
  * TLS (net/tls.h) is below net_send() and the read, and changes nothing above.
  */
@@ -101,20 +103,36 @@ struct NetConn
 	Buf _in;					/* held input */
 	Buf _out;					/* queued output */
 	bool _late;					/* that list is the background's */
+	uint8_t _ring;				/* a NetRingState */
+	uint8_t _post;				/* number of what is posted in the ring, from 1; 0: nothing */
+	uint8_t _streak;			/* with epoll small reads, on the ring full buffers, in a row */
 	ListNode _ready_node;		/* on one of the loop's two lists of what is ready */
-	ListNode _closed_node;		/* on the loop's closed list */
+	ListNode _closed_node;		/* on the loop's closed list, or on one of its ring's */
 	struct NetLinger *_linger;	/* owned; while closing */
 	struct NetTls *_tls;		/* owned; NULL = plain */
 };
 
 /* --- loop --- */
 
+/* What a loop waits with.  Small messages of connections without TLS cost less by io_uring (net/ring.h). */
+typedef enum NetBackend
+{
+	NET_BACKEND_EPOLL,
+	NET_BACKEND_URING,
+	NET_BACKEND_AUTO, /* io_uring where it can be had; of a loop: not that */
+} NetBackend;
+/* Can a loop use io_uring?  Linux 6.1 is needed, and filters may refuse it; false: `why` tells. */
+extern bool net_uring_works(char *why, size_t size) MUST_CHECK;
+
 typedef struct NetLoopOptions
 {
 	Log *log; /* borrowed */
+	NetBackend backend;
 } NetLoopOptions;
 
+/* For the calling thread.  A loop that io_uring is refused to after all says so in the log and uses epoll. */
 extern NetLoop *net_loop_create(const NetLoopOptions *options);
+extern NetBackend net_loop_backend(const NetLoop *loop);
 extern void net_loop_free(NetLoop *loop);
 /*
  * Run until net_loop_stop(); false when polling itself failed.  In each iteration connections marked `background`, and accepting, come

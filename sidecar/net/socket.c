@@ -1,9 +1,20 @@
 /*
- * socket.c: what is asked of and told by single sockets: options, our own end, the kernel's measurements.
+ * socket.c: what is asked of and told by single sockets: options, reading and writing, our own end, the kernel's measurements.
  */
 #include "net/loop.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <linux/tcp.h> /* struct tcp_info has more here than in netinet/tcp.h */
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Up to so much in pieces is cheaper to put together than to have the kernel read their list. */
+#define GATHER_MAX 1024
+
+#ifndef IOV_MAX
+#define IOV_MAX 1024
+#endif
 
 static void
 set_int(int fd, int level, int option, int value)
@@ -73,4 +84,93 @@ net_health(const NetConn *conn, NetHealth *out)
 		.unacked = info.tcpi_unacked,
 	};
 	return true;
+}
+
+int
+net_socket_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+}
+
+/*
+ * Called as such, as sendto() below: the C library's recv() and send(), in a process of several threads, are prepared for the thread to be cancelled
+ * meanwhile.
+ */
+ssize_t
+net_socket_read(int fd, uint8_t *to, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = syscall(SYS_recvfrom, fd, to, size, MSG_DONTWAIT, NULL, NULL);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+ssize_t
+net_socket_write_bytes(int fd, const void *bytes, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static ssize_t
+write_gathered(int fd, const struct iovec *iov, int iov_count)
+{
+	uint8_t together[GATHER_MAX];
+	size_t len = 0;
+
+	for (int i = 0; i < iov_count; i++)
+	{
+		if (iov[i].iov_len > 0)
+			memcpy(together + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	return net_socket_write_bytes(fd, together, len);
+}
+
+static ssize_t
+write_pieces(int fd, const struct iovec *iov, int iov_count)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) (iov_count < IOV_MAX ? iov_count : IOV_MAX)};
+	ssize_t n;
+
+	do
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+ssize_t
+net_socket_write(int fd, const struct iovec *iov, int iov_count, size_t total)
+{
+	if (iov_count == 1)
+		return net_socket_write_bytes(fd, iov->iov_base, total);
+	return total <= GATHER_MAX ? write_gathered(fd, iov, iov_count) : write_pieces(fd, iov, iov_count);
+}
+
+ssize_t
+net_socket_send_descriptor(int fd, const void *bytes, size_t len, int passed)
+{
+	union
+	{
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *) bytes, len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &passed, sizeof(int));
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

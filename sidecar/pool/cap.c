@@ -5,20 +5,46 @@
  * its server is clean again.  While all places are taken it is parked: on the pool's list of waiters, so that its
  * times run, and in a queue that nothing is granted from (LANE_PARKED), for its deadline.  A place that becomes free goes
  * to the parked request that is due first (its deadline, or a second after its arrival), of whichever pool.
+ *
+ * Requests on lease take and give places from their own threads, while others are in the policy: `active` moves by compare and swap, so that it never
+ * exceeds the limit.  Who is parked looks for a free place once more after it is counted in `_waiting`, who gives one back looks
+ * for the parked afterwards: one of the two sees the other.
  */
 #include "pool/policy.h"
+
+#include <string.h>
 
 void
 pool_cap_init(PoolCap *cap, int max_active, int max_waiting)
 {
-	*cap = (PoolCap){.max_active = max_active, .max_waiting = max_waiting};
+	memset(cap, 0, sizeof(*cap));
+	cap->max_active = max_active;
+	cap->max_waiting = max_waiting;
 	list_init(&cap->_parked);
 }
 
-static inline bool
-has_place(const PoolCap *cap)
+static bool
+take_place(PoolCap *cap)
 {
-	return cap->max_active <= 0 || cap->active < cap->max_active;
+	int active = atomic_load(&cap->active);
+
+	while (cap->max_active <= 0 || active < cap->max_active)
+		if (atomic_compare_exchange_weak(&cap->active, &active, active + 1))
+			return true;
+	return false;
+}
+
+bool
+pool_cap_enter(PoolCap *cap)
+{
+	return atomic_load(&cap->_waiting) == 0 && take_place(cap);
+}
+
+bool
+pool_cap_exit(PoolCap *cap)
+{
+	atomic_fetch_sub(&cap->active, 1);
+	return atomic_load(&cap->_waiting) > 0;
 }
 
 bool
@@ -29,11 +55,8 @@ cap_take(PoolWaiter *waiter)
 	waiter->_has_place = false;
 	if (cap == NULL)
 		return true;
-	if (!has_place(cap))
-		return false;
-	cap->active++;
-	waiter->_has_place = true;
-	return true;
+	waiter->_has_place = take_place(cap);
+	return waiter->_has_place;
 }
 
 bool
@@ -72,6 +95,7 @@ cap_enter(PoolWaiter *waiter)
 	list_insert_before(&cap->_parked, before->next, &waiter->_capped);
 	cap->_parked_us += waiter->_cost_us;
 	cap->parked++;
+	atomic_fetch_add(&cap->_waiting, 1);
 }
 
 void
@@ -79,6 +103,7 @@ cap_leave(PoolWaiter *waiter)
 {
 	list_remove(&waiter->cap->_parked, &waiter->_capped);
 	waiter->cap->_parked_us -= waiter->_cost_us;
+	atomic_fetch_sub(&waiter->cap->_waiting, 1);
 }
 
 /* The waiter has its place: now it stands in line as everybody. */
@@ -89,7 +114,6 @@ unpark(PoolWaiter *waiter, const Pool *caller, usec_t now, PoolActions *out)
 	PoolAction look = {.kind = POOL_LOOK, .pool = pool};
 
 	queue_move(pool, waiter, lane_of(pool, waiter->_class, now));
-	waiter->cap->active++;
 	waiter->_has_place = true;
 	if (pool == caller)
 		return;
@@ -105,7 +129,7 @@ cap_serve(PoolCap *cap, const Pool *caller, usec_t now, PoolActions *out)
 	if (cap->_serving)
 		return; /* the outer call goes on */
 	cap->_serving = true;
-	while (!list_empty(&cap->_parked) && has_place(cap))
+	while (!list_empty(&cap->_parked) && take_place(cap))
 		unpark(CONTAINER_OF(list_first(&cap->_parked), PoolWaiter, _capped), caller, now, out);
 	cap->_serving = false;
 }
@@ -113,8 +137,14 @@ cap_serve(PoolCap *cap, const Pool *caller, usec_t now, PoolActions *out)
 void
 cap_give_back(PoolCap *cap, const Pool *caller, usec_t now, PoolActions *out)
 {
-	cap->active--;
+	atomic_fetch_sub(&cap->active, 1);
 	cap_serve(cap, caller, now, out);
+}
+
+void
+pool_cap_serve(PoolCap *cap, usec_t now, PoolActions *out)
+{
+	cap_serve(cap, NULL, now, out);
 }
 
 void

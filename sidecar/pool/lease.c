@@ -12,20 +12,14 @@
 /* A class must be known so well before it is served without being asked about. */
 #define CALLS_TO_KNOW 8
 
-static inline bool
-is_limited(const PoolGroup *group)
-{
-	return group != NULL && group->limit > 0;
-}
-
 bool
 pool_may_lease(const Pool *pool)
 {
 	const PoolLimits *limits = &pool->limits;
 
-	/* in a group with a limit an idle slot of one pool may be what another waits for */
+	/* where a group keeps a pool from opening a slot, an idle one of another may be what it waits for */
 	return list_empty(&pool->waiters) && !pool->paused && !pool->retiring && !pool->_starved && pool->home == POOL_ANY_HOME &&
-		   pool->_blocked == POOL_NOT_BLOCKED && !is_limited(pool->db_group) && !is_limited(pool->user_group) &&
+		   pool->_blocked == POOL_NOT_BLOCKED && !open_has_blocked(pool->db_group) && !open_has_blocked(pool->user_group) &&
 		   !limits->round_robin && !limits->adaptive && limits->lifetime_us != 0 &&
 		   (limits->check_delay_us < 0 || limits->check_delay_us >= USEC_PER_SEC) &&
 		   (limits->size == 0 || open_live(pool) <= limits->size);
@@ -68,8 +62,50 @@ pool_lease_shows(PoolSlot *slot, const PoolLeaseRun *run)
 	slot->_held_for = pool_classes_get(&pool->classes, run->held_for);
 	if (slot->_held_for != NULL)
 		slot->_held_for->_refs++;
+	slot->_cap = run->cap;
 	pool->counters.granted++;
 	histogram_add(&pool->counters.wait_hist, 0);
+}
+
+void
+pool_lease_begins(Pool *pool)
+{
+	if (pool->leases++ > 0)
+		return;
+	if (pool->db_group != NULL)
+		list_append(&pool->db_group->leased, &pool->in_db.leased);
+	if (pool->user_group != NULL)
+		list_append(&pool->user_group->leased, &pool->in_user.leased);
+}
+
+void
+pool_lease_ends(Pool *pool)
+{
+	assert(pool->leases > 0);
+	if (--pool->leases > 0)
+		return;
+	if (pool->db_group != NULL)
+		list_remove(&pool->db_group->leased, &pool->in_db.leased);
+	if (pool->user_group != NULL)
+		list_remove(&pool->user_group->leased, &pool->in_user.leased);
+}
+
+PoolGroup *
+pool_actions_next_crowded(PoolActions *actions)
+{
+	PoolGroup *group = actions->_crowded;
+
+	if (group == NULL)
+		return NULL;
+	actions->_crowded = group->_next_crowded;
+	group->_is_crowded = false;
+	return group;
+}
+
+Pool *
+pool_leased(const PoolGroup *group, ListNode *node)
+{
+	return group->_of_user ? CONTAINER_OF(node, Pool, in_user.leased) : CONTAINER_OF(node, Pool, in_db.leased);
 }
 
 bool

@@ -176,11 +176,27 @@ change_blocked(PoolGroup *group, PoolMember *member, PoolBlocked from, PoolBlock
 		list_remove(&group->_blocked, &member->blocked);
 }
 
+/* What others have on lease may be what a pool is blocked for. */
 static void
-set_blocked(Pool *pool, PoolBlocked blocked)
+note_crowded(PoolGroup *group, PoolActions *out)
+{
+	if (group == NULL || group->_is_crowded || list_empty(&group->leased))
+		return;
+	group->_is_crowded = true;
+	group->_next_crowded = out->_crowded;
+	out->_crowded = group;
+}
+
+static void
+set_blocked(Pool *pool, PoolBlocked blocked, PoolActions *out)
 {
 	if (blocked == pool->_blocked)
 		return;
+	if (pool->_blocked == POOL_NOT_BLOCKED)
+	{
+		note_crowded(pool->db_group, out);
+		note_crowded(pool->user_group, out);
+	}
 	change_blocked(pool->db_group, &pool->in_db, pool->_blocked, blocked);
 	change_blocked(pool->user_group, &pool->in_user, pool->_blocked, blocked);
 	pool->_blocked = blocked;
@@ -189,7 +205,7 @@ set_blocked(Pool *pool, PoolBlocked blocked)
 void
 open_leave_groups(Pool *pool)
 {
-	set_blocked(pool, POOL_NOT_BLOCKED);
+	set_blocked(pool, POOL_NOT_BLOCKED, NULL);
 	if (pool->db_group != NULL)
 		list_remove(&pool->db_group->pools, &pool->in_db.all);
 	if (pool->user_group != NULL)
@@ -388,7 +404,7 @@ open_fill(Pool *pool, usec_t now, PoolActions *out)
 		opened = true;
 		wanted--;
 	}
-	set_blocked(pool, blocked);
+	set_blocked(pool, blocked, out);
 	if (opened || blocked != POOL_BLOCKED_WAITERS)
 		pool->_claims = false;
 	/* This may have been the room for which somebody else has evicted, or somebody may have stood back for
@@ -458,7 +474,7 @@ open_share(Pool *pool, usec_t now, PoolActions *out)
 	/* one of many that want it, though the first to know */
 	if (pool->_blocked != POOL_BLOCKED_WAITERS &&
 		(open_has_blocked(pool->db_group) || open_has_blocked(pool->user_group)) && unserved(pool, now) > 0)
-		set_blocked(pool, POOL_BLOCKED_WAITERS);
+		set_blocked(pool, POOL_BLOCKED_WAITERS, out);
 	open_serve_groups(pool, now, out);
 	open_fill(pool, now, out);
 }

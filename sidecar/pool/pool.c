@@ -52,6 +52,7 @@ pool_group_init(PoolGroup *group, int limit)
 	list_init(&group->pools);
 	list_init(&group->_with_idle);
 	list_init(&group->_blocked);
+	list_init(&group->leased);
 }
 
 /* --- requests --- */
@@ -119,6 +120,8 @@ pool_request(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 	if (!placed)
 		waiter->_lane = LANE_PARKED;
 	queue_push(pool, waiter);
+	if (!placed)
+		cap_serve(waiter->cap, pool, now, out); /* who left on lease meanwhile did not see it parked */
 	grant_serve(pool, now, out);
 	open_fill(pool, now, out);
 }

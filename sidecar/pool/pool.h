@@ -35,6 +35,8 @@
 #ifndef PGWEIR_POOL_POOL_H
 #define PGWEIR_POOL_POOL_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/histogram.h"
@@ -182,6 +184,7 @@ typedef struct PoolActions
 	int homes;        /* set by the caller; 0 = 1 */
 	int here;         /* set by the caller: the home of who calls */
 	unsigned touched; /* bits of homes that have got something to do; cleared by the caller */
+	PoolGroup *_crowded; /* groups that have got a blocked pool; pool_actions_next_crowded */
 } PoolActions;
 
 /* Counters since the pool began; only ever grow. */
@@ -200,7 +203,7 @@ typedef struct PoolCounters
 /* A pool's places in the lists of a group. */
 typedef struct PoolMember
 {
-	ListNode all, with_idle, blocked;
+	ListNode all, with_idle, blocked, leased;
 } PoolMember;
 
 struct PoolGroup
@@ -211,8 +214,11 @@ struct PoolGroup
 	int _idle;    /* idle slots of all member pools */
 	int _hungry;  /* blocked pools that are so for their waiters */
 	bool _of_user;
-	/* By Pool.in_db or Pool.in_user: the members; those with idle slots; those that would open a slot if a group let them. */
-	List pools, _with_idle, _blocked;
+	bool _is_crowded; /* in PoolActions._crowded */
+	PoolGroup *_next_crowded;
+	/* By Pool.in_db or Pool.in_user: the members; those with idle slots; those that would open a slot if a group let them; those of which homes
+	 * keep slots on lease. */
+	List pools, _with_idle, _blocked, leased;
 };
 
 /* Requests of one kind, over all pools. */
@@ -220,7 +226,8 @@ struct PoolCap
 {
 	int max_active;  /* requests that may have a server, or stand in line for one; 0 = no limit */
 	int max_waiting; /* requests that may be parked; 0 = no limit */
-	int active;      /* requests that have a place */
+	atomic_int active; /* requests that have a place; those on lease take and leave it outside of the policy */
+	atomic_int _waiting; /* how many are parked, for those */
 	uint64_t parked, refused; /* since the cap began */
 	List _parked;       /* waiters, who is due first in front */
 	usec_t _parked_us;  /* their expected costs, together */
@@ -310,6 +317,7 @@ struct Pool
 	Pool *_seen_before;   /* ... and which one before this */
 	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
 	bool _starved;        /* an action could not be stored */
+	int leases;           /* homes that keep slots on lease */
 };
 
 /* --- life --- */
@@ -396,7 +404,8 @@ extern void pool_ran(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
  * A home may keep a slot whose client is done with it, and give it to further waiters of its own without asking: the slot stays ACTIVE.
  * It must take back all that it has to spare (pool_release) before somebody is made to wait, and may lease nothing while pool_may_lease is
  * false.  What ran meanwhile it tells by tallies, one a statement class; what runs for long, or ends unlike others, by pool_lease_shows,
- * after which the slot is as any other.
+ * after which the slot is as any other.  Limits of groups hold by themselves, as a slot on lease is an active one; a request under a cap takes
+ * its place outside of the policy (pool_cap_enter).
  */
 #define POOL_TALLY_SAMPLES 4
 typedef struct PoolTally
@@ -413,6 +422,7 @@ typedef struct PoolLeaseRun
 	usec_t since;		  /* when it began */
 	uint64_t held_for;	  /* the fingerprint that the slot was given for */
 	usec_t held_since;	  /* ... and when */
+	PoolCap *cap;		  /* whose place it has, or NULL */
 } PoolLeaseRun;
 extern bool pool_may_lease(const Pool *pool);
 /* May requests of this class be served without asking?  Those that are new, and slow ones, may not. */
@@ -420,6 +430,20 @@ extern bool pool_lease_knows(Pool *pool, uint64_t fingerprint, usec_t now);
 /* Instead of pool_release(), of a clean slot; false: it must be released. */
 extern bool pool_lease(PoolSlot *slot, usec_t now, PoolActions *out) MUST_CHECK;
 extern void pool_lease_shows(PoolSlot *slot, const PoolLeaseRun *run);
+/* A home begins, ceases, to keep slots of this pool. */
+extern void pool_lease_begins(Pool *pool);
+extern void pool_lease_ends(Pool *pool);
+/*
+ * The next group in which a pool has become blocked since this was last asked, NULL when there is none: what is on lease of its pools
+ * (PoolGroup.leased, pool_leased) must be given back.  To be asked before a group is freed.
+ */
+extern PoolGroup *pool_actions_next_crowded(PoolActions *actions);
+extern Pool *pool_leased(const PoolGroup *group, ListNode *node);
+/* Outside of the policy, from any thread: take a place, if one is free and nobody is parked for it. */
+extern bool pool_cap_enter(PoolCap *cap) MUST_CHECK;
+/* ... and give it back.  True when somebody is parked: pool_cap_serve() must be called. */
+extern bool pool_cap_exit(PoolCap *cap) MUST_CHECK;
+extern void pool_cap_serve(PoolCap *cap, usec_t now, PoolActions *out);
 /* Empties the tally; false when the class is to be asked about from now on. */
 extern bool pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now);
 

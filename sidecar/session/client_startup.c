@@ -211,18 +211,20 @@ direct_tls(Client *client, const uint8_t *data, size_t len)
 
 /* --- the packet --- */
 
-static const char no_more[] = "no more connections allowed (max_client_conn)";
-
-/* Silent ones give way, as many as there are too many. */
-static bool
-has_place(const Client *client)
+/* Silent ones give way, as many as there are too many.  NULL, or why there is no place. */
+static const char *
+why_no_place(const Client *client)
 {
 	Worker *worker = client->worker;
+	int room = worker->hall->client_room;
+	bool few_files = room > 0 && room < worker->settings->max_client_conn;
+	int most = few_files ? room : worker->settings->max_client_conn;
+	const char *why = few_files ? "no more connections allowed (limit of open files)" : "no more connections allowed (max_client_conn)";
 
-	while (atomic_load(&worker->hall->client_count) > worker->settings->max_client_conn)
-		if (!worker_make_room(worker, client, no_more))
-			return false;
-	return true;
+	while (atomic_load(&worker->hall->client_count) > most)
+		if (!worker_make_room(worker, client, why))
+			return why;
+	return NULL;
 }
 
 /* Whoever tries, whatever comes of it. */
@@ -245,6 +247,7 @@ take_startup(Client *client, const WireStartup *startup)
 {
 	Worker *worker = client->worker;
 	ClientLogin *login;
+	const char *no_place;
 	size_t pos = 0;
 	Slice name;
 	Slice value;
@@ -275,10 +278,10 @@ take_startup(Client *client, const WireStartup *startup)
 		return;
 	}
 	/* who has said nothing yet must not keep out those who have */
-	if (!login_is_console(login->database) && !has_place(client))
+	if (!login_is_console(login->database) && (no_place = why_no_place(client)) != NULL)
 	{
 		worker->clients_refused++;
-		client_close(client, no_more, no_more);
+		client_close(client, no_place, no_place);
 		return;
 	}
 	log_attempt(client);

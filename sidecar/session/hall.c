@@ -301,9 +301,11 @@ static void
 leave(Worker *worker)
 {
 	Hall *hall = worker->hall;
-	unsigned touched = hall->actions.touched;
 	unsigned mine = 1u << worker->index;
+	unsigned touched;
 
+	lease_end_crowded(worker);
+	touched = hall->actions.touched;
 	hall->actions.touched = 0;
 	worker->has_actions |= (touched & mine) != 0;
 	if (!hall_is_shared(hall))
@@ -598,6 +600,7 @@ hall_create(const HallOptions *options)
 	hall->version = options->version;
 	hall->started_at = net_now(options->loop);
 	hall->worker_count = 1;
+	hall->backend = options->backend;
 	hall->wanted_workers = options->workers > POOL_HOMES ? POOL_HOMES : options->workers;
 	init_locks(hall);
 	map_init(&hall->databases, database_equal);

@@ -167,10 +167,16 @@ lease_take(Client *client, usec_t now)
 	PoolSlot *slot;
 	Server *server;
 
-	if (lease == NULL || atomic_load_explicit(&pool->no_lease, memory_order_relaxed) || client->waiter.cap != NULL ||
+	if (lease == NULL || atomic_load_explicit(&pool->no_lease, memory_order_relaxed) ||
 		client->waiter.deadline <= now || tally_of(lease, client->fingerprint) == NULL || (slot = take_last(lease)) == NULL)
 		return NULL;
+	if (client->waiter.cap != NULL && !pool_cap_enter(client->waiter.cap))
+	{
+		put_spare(lease, free_place(lease), slot); /* the policy is asked now, and finds it */
+		return NULL;
+	}
 	server = CONTAINER_OF(slot, Server, slot);
+	server->lease.run.cap = client->waiter.cap;
 	server->lease.run.held_since = now;
 	server->lease.run.held_for = client->fingerprint;
 	server->lease.adopted = false;
@@ -219,6 +225,15 @@ lease_ran(Server *server, const GroupRun *run, usec_t now)
 	return true;
 }
 
+/* Somebody is parked for the place that has just been left. */
+static void
+serve_cap(Worker *worker, PoolCap *cap, usec_t now)
+{
+	policy_enter(worker);
+	pool_cap_serve(cap, now, &worker->hall->actions);
+	policy_leave(worker, NULL);
+}
+
 /* Somebody waits, who did not see what has just been added. */
 static void
 take_back(Worker *worker, SessionPool *pool, Lease *lease)
@@ -232,7 +247,9 @@ bool
 lease_keep(Server *server, const GroupRun *run, usec_t now)
 {
 	SessionPool *pool = server->pool;
+	Worker *worker = server->worker;
 	Lease *lease = lease_of(server);
+	PoolCap *cap = server->lease.run.cap;
 	PoolTally *tally;
 	PoolTally *held;
 	int place;
@@ -248,7 +265,9 @@ lease_keep(Server *server, const GroupRun *run, usec_t now)
 	server->lease.spare_since = now;
 	put_spare(lease, place, &server->slot);
 	if (atomic_load(&pool->no_lease))
-		take_back(server->worker, pool, lease);
+		take_back(worker, pool, lease);
+	if (cap != NULL && pool_cap_exit(cap))
+		serve_cap(worker, cap, now);
 	return true;
 }
 
@@ -277,6 +296,21 @@ lease_leave(Worker *worker, SessionPool *pool)
 	atomic_store(&pool->no_lease, no_lease);
 	if (no_lease)
 		give_back_all(worker, pool);
+}
+
+void
+lease_end_crowded(Worker *worker)
+{
+	PoolGroup *group;
+
+	while ((group = pool_actions_next_crowded(&worker->hall->actions)) != NULL)
+		list_each(node, &group->leased)
+		{
+			SessionPool *pool = CONTAINER_OF(pool_leased(group, node), SessionPool, policy);
+
+			atomic_store(&pool->no_lease, true); /* until lease_leave() */
+			give_back_all(worker, pool);
+		}
 }
 
 void
@@ -318,6 +352,7 @@ lease_create(PoolPart *part)
 	list_init(&lease->runs);
 	list_append(&worker->leases, &lease->node);
 	part->lease = lease;
+	pool_lease_begins(&part->pool->policy);
 	if (!worker->lease_timer.armed)
 		timer_arm(net_timers(worker->loop), &worker->lease_timer, worker_now(worker) + LOOK_US);
 	return lease;
@@ -331,6 +366,7 @@ lease_free(PoolPart *part)
 	list_remove(&part->worker->leases, &part->lease->node);
 	free(part->lease);
 	part->lease = NULL;
+	pool_lease_ends(&part->pool->policy);
 }
 
 /* From now on requests of this class are served without asking, as far as it is fit for that. */
@@ -377,6 +413,7 @@ lease_adopt(Server *server, uint64_t fingerprint, usec_t now)
 	if (is_on_lease(server) || (server->xact_groups < ADOPTED_GROUPS && lease_of(server) == NULL) ||
 		(lease = open_lease(server, fingerprint, now)) == NULL)
 		return;
+	server->lease.run.cap = NULL;
 	server->lease.adopted = true; /* its release is the policy's, which granted it */
 	begin_run(lease, server, 0, now);
 }

@@ -9,8 +9,10 @@
  *
  * What has run is counted in tallies by statement class, and told to the policy some times a second and whenever somebody looks (the
  * other workers are parked then), together with what runs for long.  A spare server that stays unused for as long goes back as well.
- * Not used: with limits that pools share (max_db_connections, max_user_connections); for requests under a rule of
- * [limits], for statements seen seldom or of the slow lane; with server_round_robin, adaptive pools, and where the next use needs a check.
+ * A limit that pools share (max_db_connections, max_user_connections) holds by itself, as what is on lease is active for it; while it keeps a
+ * pool from opening a server nothing is leased in its other pools.  A request under a rule of [limits] takes its place there by an atomic counter.
+ * Not used: while somebody waits; for statements seen seldom or of the slow lane; with server_round_robin, which is an order of all servers;
+ * for adaptive pools, and where the next use needs a check.
  */
 #ifndef PGWEIR_SESSION_LEASE_H
 #define PGWEIR_SESSION_LEASE_H
@@ -31,6 +33,8 @@ extern bool lease_keep(Server *server, const GroupRun *run, usec_t now) MUST_CHE
 extern void lease_enter(Worker *worker, SessionPool *pool);
 /* The pool has changed: may it be leased from?  If not, nothing stays on the side.  policy_leave() calls it. */
 extern void lease_leave(Worker *worker, SessionPool *pool);
+/* A pool may have become short of what others of its groups have on lease: that goes back.  Whoever leaves the policy calls it. */
+extern void lease_end_crowded(Worker *worker);
 /* A server that serves a client is as any other from here on, and what it runs is known.  Harmless when it is not on lease. */
 extern void lease_end(Server *server);
 /* The same of one that is about to be closed, and may be a spare one. */

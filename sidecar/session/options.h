@@ -133,6 +133,7 @@ struct Settings
 	int max_login_clients;
 	int max_prepared_statements;
 	uint32_t max_packet_size;
+	uint32_t max_client_statement_bytes; /* 0 = any */
 	/* durations, 0 = off unless said */
 	usec_t reserve_pool_timeout_us, query_timeout_us, query_wait_timeout_us, query_wait_notify_us;
 	usec_t client_idle_timeout_us, client_login_timeout_us, idle_transaction_timeout_us, transaction_timeout_us;

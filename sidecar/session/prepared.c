@@ -154,13 +154,19 @@ client_statement_unref(StatementRegistry *registry, ClientStatement *entry)
 	free(entry);
 }
 
+static size_t
+entry_bytes(const ClientStatement *entry)
+{
+	return sizeof(ClientStatement) + sizeof(Statement) + entry->name_len + entry->statement->body_len;
+}
+
 static void
 list_name(ClientStatements *map, ClientStatement *entry)
 {
 	entry->listed = true;
 	entry->refs++;
 	map_insert(&map->by_name, &entry->node, hash_slice(map->seed, client_statement_name(entry)));
-	map->bytes += sizeof(ClientStatement) + entry->name_len;
+	map->bytes += entry_bytes(entry);
 }
 
 void
@@ -172,7 +178,7 @@ client_statements_unlist(ClientStatements *map, StatementRegistry *registry, Cli
 	if (map->last == entry)
 		map->last = NULL;
 	map_remove(&map->by_name, &entry->node);
-	map->bytes -= sizeof(ClientStatement) + entry->name_len;
+	map->bytes -= entry_bytes(entry);
 	client_statement_unref(registry, entry);
 }
 

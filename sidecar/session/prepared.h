@@ -86,7 +86,7 @@ typedef struct ClientStatements
 {
 	Map by_name;
 	uint64_t seed;
-	size_t bytes;
+	size_t bytes; /* of the names listed and their statements, also of those that others have too */
 	ClientStatement *last; /* borrowed: the one listed that was last asked for, or NULL */
 	bool any_deadline;
 } ClientStatements;
@@ -123,6 +123,14 @@ static inline Slice
 client_statement_name(const ClientStatement *entry)
 {
 	return slice_make(entry->name, entry->name_len);
+}
+/* Would this one more be more than `most` bytes (0 = any) for the client?  map may be NULL. */
+static inline bool
+client_statements_too_large(const ClientStatements *map, Slice name, Slice body, uint64_t most)
+{
+	size_t more = sizeof(ClientStatement) + sizeof(Statement) + name.len + body.len;
+
+	return most > 0 && more + (map != NULL ? map->bytes : 0) > most;
 }
 extern void client_statements_clear(ClientStatements *map, StatementRegistry *registry);
 static inline int

@@ -506,16 +506,28 @@ forward_parse_unnamed(Client *client, Plan *plan, const Message *message, const 
 	return forward_expecting(client, plan, message, EXPECT_PARSE_PLAIN);
 }
 
+static const char too_many_statements[] = "too many or too large prepared statements (max_client_statement_bytes)";
+
 /* A new name: *faked tells that the server has the statement, so that the Parse is not sent on. */
 static size_t
 forward_parse_named(Client *client, Plan *plan, const Message *message, const WireParse *parse, bool *faked)
 {
 	Server *server = client->server;
-	Statement *statement = new_statement(client, parse, message);
-	ClientStatement *subject = statement != NULL ? client_statements_add(client->statements, parse->name, statement) : NULL;
+	Statement *statement;
+	ClientStatement *subject;
 	size_t used = message->total;
-	bool ok = subject != NULL;
+	bool ok;
 
+	*faked = false;
+	if (client_statements_too_large(client->statements, parse->name, parse_body(parse, message->payload),
+									client->worker->settings->max_client_statement_bytes))
+	{
+		doom(client, too_many_statements, too_many_statements);
+		return used;
+	}
+	statement = new_statement(client, parse, message);
+	subject = statement != NULL ? client_statements_add(client->statements, parse->name, statement) : NULL;
+	ok = subject != NULL;
 	*faked = ok && server_statements_use(&server->statements, statement);
 	if (*faked)
 		ok = expect_push_about(server, EXPECT_PARSE_FAKE, subject);

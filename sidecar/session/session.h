@@ -424,6 +424,7 @@ struct Hall
 	uint64_t hash_seed;
 	uint8_t mock_secret[32]; /* makes up verifiers for unknown users, and salts */
 	Worker *workers[POOL_HOMES]; /* owned; the first belongs to the main thread */
+	NetBackend backend; /* of loops that are made */
 	int worker_count, wanted_workers;
 
 	pthread_mutex_t tables;
@@ -441,6 +442,7 @@ struct Hall
 	atomic_bool use_changed; /* ... has something to do */
 	List limits; /* Limit, in the order of the file: limits.h; changed while parked, their caps with the policy */
 
+	int client_room; /* for so many clients there are descriptors; 0 = not known */
 	atomic_int client_count; /* all connected clients, logins included */
 	atomic_ullong next_id, next_pool_id;
 	atomic_int client_peak; /* since memory was given back; trim.c */
@@ -512,6 +514,7 @@ typedef struct HallOptions
 	const Settings *settings;
 	const char *version;
 	int workers;
+	NetBackend backend; /* of the other workers' loops */
 } HallOptions;
 
 /* With one worker; hall_start() makes the others. */

@@ -551,7 +551,7 @@ typedef struct Birth
 static Worker *
 be_born(Birth *birth)
 {
-	NetLoopOptions options = {.log = birth->hall->log};
+	NetLoopOptions options = {.log = birth->hall->log, .backend = birth->hall->backend};
 	NetLoop *loop = net_loop_create(&options);
 	Worker *worker = loop != NULL ? worker_create(birth->hall, birth->index, loop) : NULL;
 

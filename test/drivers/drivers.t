@@ -32,7 +32,9 @@ my @drivers = (
 	go('pgx', 'github.com/jackc/pgx/v4', 'driver_pgx.go'),
 );
 my $pg = server(preload => '');
-my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 3, ignore_startup_parameters => 'extra_float_digits'});
+# One worker: its clients come to each other's servers by the order in which they are released, and the cases count on that they do; of several workers each may
+# keep one for its clients.
+my $w = sidecar($pg, settings => {worker_threads => 1, pool_mode => 'transaction', default_pool_size => 3, ignore_startup_parameters => 'extra_float_digits'});
 
 # PGWEIR_DRIVER=name runs one alone.
 for my $driver (grep { ($ENV{PGWEIR_DRIVER} // $_->{name}) eq $_->{name} } @drivers)

@@ -97,7 +97,7 @@ for my $half (sort keys %allowed)
 # A header compiles when nothing comes before it but, in the extension, postgres.h.
 my $server = `${\($ENV{PG_CONFIG} // 'pg_config')} --includedir-server`;
 chomp $server;
-my $libraries = `pkg-config --cflags libpq openssl jansson libcares libmicrohttpd libpcre2-8 2>/dev/null` =~ s/\n//r;
+my $libraries = `pkg-config --cflags libpq openssl jansson libcares libmicrohttpd libpcre2-8 liburing 2>/dev/null` =~ s/\n//r;
 my %compile = (
 	sidecar => ['', "-Isidecar $libraries"],
 	extension => ["#include \"postgres.h\"\n", "-Iextension -isystem $server -isystem $server/../internal"],

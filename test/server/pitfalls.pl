@@ -1,6 +1,6 @@
 # What modules that count statements have tripped over, as far as no other test has it: the server without query ids, think time between the
-# fetches of a cursor, commands that end their transaction, walsenders, EXPLAIN of everything, errors and waits before the analyser has ended, a killed
-# backend, a standby.
+# fetches of a cursor, commands that end their transaction, COPY, subtransactions, parallel workers, walsenders, EXPLAIN of everything, errors and waits
+# before the analyser has ended, a killed backend, a standby.
 use lib 'test/lib';
 use PgweirTest;
 use Time::HiRes 'sleep';
@@ -48,6 +48,33 @@ for my $end ('commit', 'rollback', 'commit and chain', 'rollback and chain')
 $pg->sql(q{create procedure ends() language plpgsql as $$ begin insert into t values (0); commit; insert into t values (0); rollback; end $$; call ends(); call ends()});
 is(row('^call ends')->{calls}, 2, 'a procedure that ends transactions is, too');
 
+# --- COPY has rows, blocks and WAL ---
+
+($status, $out, $err) = run_program(['psql', '-XAtq', '-h', $pg->host, '-p', $pg->port, '-U', 'postgres', '-d', 'postgres', '-c', 'create table copied (id int)',
+	'-c', 'copy copied from stdin', '-c', 'copy (select copied.id from copied, t) to stdout'], stdin => join '', map { "$_\n" } 1 .. 300);
+is($status, 0, 'COPY works') or diag $err;
+my $copy = row('^copy copied from');
+is("$copy->{calls} $copy->{rows} " . ($copy->{wal_bytes} > 300 * 4) . ' ' . ($copy->{shared_blks_dirtied} > 0), '1 300 1 1', 'a COPY FROM has its rows, WAL and blocks');
+$copy = row('^copy .* to stdout');
+is("$copy->{calls} $copy->{rows} " . ($copy->{shared_blks_hit} + $copy->{shared_blks_read} >= 5), '1 ' . 300 * $pg->sql('select count(id) from t') . ' 1', 'a COPY TO, too');
+
+# --- subtransactions: what failed in one is counted, and so is what comes after it ---
+
+$wire->ask($_) for 'begin', 'savepoint a', 'select 1/0 as of_sub', 'rollback to a', 'select 1/1 as of_sub', 'savepoint b', 'select 1/1 as of_sub', 'release b', 'rollback';
+is(join(' ', @{row('of_sub')}{qw(calls completed data_errors)}), '3 2 1', 'what failed in a subtransaction, and what did not');
+
+# --- parallel workers: one execution, that has their blocks ---
+
+my $workers = $pg->psql_session(options => '-c parallel_setup_cost=0 -c parallel_tuple_cost=0 -c min_parallel_table_scan_size=0 -c parallel_leader_participation=off -c max_parallel_workers_per_gather=2');
+$workers->query(q{create table wide as select g as id, repeat('x', 500) as filler from generate_series(1, 20000) g});
+$workers->query('analyze wide');
+like($workers->query('explain analyze select count(filler) as of_workers from wide'), qr/Workers Launched: [12]/, 'workers are launched');
+$workers->query('select count(filler) as of_workers from wide') for 1 .. 3;
+my $parallel = row('^select count\\(filler\\) as of_workers');
+is("$parallel->{calls} $parallel->{rows}", '3 3', 'parallel workers are no executions of their own');
+cmp_ok($parallel->{shared_blks_hit} + $parallel->{shared_blks_read}, '>=', 3 * $pg->sql(q{select relpages from pg_class where relname = 'wide'}), 'and the blocks they read are their statement\'s');
+$workers->quit;
+
 # --- EXPLAIN runs nothing, EXPLAIN ANALYZE is itself ---
 
 $pg->sql("explain select count(*) as of_explain from t where id = $_; explain analyze select count(*) as of_explain from t where id = $_") for 1 .. 2;
@@ -61,6 +88,13 @@ is($pg->sql(q{select sum(calls) from pgweir.slow_queries where query ~ '^explain
 is($status, 0, 'a walsender works') or diag $err;
 is(row('of_walsender')->{calls} // 0, 1, 'its statements are counted');
 is($pg->sql(q{insert into t values (5); select count(*) > 0 from pg_logical_slot_get_changes('s', null, null)}), 't', 'decoding works');
+
+# One that streams executes nothing all the while.
+my $at = $pg->sql(q{select pg_create_logical_replication_slot('streamed', 'test_decoding'); insert into copied values (4711); select pg_current_wal_insert_lsn()}) =~ s/.*\n//sr;
+($status, $out, $err) = run_program(['pg_recvlogical', '-h', $pg->host, '-p', $pg->port, '-U', 'postgres', '-d', 'postgres', '-S', 'streamed', '--start', '--no-loop', '-f', '-', '-E', $at]);
+is($status, 0, 'a walsender streams') or diag $err;
+like($out, qr/table public\.copied: INSERT: id\[integer\]:4711/, 'what it decodes arrives');
+is($pg->sql(q{select count(*) from pgweir.running_queries where query ~ 'START_REPLICATION'}), 0, 'and it leaves nothing running');
 
 # --- what fails or waits before its statement is analysed belongs to no class: the seconds count it, and the sampler sees it wait ---
 

@@ -6,7 +6,7 @@ use Time::HiRes qw(sleep time);
 my $pg = server(conf => {'pgweir.report_expiry' => '3s'});
 $pg->sql('create extension pgweir');
 $pg->pgbench('-i', '-q');
-my $w = sidecar($pg, settings => {default_pool_size => 3, report_interval => '0.2', report_database => 'postgres', report_user => 'postgres'},
+my $w = sidecar($pg, settings => {default_pool_size => 3, report_interval => '0.2', query_deadline => 40, report_database => 'postgres', report_user => 'postgres'},
 	databases => {postgres => 'dbname=postgres'});
 
 eventually { $pg->sql('select count(*) from pgweir.reporters()') } 'the first report', 20;
@@ -48,6 +48,12 @@ $late->start('select pg_sleep(2), 2');
 eventually { $pg->sql(q{select count(*) from pgweir.running_queries where query ~ 'pg_sleep' and client = '127.0.0.1' and deadline_left_ms between 15000 and 20000}) }
 	'the time left to show', 10;
 pass('running_queries shows the time left');
+$late->result;
+$late->query(q{set pgweir.deadline = ''});
+$late->start('select pg_sleep(2), 3, 3');
+eventually { $pg->sql(q{select count(*) from pgweir.running_queries where query ~ 'pg_sleep' and deadline_left_ms between 30000 and 40000}) }
+	'the time left of a deadline that only the sidecar knows', 10;
+pass('also of a deadline that only the sidecar knows');
 $late->result;
 
 # errors that clients are sent

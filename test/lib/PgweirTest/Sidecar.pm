@@ -6,8 +6,8 @@
 #
 # A database's connection string gets host and port of the server unless it names its own.  Without databases there is `*`.
 # Without auth everybody is trusted (auth_type any user of the file: postgres is in it); the console's user is admin.
-# PGWEIR_SIDECAR names another program, e.g. one built with sanitizers; PGWEIR_TEST_WORKERS gives it so many worker_threads where a
-# test does not say.
+# PGWEIR_SIDECAR names another program, e.g. one built with sanitizers; PGWEIR_TEST_WORKERS gives it so many worker_threads, PGWEIR_TEST_BACKEND
+# that event_backend, where a test does not say.
 package PgweirTest::Sidecar;
 
 use strict;
@@ -34,6 +34,7 @@ sub new
 		listen_addr => '127.0.0.1', listen_port => $self->{port}, unix_socket_dir => '', auth_type => 'trust',
 		auth_file => $self->{auth_file}, admin_users => 'admin', logfile => $self->{log}, pidfile => "$dir/pgweir.pid",
 		pool_mode => 'transaction', default_pool_size => 10, %{$o{settings} // {}}};
+	$self->{settings}{event_backend} //= $ENV{PGWEIR_TEST_BACKEND} if $ENV{PGWEIR_TEST_BACKEND};
 	$self->{settings}{worker_threads} //= $ENV{PGWEIR_TEST_WORKERS} if $ENV{PGWEIR_TEST_WORKERS};
 	$self->{databases} = $o{databases} // {'*' => ''};
 	$self->{users} = $o{users} // {};

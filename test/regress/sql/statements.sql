@@ -151,7 +151,15 @@ DO $$ BEGIN EXECUTE 'SELECT ''' || repeat('x', 10) || ''' AS "' || repeat('é', 
 SET pgweir.track TO 'all';
 DO $$ BEGIN EXECUTE 'SELECT ''' || repeat('x', 10) || ''' AS "' || repeat('é', 20) || '"' || repeat(', 1', 1500); END $$;
 RESET pgweir.track;
-SELECT toplevel, calls, length(query) > 1000 AS long, query_truncated FROM pgweir.slow_queries WHERE query ~ 'éé';
+SELECT toplevel, calls, length(query) > 1000 AS long, query_truncated, query !~ ', 1' AS hidden FROM pgweir.slow_queries WHERE query ~ 'éé';
+
+-- of two texts that differ by a byte before a long row of two-byte characters one is cut in the middle of a character: there it ends before it
+SELECT pgweir.reset();
+SET pgweir.track TO 'all';
+DO $$ BEGIN EXECUTE 'SELECT 1 AS cut, 2 /* ' || repeat('é', 5000) || ' */'; EXECUTE 'SELECT 1 AS cut1, 2, 3 /* ' || repeat('é', 5000) || ' */'; END $$;
+RESET pgweir.track;
+SELECT calls, right(query, 2) AS ends, pg_size_bytes(current_setting('pgweir.query_size')) - octet_length(query) AS left_over, query_truncated
+FROM pgweir.slow_queries WHERE query ~ 'AS cut' AND NOT toplevel ORDER BY left_over;
 
 SELECT entries > 0 AS entries, capacity >= 100 AS capacity, evicted, dropped, since < clock_timestamp() AS since
 FROM pgweir.info();

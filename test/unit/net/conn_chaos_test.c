@@ -304,11 +304,11 @@ check_settled(void)
 	is_int(complete, open, "and all their bytes have arrived, both ways");
 }
 
-int
-main(void)
+static void
+with_backend(void)
 {
 	srandom(20);
-	loop = net_loop_create(NULL);
+	loop = test_loop(NULL);
 	for (int i = 0; i < CONNS; i++)
 		subjects[i] = start_subject();
 	for (int step = 0; step < STEPS && violation == NULL; step++)
@@ -340,5 +340,13 @@ main(void)
 		free_subject(subjects[i]);
 	is_int(net_timers(loop)->count, 0, "no timer is left");
 	net_loop_free(loop);
+}
+
+int
+main(void)
+{
+	do
+		with_backend();
+	while (next_backend());
 	return done_testing();
 }

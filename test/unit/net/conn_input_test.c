@@ -56,6 +56,9 @@ turn(void)
 {
 	if (!net_loop_once(loop, 0))
 		abort();
+	/* the ring shows what is there in one or two */
+	if (loop->ring != NULL && !net_loop_once(loop, 0))
+		abort();
 }
 
 static void
@@ -385,8 +388,12 @@ busy_peer_does_not_starve_others(void)
 	while ((n = write(busy_peer, bytes, sizeof(bytes))) > 0)
 		sent += (size_t) n;
 	put(quiet_peer, "me too");
-	turn();
-	ok(busy.inputs == 1 && buf_len(&busy.got) <= NET_READ_SIZE, "one read an iteration");
+	if (!net_loop_once(loop, 0))
+		abort();
+	if (loop->ring == NULL)
+		ok(busy.inputs == 1 && buf_len(&busy.got) <= NET_READ_SIZE, "one read an iteration");
+	else
+		ok(buf_len(&busy.got) <= NET_RING_BYTES, "no more in an iteration than the ring has buffers for");
 	ok(probe_got(&quiet, "me too"), "so that everybody has a turn");
 	for (int i = 0; i < 100 && buf_len(&busy.got) < sent; i++)
 		turn();
@@ -397,10 +404,10 @@ busy_peer_does_not_starve_others(void)
 	close(quiet_peer);
 }
 
-int
-main(void)
+static void
+with_backend(void)
 {
-	loop = net_loop_create(NULL);
+	loop = test_loop(NULL);
 	presents_what_comes();
 	holds_what_is_not_used();
 	holds_large_messages();
@@ -418,5 +425,13 @@ main(void)
 	closing_in_on_end();
 	busy_peer_does_not_starve_others();
 	net_loop_free(loop);
+}
+
+int
+main(void)
+{
+	do
+		with_backend();
+	while (next_backend());
 	return done_testing();
 }

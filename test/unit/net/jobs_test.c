@@ -18,6 +18,7 @@ typedef struct Work
 } Work;
 
 static int done_count, done_sum;
+static int order[3], ordered;
 static atomic_int discarded;
 static pthread_t done_on;
 
@@ -77,7 +78,7 @@ turn_until_done(NetLoop *loop, int count)
 static void
 reset(void)
 {
-	done_count = done_sum = 0;
+	done_count = done_sum = ordered = 0;
 	atomic_store(&discarded, 0);
 }
 
@@ -116,8 +117,6 @@ a_lane_that_waits_holds_nobody_up(NetJobs *jobs, NetLoop *loop)
 	is_int(done_count, 201, "and are done in the end");
 	net_job_port_free(port);
 }
-
-static int order[3], ordered;
 
 static void
 note_order(NetJob *job)
@@ -199,7 +198,7 @@ nobody_waits_any_more(NetJobs *jobs, NetLoop *loop)
 static void
 ports_keep_apart(NetJobs *jobs, NetLoop *loop)
 {
-	NetLoop *second = net_loop_create(NULL);
+	NetLoop *second = test_loop(NULL);
 	NetJobPort *ours = net_job_port_create(jobs, loop);
 	NetJobPort *theirs = net_job_port_create(jobs, second);
 	atomic_bool gate = false;
@@ -234,10 +233,10 @@ ports_keep_apart(NetJobs *jobs, NetLoop *loop)
 	net_job_port_free(ours);
 }
 
-int
-main(void)
+static void
+with_backend(void)
 {
-	NetLoop *loop = net_loop_create(NULL);
+	NetLoop *loop = test_loop(NULL);
 	NetJobs *jobs = net_jobs_create();
 
 	net_jobs_free(net_jobs_create());
@@ -250,5 +249,13 @@ main(void)
 	ports_keep_apart(jobs, loop);
 	net_jobs_free(jobs);
 	net_loop_free(loop);
+}
+
+int
+main(void)
+{
+	do
+		with_backend();
+	while (next_backend());
 	return done_testing();
 }

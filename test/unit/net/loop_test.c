@@ -154,6 +154,7 @@ events_timers_turn_release(void)
 	Timer timer = {.fire = letter_timer};
 	int peer = probe_pair(loop, &probe);
 
+	memset(order, 0, sizeof(order));
 	put(peer, "x");
 	timer_arm(net_timers(loop), &timer, clock_now() - 1);
 	net_loop_on_turn(loop, letter_turn, &probe.conn);
@@ -365,18 +366,18 @@ quick_use(Probe *probe, const uint8_t *data, size_t len)
 static void
 the_background_waits_and_is_served(void)
 {
-	static Probe crowd[CROWD];
+	Probe crowd[CROWD] = {0};
 	Probe front = {.use = quick_use};
 	int others[CROWD];
 	int other;
 	int served = 0;
 
-	busy_turns = 0;
+	busy_turns = foreground_after = 0;
 	for (int i = 0; i < CROWD; i++)
 	{
 		crowd[i].use = slow_use;
-		others[i] = probe_pair(loop, &crowd[i]);
 		crowd[i].conn.background = true;
+		others[i] = probe_pair(loop, &crowd[i]);
 	}
 	other = probe_pair(loop, &front);
 	for (int i = 0; i < CROWD; i++)
@@ -431,7 +432,7 @@ slow_watch(NetWatch *watch, bool readable, bool writable)
 static void
 a_watch_in_the_background_waits_and_is_served(void)
 {
-	static Probe crowd[CROWD];
+	Probe crowd[CROWD] = {0};
 	NetWatch watch = {.on_ready = slow_watch, .background = true};
 	Probe front = {.use = quick_use};
 	int others[CROWD];
@@ -445,8 +446,8 @@ a_watch_in_the_background_waits_and_is_served(void)
 	for (int i = 0; i < CROWD; i++)
 	{
 		crowd[i].use = slow_use;
-		others[i] = probe_pair(loop, &crowd[i]);
 		crowd[i].conn.background = true;
+		others[i] = probe_pair(loop, &crowd[i]);
 		put(others[i], "x");
 	}
 	other = probe_pair(loop, &front);
@@ -479,15 +480,15 @@ a_watch_in_the_background_waits_and_is_served(void)
 static void
 leaving_the_background(void)
 {
-	static Probe crowd[CROWD];
+	Probe crowd[CROWD] = {0};
 	int others[CROWD];
 
 	busy_turns = 0;
 	for (int i = 0; i < CROWD; i++)
 	{
 		crowd[i] = (Probe){.use = slow_use};
-		others[i] = probe_pair(loop, &crowd[i]);
 		crowd[i].conn.background = true;
+		others[i] = probe_pair(loop, &crowd[i]);
 		put(others[i], "x");
 	}
 	turn();
@@ -511,10 +512,10 @@ leaving_the_background(void)
 		buf_free(&crowd[i].got);
 }
 
-int
-main(void)
+static void
+with_backend(void)
 {
-	loop = net_loop_create(NULL);
+	loop = test_loop(NULL);
 	timers_are_exact();
 	waits_no_longer_than_asked();
 	work_in_an_iteration_does_not_delay_timers();
@@ -529,5 +530,13 @@ main(void)
 	leaving_the_background();
 	net_loop_free(loop);
 	net_loop_free(NULL);
+}
+
+int
+main(void)
+{
+	do
+		with_backend();
+	while (next_backend());
 	return done_testing();
 }

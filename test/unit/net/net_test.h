@@ -6,7 +6,7 @@
 #define NET_TEST_H
 
 #include "tap.h"
-#include "net/net.h"
+#include "net/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +34,38 @@ struct Probe
 	void (*after_end)(Probe *probe);
 	size_t arg;
 };
+
+/* The tests run once with each; a loop that io_uring is refused to uses epoll. */
+static NetBackend test_backend;
+
+static inline NetLoop *
+test_loop(Log *log)
+{
+	return net_loop_create(&(NetLoopOptions){.log = log, .backend = test_backend});
+}
+
+static inline bool
+next_backend(void)
+{
+	char why[160];
+
+	if (test_backend == NET_BACKEND_URING)
+		return false;
+	test_backend = NET_BACKEND_URING;
+	if (net_uring_works(why, sizeof(why)))
+		diag("the same with io_uring");
+	else
+		diag("not with io_uring, which is refused: %s", why);
+	return net_uring_works(why, sizeof(why));
+}
+
+/* What was sent is written; with io_uring that takes a turn. */
+static inline void
+let_write(NetLoop *loop)
+{
+	if (loop->ring != NULL)
+		net_ring_push(loop);
+}
 
 static inline Probe *
 probe_of(NetConn *conn)
@@ -127,6 +159,13 @@ probe_pair(NetLoop *loop, Probe *probe)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0 ||
 		!net_adopt(loop, &probe->conn, fds[0], &probe_handler))
 		abort();
+	if (loop->ring != NULL && !probe->conn.background)
+	{
+		/* at once, rather than when it has received a little */
+		net_conn_join_ring(&probe->conn);
+		if (!net_ring_wait(loop, 0))
+			abort();
+	}
 	return fds[1];
 }
 

@@ -89,7 +89,6 @@ static void
 only_where_nobody_waits(void)
 {
 	PoolLimits limits = usual();
-	PoolGroup group;
 	PoolAction action;
 
 	begin();
@@ -117,10 +116,6 @@ only_where_nobody_waits(void)
 	ok(!pool_may_lease(&pool), "not where a slot is used once");
 	finish();
 	limits = usual();
-	pool_group_init(&group, 5);
-	begin_with(&limits, &group);
-	ok(!pool_may_lease(&pool), "not in a group with a limit");
-	finish();
 	limits.lifetime_us = 10 * MSEC;
 	begin_with(&limits, NULL);
 	opened(0);
@@ -187,11 +182,83 @@ what_runs_can_be_shown(void)
 	finish();
 }
 
+/* A pool of the same group has no room for its waiter but what is on lease. */
+static void
+groups_keep_their_limits(void)
+{
+	PoolLimits limits = usual();
+	PoolGroup group;
+	Pool poor;
+	PoolWaiter waiter = {.deadline = DEADLINE_NONE};
+	PoolAction action;
+
+	pool_group_init(&group, 1);
+	begin_with(&limits, &group);
+	if (!pool_init(&poor, &limits, &group, NULL, now))
+		bail_out("no memory");
+	opened(0);
+	ok(pool_may_lease(&pool), "in a group with a limit a slot may be leased");
+	pool_lease_begins(&pool);
+	ok(run(0, 0, MSEC, true) && group.used == 1, "... and counts in the group");
+	ok(pool_actions_next_crowded(&actions) == NULL, "nobody wants it");
+	pool_request(&poor, &waiter, now, &actions);
+	ok(!pool_actions_next(&actions, &action), "another pool may open none");
+	ok(!pool_may_lease(&pool) && pool_actions_next_crowded(&actions) == &group, "so nothing may stay on lease");
+	ok(pool_leased(&group, list_first(&group.leased)) == &pool && group.leased.count == 1, "... of the pools that have any");
+	ok(pool_actions_next_crowded(&actions) == NULL, "... which is said once");
+	pool_release(&slots[0], true, now, &actions);
+	ok(pool_actions_next(&actions, &action) && action.kind == POOL_EVICT && action.slot == &slots[0], "what is given back gives way");
+	pool_slot_closed(&slots[0], now, &actions);
+	ok(pool_actions_next(&actions, &action) && action.kind == POOL_OPEN && action.pool == &poor && group.used == 1, "... to who waits");
+	ok(pool_may_lease(&pool), "and leases may begin anew");
+	pool_lease_ends(&pool);
+	ok(list_empty(&group.leased), "a pool without any is not in the list");
+	pool_abandon(&poor, &waiter, now, &actions);
+	pool_free(&poor);
+	finish();
+}
+
+static void
+caps_are_exact(void)
+{
+	PoolLeaseRun leased = {.cap = NULL};
+	PoolCap cap;
+	PoolAction action;
+
+	begin();
+	opened(0);
+	run(0, 0, MSEC, true);
+	pool_cap_init(&cap, 1, 0);
+	ok(pool_cap_enter(&cap) && cap.active == 1, "a request on lease takes its place");
+	ok(!pool_cap_enter(&cap), "... if there is one");
+	opened(1);
+	waiters[1].cap = &cap;
+	ask(1, 0);
+	ok(pool_is_waiting(&waiters[1]) && pool_cap_waiting(&cap) == 1, "who asks meanwhile is parked");
+	ok(pool_cap_exit(&cap), "who leaves hears that somebody is");
+	ok(!pool_cap_enter(&cap), "... and nobody overtakes that one");
+	pool_cap_serve(&cap, now, &actions);
+	while (pool_actions_next(&actions, &action) && action.kind != POOL_GRANT)
+		;
+	ok(action.kind == POOL_GRANT && action.waiter == &waiters[1] && cap.active == 1, "who is served then");
+	pool_release(&slots[1], true, now, &actions);
+	ok(cap.active == 0 && pool_cap_enter(&cap) && !pool_cap_exit(&cap), "with nobody parked nothing is to be served");
+	ok(pool_cap_enter(&cap), "a place is taken on lease");
+	leased.cap = &cap;
+	leased.since = leased.held_since = now;
+	pool_lease_shows(&slots[0], &leased);
+	pool_slot_closed(&slots[0], now, &actions);
+	ok(cap.active == 0, "... and comes back when the server is lost");
+	finish();
+}
+
 int
 main(void)
 {
 	only_where_nobody_waits();
 	what_is_learned();
 	what_runs_can_be_shown();
+	groups_keep_their_limits();
+	caps_are_exact();
 	return done_testing();
 }
