@@ -131,3 +131,34 @@ peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 	if (!info->first_seen)
 		see_first(client, info, (Slice){NULL, 0}, 0);
 }
+
+Slice
+peek_name(const Message *message, Slice *body)
+{
+	WireParse parse;
+	WireBind bind;
+	WireTarget target;
+
+	switch (message->type)
+	{
+		case FE_PARSE:
+			if (!wire_read_parse(message->payload, &parse))
+				break;
+			*body = peek_parse_body(&parse, message->payload);
+			return parse.name;
+		case FE_BIND:
+			if (wire_read_bind(message->payload, &bind))
+				return bind.statement;
+			break;
+		case FE_DESCRIBE:
+			if (wire_read_describe(message->payload, &target) && target.kind == 'S')
+				return target.name;
+			break;
+		case FE_CLOSE:
+			if (wire_read_close(message->payload, &target) && target.kind == 'S')
+				return target.name;
+			break;
+		default: break;
+	}
+	return (Slice){NULL, 0};
+}

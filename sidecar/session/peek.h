@@ -69,6 +69,14 @@ peek_bind(const Client *client, Slice payload, WireBind *bind)
 	bind->rest_offset = (uint32_t) name_len + 2;
 	return true;
 }
+/* Behind a Parse's statement name: what identifies the statement. */
+static inline Slice
+peek_parse_body(const WireParse *parse, Slice payload)
+{
+	return slice_make(payload.ptr + parse->name.len + 1, payload.len - parse->name.len - 1);
+}
+/* The name a message is about, empty when it is about none; and the statement that a Parse would give it. */
+extern Slice peek_name(const Message *message, Slice *body);
 /* Add what one message says. */
 extern void peek_message(Client *client, const Message *message, GroupInfo *info);
 /* Look through what is there of the group that begins at data. */
