@@ -24,8 +24,12 @@ deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 	@test/deps build check bench scenario
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
-bench: tree deps-bench ## speed and memory beside PgBouncer and a raw relay (BENCH_SECONDS=)
-	@test/bench/bench
+bench: tree deps-bench ## speed, memory, storms and scaling beside PgBouncer and a raw relay; bench-speed, -clients, -scaling, -storms are its parts (BENCH_SECONDS=)
+	@test/bench/bench run clients scaling storms
+bench-speed: tree deps-bench ## cost and latency of a transaction (BENCH_SECONDS=)
+	@test/bench/bench run
+bench-clients: tree deps-bench ## memory of idle clients, of statements, and a crowd as large as descriptors allow (BENCH_CROWD=)
+	@test/bench/bench clients
 bench-advisor: tree ## the index advisor: quality by budget, time, planner calls a second (SEARCH_SECONDS=)
 	@test/as-user test/bench/advisor
 bench-profile: tree deps-bench ## where the instructions of a transaction go (BENCH_PROTOCOL=)
@@ -103,5 +107,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-logins bench-advisor bench-diagnosis bench-extension bench-overload bench-profile bench-report bench-scaling bench-storms bench-timing scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-logins bench-advisor bench-diagnosis bench-extension bench-overload bench-clients bench-profile bench-report bench-scaling bench-speed bench-storms bench-timing scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario

@@ -19,6 +19,14 @@ typedef struct Slot
 	char		text[FLEXIBLE_ARRAY_MEMBER];	/* pgweir.plan_size bytes, ends in NUL */
 } Slot;
 
+/* What is looked at of a slot to find one, close together: slots are kilobytes apart. */
+typedef struct Ref
+{
+	uint32		hash;			/* of class and plan */
+	TimestampTz last_seen;		/* 0: free */
+} Ref;
+
+static Ref *refs = NULL;
 static char *slots = NULL;
 static LWLockPadded *all_locks = NULL;
 
@@ -34,10 +42,16 @@ slot_size(void)
 	return MAXALIGN(offsetof(Slot, text) + pgweir_plan_size);
 }
 
+static Size
+refs_size(void)
+{
+	return MAXALIGN(mul_size(groups() * GROUP, sizeof(Ref)));
+}
+
 Size
 pgweir_plans_size(void)
 {
-	return mul_size(groups() * GROUP, slot_size());
+	return add_size(refs_size(), mul_size(groups() * GROUP, slot_size()));
 }
 
 int
@@ -53,19 +67,20 @@ slot_at(int i)
 }
 
 static void
-clear(void)
+clear(int i)
 {
-	for (int i = 0; i < groups() * GROUP; i++)
-		memset(&slot_at(i)->plan, 0, sizeof(PgweirPlan));
+	memset(&slot_at(i)->plan, 0, sizeof(PgweirPlan));
+	memset(&refs[i], 0, sizeof(Ref));
 }
 
 void
 pgweir_plans_attach(void *memory, LWLockPadded *locks, bool fresh)
 {
-	slots = memory;
+	refs = memory;
+	slots = (char *) memory + refs_size();
 	all_locks = locks;
-	if (fresh)
-		clear();
+	for (int i = 0; fresh && i < groups() * GROUP; i++)
+		clear(i);
 }
 
 bool
@@ -74,9 +89,8 @@ pgweir_plans_wanted(void)
 	return slots != NULL && pgweir_max_plans > 0;
 }
 
-/* The group of a plan. */
-static int
-group_of(const PgweirKey *key, int64 plan_id)
+static uint32
+hash_of(const PgweirKey *key, int64 plan_id)
 {
 	struct
 	{
@@ -85,7 +99,13 @@ group_of(const PgweirKey *key, int64 plan_id)
 	}			whole = {*key, plan_id};
 
 	whole.key.caller = 0;
-	return (int) (hash_bytes((const unsigned char *) &whole, sizeof(whole)) % (uint32) groups());
+	return hash_bytes((const unsigned char *) &whole, sizeof(whole));
+}
+
+static inline int
+group_of(uint32 hash)
+{
+	return (int) (hash % (uint32) groups());
 }
 
 static inline LWLock *
@@ -94,60 +114,62 @@ lock_of(int group)
 	return &all_locks[group % LOCKS].lock;
 }
 
-/* The plan's place; NULL if it has none, and then *victim is that of the group which is to be taken. */
-static Slot *
-find(int group, const PgweirKey *key, int64 plan_id, Slot **victim)
+/* The number of the plan's place; -1 if it has none, and then *victim is that of the group which is to be taken. */
+static int
+find(uint32 hash, const PgweirKey *key, int64 plan_id, int *victim)
 {
 	PgweirKey	whole = *key;
-	int			first = group * GROUP;
+	int			first = group_of(hash) * GROUP;
 
 	whole.caller = 0;
-	*victim = slot_at(first);
+	*victim = first;
 	for (int i = first; i < first + GROUP; i++)
 	{
-		Slot	   *slot = slot_at(i);
-
-		if (slot->plan.plan_id == plan_id && pgweir_key_equal(&slot->plan.key, &whole))
-			return slot;
-		if (slot->plan.last_seen < (*victim)->plan.last_seen)
-			*victim = slot;
+		if (refs[i].hash == hash && slot_at(i)->plan.plan_id == plan_id && pgweir_key_equal(&slot_at(i)->plan.key, &whole))
+			return i;
+		if (refs[i].last_seen < refs[*victim].last_seen)
+			*victim = i;
 	}
-	return NULL;
+	return -1;
 }
 
 /* Exclusive lock. */
 static Slot *
-enter(int group, const PgweirKey *key, int64 plan_id, TimestampTz seen)
+enter(uint32 hash, const PgweirKey *key, int64 plan_id, TimestampTz seen)
 {
-	Slot	   *victim;
-	Slot	   *slot = find(group, key, plan_id, &victim);
+	int			victim;
+	int			i = find(hash, key, plan_id, &victim);
+	Slot	   *slot = slot_at(i < 0 ? victim : i);
 
-	if (slot == NULL)
+	if (i < 0)
 	{
-		slot = victim;
-		memset(&slot->plan, 0, sizeof(PgweirPlan));
+		i = victim;
+		clear(i);
+		refs[i].hash = hash;
 		slot->plan.key = *key;
 		slot->plan.key.caller = 0;
 		slot->plan.plan_id = plan_id;
 		slot->plan.first_seen = seen;
 	}
 	slot->plan.last_seen = Max(slot->plan.last_seen, seen);
+	refs[i].last_seen = Max(slot->plan.last_seen, 1);
 	return slot;
 }
 
 bool
 pgweir_plan_has_text(const PgweirKey *key, int64 plan_id, TimestampTz seen, bool *restless)
 {
-	int			group = group_of(key, plan_id);
-	Slot	   *victim;
-	Slot	   *slot;
+	uint32		hash = hash_of(key, plan_id);
+	LWLock	   *lock = lock_of(group_of(hash));
+	int			victim;
+	int			i;
 	bool		result;
 
-	LWLockAcquire(lock_of(group), LW_SHARED);
-	slot = find(group, key, plan_id, &victim);
-	result = slot != NULL && slot->plan.len > 0;
-	*restless = slot == NULL && victim->plan.plan_id != 0 && victim->plan.first_seen + RESTLESS_US > seen;
-	LWLockRelease(lock_of(group));
+	LWLockAcquire(lock, LW_SHARED);
+	i = find(hash, key, plan_id, &victim);
+	result = i >= 0 && slot_at(i)->plan.len > 0;
+	*restless = i < 0 && refs[victim].last_seen != 0 && slot_at(victim)->plan.first_seen + RESTLESS_US > seen;
+	LWLockRelease(lock);
 	return result;
 }
 
@@ -155,30 +177,32 @@ void
 pgweir_plan_put_text(const PgweirKey *key, int64 plan_id, TimestampTz seen, const char *text, int len)
 {
 	int			kept = len < pgweir_plan_size ? len : pg_mbcliplen(text, len, pgweir_plan_size - 1);
-	int			group = group_of(key, plan_id);
+	uint32		hash = hash_of(key, plan_id);
+	LWLock	   *lock = lock_of(group_of(hash));
 	Slot	   *slot;
 
-	LWLockAcquire(lock_of(group), LW_EXCLUSIVE);
-	slot = enter(group, key, plan_id, seen);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = enter(hash, key, plan_id, seen);
 	memcpy(slot->text, text, kept);
 	slot->text[kept] = '\0';
 	slot->plan.len = kept;
 	slot->plan.encoding = GetDatabaseEncoding();
-	LWLockRelease(lock_of(group));
+	LWLockRelease(lock);
 }
 
 bool
 pgweir_plan_add(const PgweirKey *key, int64 plan_id, uint64 calls, uint64 ns, TimestampTz seen, bool wait)
 {
-	int			group = group_of(key, plan_id);
+	uint32		hash = hash_of(key, plan_id);
+	LWLock	   *lock = lock_of(group_of(hash));
 	Slot	   *slot;
 
-	if (!pgweir_acquire(lock_of(group), LW_EXCLUSIVE, wait))
+	if (!pgweir_acquire(lock, LW_EXCLUSIVE, wait))
 		return false;
-	slot = enter(group, key, plan_id, seen);
+	slot = enter(hash, key, plan_id, seen);
 	slot->plan.calls += calls;
 	slot->plan.total_ns += ns;
-	LWLockRelease(lock_of(group));
+	LWLockRelease(lock);
 	return true;
 }
 
@@ -206,11 +230,9 @@ pgweir_plans_reset(Oid userid, Oid dbid, int64 queryid)
 {
 	for (int i = 0; i < groups() * GROUP; i++)
 	{
-		PgweirPlan *plan = &slot_at(i)->plan;
-
 		LWLockAcquire(lock_of(i / GROUP), LW_EXCLUSIVE);
-		if (pgweir_key_matches(&plan->key, userid, dbid, queryid))
-			memset(plan, 0, sizeof(*plan));
+		if (pgweir_key_matches(&slot_at(i)->plan.key, userid, dbid, queryid))
+			clear(i);
 		LWLockRelease(lock_of(i / GROUP));
 	}
 }
@@ -219,7 +241,7 @@ void
 pgweir_plan_restore(const PgweirPlan *plan, const char *text)
 {
 	int			kept = Min(plan->len, pgweir_plan_size - 1);
-	Slot	   *slot = enter(group_of(&plan->key, plan->plan_id), &plan->key, plan->plan_id, plan->first_seen);
+	Slot	   *slot = enter(hash_of(&plan->key, plan->plan_id), &plan->key, plan->plan_id, plan->last_seen);
 
 	/* Cut to a smaller size: at a character of its encoding. */
 	if (kept < plan->len)

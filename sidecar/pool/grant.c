@@ -6,6 +6,10 @@
  */
 #include "pool/policy.h"
 
+/* For whom a slot need not move, one may be passed over who came so much earlier, among so many. */
+#define NEAR_US (5 * USEC_PER_MSEC)
+#define NEAR_LOOKS 16
+
 /* --- failing --- */
 
 static void
@@ -310,6 +314,31 @@ grant_eligible(const Pool *pool, usec_t now)
 	return wanted < allowed ? wanted : allowed;
 }
 
+/*
+ * Who gets the slot when it is `first`'s turn: rather somebody of the slot's home who came so little later that it makes no difference to who waits.
+ * Moving costs more than serving, and in a crowd that waits at all homes every other grant would be a move.  How often one can be
+ * passed over is bounded by who came in that time.
+ */
+static PoolWaiter *
+near_waiter(const Pool *pool, const PoolSlot *slot, PoolWaiter *first)
+{
+	const List *line = &pool->_queue[LANE_NORMAL].plain;
+	int looks = NEAR_LOOKS;
+
+	if (first->home == slot->home || first->deadline != DEADLINE_NONE || first->_lane != LANE_NORMAL || pool->limits.round_robin)
+		return first;
+	for (ListNode *node = first->_plain.next; node != &line->head && looks > 0; node = node->next, looks--)
+	{
+		PoolWaiter *waiter = CONTAINER_OF(node, PoolWaiter, _plain);
+
+		if (waiter->since > first->since + NEAR_US)
+			break;
+		if (waiter->home == slot->home && waiter->_class == first->_class)
+			return waiter;
+	}
+	return first;
+}
+
 static void
 serve(Pool *pool, usec_t now, PoolActions *out)
 {
@@ -333,7 +362,8 @@ serve(Pool *pool, usec_t now, PoolActions *out)
 		waiter = next_waiter(pool, now);
 		if (waiter == NULL)
 			return;
-		grant(nearest_idle(pool, waiter->home, slot, now), waiter, now, out);
+		slot = nearest_idle(pool, waiter->home, slot, now);
+		grant(slot, near_waiter(pool, slot, waiter), now, out);
 	}
 }
 
@@ -365,5 +395,5 @@ grant_slot(PoolSlot *slot, usec_t now, PoolActions *out)
 	grant_expire(pool, now, out);
 	waiter = next_waiter(pool, now);
 	if (waiter != NULL && actions_room(pool, out))
-		grant(slot, waiter, now, out);
+		grant(slot, near_waiter(pool, slot, waiter), now, out);
 }

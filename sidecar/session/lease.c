@@ -9,18 +9,30 @@
 
 #include <stdlib.h>
 
-/* Spare servers that one worker keeps of one pool, and statement classes it serves so; more go the usual way. */
+/* Spare servers that one worker keeps of one pool; more go the usual way. */
 #define LEASE_SLOTS 64
-#define LEASE_CLASSES 32
-#define LEASE_WAYS 4 /* places where a class may stand */
-/* How often tallies are told.  A spare server unused for two looks goes back, and what runs for one is shown. */
+/* Statement classes it serves so: room at first, and at most, which is as many as the policy knows. */
+#define CLASSES_FIRST 32
+#define CLASSES_MOST POOL_CLASSES_MAX
+#define CLASS_WAYS 4 /* places where a class may stand */
+/* How often leases are looked at.  A spare server unused for two looks goes back, and what runs for one is shown. */
 #define LOOK_US (20 * USEC_PER_MSEC)
+/* ... and how often what has run is told. */
+#define TELL_US (100 * USEC_PER_MSEC)
 /* A pool is worth it when its servers idle no longer than this. */
 #define BUSY_US (10 * USEC_PER_MSEC)
 /* ... or when a transaction has so many requests. */
 #define ADOPTED_GROUPS 4
 /* A class that was seen within this time keeps its place. */
 #define KEPT_US (100 * USEC_PER_MSEC)
+
+typedef struct LeaseClass
+{
+	PoolTally tally;
+	bool known;	 /* this place is in use */
+	bool listed; /* in Lease.untold */
+	struct LeaseClass *next_untold;
+} LeaseClass;
 
 struct Lease
 {
@@ -29,8 +41,10 @@ struct Lease
 	_Atomic(PoolSlot *) spare[LEASE_SLOTS]; /* a stack: who has become spare last stands highest */
 	atomic_int top; /* no place from here on is in use; written by its worker alone */
 	uint8_t looks[LEASE_SLOTS]; /* since it was put there */
-	PoolTally tallies[LEASE_CLASSES]; /* only of classes the policy need not be asked about */
-	bool known[LEASE_CLASSES];		  /* this one is in use */
+	LeaseClass *classes; /* owned: only of those the policy need not be asked about */
+	int class_count;	 /* places there, a power of two */
+	LeaseClass *untold;	 /* those that have something to tell; NULL = none */
+	usec_t told_at;
 	List runs; /* Server.lease.node, who has been running for longest first */
 };
 
@@ -42,20 +56,30 @@ lease_of(const Server *server)
 
 /* The first of its places. */
 static inline int
-place_of(uint64_t fingerprint)
+place_of(uint64_t fingerprint, int class_count)
 {
-	return (int) (fingerprint % (LEASE_CLASSES / LEASE_WAYS)) * LEASE_WAYS;
+	return (int) (fingerprint & (uint64_t) (class_count / CLASS_WAYS - 1)) * CLASS_WAYS;
 }
 
-static inline PoolTally *
-tally_of(Lease *lease, uint64_t fingerprint)
+static inline LeaseClass *
+class_of(const Lease *lease, uint64_t fingerprint)
 {
-	int place = place_of(fingerprint);
+	LeaseClass *class = lease->classes + place_of(fingerprint, lease->class_count);
 
-	for (int i = place; i < place + LEASE_WAYS; i++)
-		if (lease->known[i] && lease->tallies[i].fingerprint == fingerprint)
-			return &lease->tallies[i];
+	for (int i = 0; i < CLASS_WAYS; i++, class++)
+		if (class->known && class->tally.fingerprint == fingerprint)
+			return class;
 	return NULL;
+}
+
+static inline void
+list_untold(Lease *lease, LeaseClass *class)
+{
+	if (class->listed)
+		return;
+	class->listed = true;
+	class->next_untold = lease->untold;
+	lease->untold = class;
 }
 
 /* --- spare servers --- */
@@ -168,7 +192,7 @@ lease_take(Client *client, usec_t now)
 	Server *server;
 
 	if (lease == NULL || atomic_load_explicit(&pool->no_lease, memory_order_relaxed) ||
-		client->waiter.deadline <= now || tally_of(lease, client->fingerprint) == NULL || (slot = take_last(lease)) == NULL)
+		client->waiter.deadline <= now || class_of(lease, client->fingerprint) == NULL || (slot = take_last(lease)) == NULL)
 		return NULL;
 	if (client->waiter.cap != NULL && !pool_cap_enter(client->waiter.cap))
 	{
@@ -195,7 +219,7 @@ lease_starts(Server *server, uint64_t fingerprint, usec_t now)
 	if (server->lease.run.fingerprint == fingerprint && server->lease.run.since == now)
 		return true;
 	lease = lease_of(server);
-	if (tally_of(lease, fingerprint) == NULL)
+	if (class_of(lease, fingerprint) == NULL)
 	{
 		policy_enter(server->worker);
 		lease_end(server);
@@ -207,20 +231,34 @@ lease_starts(Server *server, uint64_t fingerprint, usec_t now)
 }
 
 static void
-count_run(PoolTally *tally, const GroupRun *run, usec_t now)
+count_run(Lease *lease, LeaseClass *class, const GroupRun *run, usec_t now)
 {
+	PoolTally *tally = &class->tally;
+
 	tally->run_us[tally->calls++ % POOL_TALLY_SAMPLES] = run->us;
 	tally->last = now;
+	list_untold(lease, class);
+}
+
+static void
+count_hold(Lease *lease, LeaseClass *class, usec_t hold_us, usec_t now)
+{
+	PoolTally *tally = &class->tally;
+
+	tally->hold_us[tally->granted++ % POOL_TALLY_SAMPLES] = hold_us;
+	tally->last = now;
+	list_untold(lease, class);
 }
 
 bool
 lease_ran(Server *server, const GroupRun *run, usec_t now)
 {
-	PoolTally *tally;
+	Lease *lease = lease_of(server);
+	LeaseClass *class;
 
-	if (!is_on_lease(server) || !run->completed || (tally = tally_of(lease_of(server), server->lease.run.fingerprint)) == NULL)
+	if (!is_on_lease(server) || !run->completed || (class = class_of(lease, server->lease.run.fingerprint)) == NULL)
 		return false;
-	count_run(tally, run, now);
+	count_run(lease, class, run, now);
 	server->lease.run.fingerprint = 0; /* nothing runs until the next one begins */
 	return true;
 }
@@ -250,17 +288,16 @@ lease_keep(Server *server, const GroupRun *run, usec_t now)
 	Worker *worker = server->worker;
 	Lease *lease = lease_of(server);
 	PoolCap *cap = server->lease.run.cap;
-	PoolTally *tally;
-	PoolTally *held;
+	LeaseClass *class;
+	LeaseClass *held;
 	int place;
 
 	if (!is_on_lease(server) || server->lease.adopted || !run->completed || server->slot.close_needed || now >= server->slot.lease_until ||
 		atomic_load_explicit(&pool->no_lease, memory_order_relaxed) || (place = free_place(lease)) < 0 ||
-		(tally = tally_of(lease, server->lease.run.fingerprint)) == NULL || (held = tally_of(lease, server->lease.run.held_for)) == NULL)
+		(class = class_of(lease, server->lease.run.fingerprint)) == NULL || (held = class_of(lease, server->lease.run.held_for)) == NULL)
 		return false;
-	count_run(tally, run, now);
-	held->hold_us[held->granted++ % POOL_TALLY_SAMPLES] = now - server->lease.run.held_since;
-	held->last = now;
+	count_run(lease, class, run, now);
+	count_hold(lease, held, now - server->lease.run.held_since, now);
 	list_remove(&lease->runs, &server->lease.node);
 	server->lease.spare_since = now;
 	put_spare(lease, place, &server->slot);
@@ -346,8 +383,13 @@ lease_create(PoolPart *part)
 	Worker *worker = part->worker;
 	Lease *lease = calloc(1, sizeof(Lease));
 
-	if (lease == NULL)
+	if (lease == NULL || (lease->classes = calloc(CLASSES_FIRST, sizeof(LeaseClass))) == NULL)
+	{
+		free(lease);
 		return NULL;
+	}
+	lease->class_count = CLASSES_FIRST;
+	lease->told_at = worker_now(worker);
 	lease->part = part;
 	list_init(&lease->runs);
 	list_append(&worker->leases, &lease->node);
@@ -364,30 +406,87 @@ lease_free(PoolPart *part)
 	if (part->lease == NULL)
 		return;
 	list_remove(&part->worker->leases, &part->lease->node);
+	free(part->lease->classes);
 	free(part->lease);
 	part->lease = NULL;
 	pool_lease_ends(&part->pool->policy);
+}
+
+/* The place for a new class among those where it may stand: a free one, else the one that was used last longest ago. */
+static LeaseClass *
+best_place(const Lease *lease, uint64_t fingerprint)
+{
+	LeaseClass *best = lease->classes + place_of(fingerprint, lease->class_count);
+	LeaseClass *end = best + CLASS_WAYS;
+
+	for (LeaseClass *class = best + 1; class < end && best->known; class++)
+		if (!class->known || class->tally.last < best->tally.last)
+			best = class;
+	return best;
+}
+
+/* Twice as many places: those where a class may stand are shared among two of the former's. */
+static bool
+grow(Lease *lease)
+{
+	LeaseClass *former = lease->classes;
+	int count = lease->class_count;
+	LeaseClass *classes = count < CLASSES_MOST ? calloc((size_t) count * 2, sizeof(LeaseClass)) : NULL;
+
+	if (classes == NULL)
+		return false;
+	lease->classes = classes;
+	lease->class_count = count * 2;
+	lease->untold = NULL;
+	for (int i = 0; i < count; i++)
+	{
+		LeaseClass *to;
+
+		if (!former[i].known)
+			continue;
+		to = best_place(lease, former[i].tally.fingerprint);
+		to->known = true;
+		to->tally = former[i].tally;
+		if (former[i].listed)
+			list_untold(lease, to);
+	}
+	free(former);
+	return true;
+}
+
+/* In the policy: what has run of all classes. */
+static void
+tell_classes(Lease *lease, usec_t now)
+{
+	LeaseClass *class;
+
+	while ((class = lease->untold) != NULL)
+	{
+		lease->untold = class->next_untold;
+		class->listed = false;
+		class->known = pool_learn_tally(&lease->part->pool->policy, &class->tally, now);
+	}
+	lease->told_at = now;
 }
 
 /* From now on requests of this class are served without asking, as far as it is fit for that. */
 static void
 admit(Lease *lease, Pool *pool, uint64_t fingerprint, usec_t now)
 {
-	int place = place_of(fingerprint);
-	int best = place;
+	LeaseClass *place;
 
-	if (tally_of(lease, fingerprint) != NULL || !pool_lease_knows(pool, fingerprint, now))
+	if (class_of(lease, fingerprint) != NULL || !pool_lease_knows(pool, fingerprint, now))
 		return;
-	for (int i = place + 1; i < place + LEASE_WAYS && lease->known[best]; i++)
-		if (!lease->known[i] || lease->tallies[i].last < lease->tallies[best].last)
-			best = i;
+	place = best_place(lease, fingerprint);
 	/* who takes turns must not drive each other out */
-	if (lease->known[best] && now - lease->tallies[best].last < KEPT_US)
+	if (place->known && now - place->tally.last < KEPT_US && grow(lease))
+		place = best_place(lease, fingerprint);
+	if (place->known && now - place->tally.last < KEPT_US)
 		return;
-	if (lease->known[best])
-		(void) pool_learn_tally(pool, &lease->tallies[best], now);
-	lease->tallies[best] = (PoolTally){.fingerprint = fingerprint, .last = now};
-	lease->known[best] = true;
+	if (place->listed)
+		tell_classes(lease, now);
+	place->tally = (PoolTally){.fingerprint = fingerprint, .last = now};
+	place->known = true;
 }
 
 /* The lease, once this class is admitted to it; NULL: there is, and can be, none now. */
@@ -441,64 +540,105 @@ lease_begin(Server *server, uint64_t fingerprint, usec_t now)
 
 /* --- looking --- */
 
-/* In the policy: what has run, and what has been running for so long. */
-static void
-tell(Lease *lease, usec_t now, usec_t long_us)
+/* The server that has been running for longest, if that is so long, or NULL. */
+static Server *
+long_running(const Lease *lease, usec_t now, usec_t long_us)
 {
-	Pool *pool = &lease->part->pool->policy;
+	ListNode *node = list_first(&lease->runs);
+	Server *server = node != NULL ? CONTAINER_OF(node, Server, lease.node) : NULL;
 
-	while (!list_empty(&lease->runs))
-	{
-		Server *server = CONTAINER_OF(list_first(&lease->runs), Server, lease.node);
-
-		if (now - server->lease.run.since < long_us)
-			break;
-		lease_end(server);
-	}
-	for (int i = 0; i < LEASE_CLASSES; i++)
-		if (lease->known[i] && lease->tallies[i].calls + lease->tallies[i].granted > 0)
-			lease->known[i] = pool_learn_tally(pool, &lease->tallies[i], now);
+	return server != NULL && now - server->lease.run.since >= long_us ? server : NULL;
 }
 
-/* In the policy: spare ones that nobody has used for a while.  True when some remain. */
-static bool
+/* In the policy: what has been running for so long is as any other from now on. */
+static void
+show_long(Lease *lease, usec_t now, usec_t long_us)
+{
+	Server *server;
+
+	while ((server = long_running(lease, now, long_us)) != NULL)
+		lease_end(server);
+}
+
+typedef struct Spares
+{
+	int used, unused; /* for a while */
+} Spares;
+
+static Spares
+count_spares(Lease *lease)
+{
+	int top = atomic_load_explicit(&lease->top, memory_order_relaxed);
+	Spares spares = {0};
+
+	for (int i = 0; i < top; i++)
+	{
+		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
+			continue; /* others needed it */
+		if (lease->looks[i] < 2)
+		{
+			lease->looks[i]++;
+			spares.used++;
+		}
+		else
+			spares.unused++;
+	}
+	return spares;
+}
+
+/* In the policy. */
+static void
 give_back_unused(Lease *lease, usec_t now, PoolActions *out)
 {
-	bool rest = false;
+	PoolSlot *slot;
 
 	close_up(lease);
 	for (int i = 0; i < atomic_load_explicit(&lease->top, memory_order_relaxed); i++)
-	{
-		PoolSlot *slot;
-
-		if (++lease->looks[i] <= 2)
-			rest = true;
-		else if ((slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
+		if (lease->looks[i] >= 2 && (slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
 			pool_release(slot, true, now, out);
-	}
-	return rest;
 }
 
+/*
+ * Most leases only need to tell, and that not each time: to look at a lease that is in use, and has told not long ago, takes neither the
+ * lock nor more than its first bytes.
+ */
 static void
-look(Worker *worker, Lease *lease, usec_t now, bool all)
+look(Lease *lease, usec_t now)
 {
 	PoolPart *part = lease->part;
-	PoolActions *out = &worker->hall->actions;
+	Worker *worker = part->worker;
+	Spares spares = count_spares(lease);
+	bool over = spares.used == 0 && list_empty(&lease->runs);
 
+	if (!over && spares.unused == 0 && long_running(lease, now, LOOK_US) == NULL &&
+		(lease->untold == NULL || now - lease->told_at < TELL_US))
+		return;
 	policy_enter(worker);
-	tell(lease, now, all ? 0 : LOOK_US);
-	if (all)
-		give_back(lease, worker, out);
-	if ((all || !give_back_unused(lease, now, out)) && list_empty(&lease->runs))
+	show_long(lease, now, LOOK_US);
+	tell_classes(lease, now);
+	if (spares.unused > 0)
+		give_back_unused(lease, now, &worker->hall->actions);
+	if (over)
 		lease_free(part);
-	policy_leave(worker, part->pool);
+	/* what was only told is no reason to ask the pool when it is due */
+	policy_leave(worker, spares.unused > 0 || over ? part->pool : NULL);
 }
 
 void
 lease_end_all(Worker *worker)
 {
 	list_each(node, &worker->leases)
-		look(worker, CONTAINER_OF(node, Lease, node), worker_now(worker), true);
+	{
+		Lease *lease = CONTAINER_OF(node, Lease, node);
+		PoolPart *part = lease->part;
+
+		policy_enter(worker);
+		show_long(lease, worker_now(worker), 0);
+		tell_classes(lease, worker_now(worker));
+		give_back(lease, worker, &worker->hall->actions);
+		lease_free(part);
+		policy_leave(worker, part->pool);
+	}
 }
 
 static void
@@ -507,7 +647,7 @@ on_look(Timer *timer, usec_t now)
 	Worker *worker = CONTAINER_OF(timer, Worker, lease_timer);
 
 	list_each(node, &worker->leases)
-		look(worker, CONTAINER_OF(node, Lease, node), now, false);
+		look(CONTAINER_OF(node, Lease, node), now);
 	if (!list_empty(&worker->leases))
 		timer_arm(net_timers(worker->loop), &worker->lease_timer, now + LOOK_US);
 	worker_run_actions(worker);

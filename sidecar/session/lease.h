@@ -7,8 +7,8 @@
  * one, which gives them back to the pool first (lease_enter).  SessionPool.no_lease says that the policy wants to be asked; a
  * worker that adds a spare one looks at it afterwards, who sets it looks for spare ones afterwards, so one of the two sees the other.
  *
- * What has run is counted in tallies by statement class, and told to the policy some times a second and whenever somebody looks (the
- * other workers are parked then), together with what runs for long.  A spare server that stays unused for as long goes back as well.
+ * What has run is counted in tallies by statement class, and told to the policy ten times a second and whenever somebody looks (the
+ * other workers are parked then); what runs for long is shown sooner.  A look at a lease that has nothing to tell takes no lock.  A spare server that stays unused for as long goes back as well.
  * A limit that pools share (max_db_connections, max_user_connections) holds by itself, as what is on lease is active for it; while it keeps a
  * pool from opening a server nothing is leased in its other pools.  A request under a rule of [limits] takes its place there by an atomic counter.
  * Not used: while somebody waits; for statements seen seldom or of the slow lane; with server_round_robin, which is an order of all servers;

@@ -168,6 +168,34 @@ order_is_of_all(void)
 }
 
 static void
+near_ones_go_before_by_a_little(void)
+{
+	int to;
+
+	begin(1, false);
+	opened(0, 0);
+	ask(0, 0);
+	(void) !next_is(0, POOL_GRANT, &slots[0], &waiters[0]);
+	ask(1, 1);
+	ask(2, 1);
+	ask(3, 0);
+	now += 5 * MSEC;
+	ask(4, 0);
+	actions.here = 0;
+	pool_release(&slots[0], true, now, &actions);
+	ok(next_is(0, POOL_GRANT, &slots[0], &waiters[3]), "who came a little later at the slot's home goes before who has waited for longest");
+	actions.here = 0;
+	pool_release(&slots[0], true, now, &actions);
+	ok(pool_actions_next_move(&actions, &to) == &slots[0] && to == 1, "... who came much later does not: the slot moves");
+	ok(pool_actions_move(&actions) && next_is(1, POOL_GRANT, &slots[0], &waiters[1]), "... to the first");
+	actions.here = 1;
+	pool_release(&slots[0], true, now, &actions);
+	ok(next_is(1, POOL_GRANT, &slots[0], &waiters[2]), "... and goes on there");
+	pool_abandon(&pool, &waiters[4], now, &actions);
+	finish();
+}
+
+static void
 everybody_hears_what_concerns_him(void)
 {
 	begin(2, false);
@@ -233,6 +261,7 @@ main(void)
 	who_leaves_takes_it_along();
 	moved_but_not_granted();
 	order_is_of_all();
+	near_ones_go_before_by_a_little();
 	everybody_hears_what_concerns_him();
 	return done_testing();
 }
