@@ -11,9 +11,9 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #define NONCE_BYTES 18
@@ -58,17 +58,60 @@ scram_status_text(ScramStatus status)
 
 /* ---- crypto ---- */
 
+/* For the process, made at first use and never changed.  EVP_sha256() is looked up by its name, under locks, at each use. */
+static const EVP_MD *the_digest;
+
+static void
+fetch_digest(void)
+{
+	the_digest = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (the_digest == NULL)
+		the_digest = EVP_sha256();
+}
+
+static const EVP_MD *
+digest(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, fetch_digest);
+	return the_digest;
+}
+
+/* Begin a hash with the key's block. */
+static bool
+start_with(EVP_MD_CTX *context, const uint8_t key[HMAC_BLOCK], uint8_t pad)
+{
+	uint8_t block[HMAC_BLOCK];
+	bool ok;
+
+	for (int i = 0; i < HMAC_BLOCK; i++)
+		block[i] = key[i] ^ pad;
+	ok = context != NULL && EVP_DigestInit_ex2(context, digest(), NULL) == 1 && EVP_DigestUpdate(context, block, sizeof(block)) == 1;
+	OPENSSL_cleanse(block, sizeof(block));
+	return ok;
+}
+
+/* HMAC() takes several times as long, for the sake of digests it does not know. */
 static bool
 hmac(const uint8_t key[SCRAM_KEY_SIZE], Slice data, uint8_t out[SCRAM_KEY_SIZE])
 {
-	return HMAC(EVP_sha256(), key, SCRAM_KEY_SIZE, data.len > 0 ? data.ptr : (const uint8_t *) "", data.len,
-				out, NULL) != NULL;
+	uint8_t block[HMAC_BLOCK] = {0};
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool ok;
+
+	memcpy(block, key, SCRAM_KEY_SIZE);
+	ok = start_with(context, block, 0x36) && EVP_DigestUpdate(context, data.ptr, data.len) == 1 && EVP_DigestFinal_ex(context, out, NULL) == 1 &&
+		 start_with(context, block, 0x5c) && EVP_DigestUpdate(context, out, SCRAM_KEY_SIZE) == 1 && EVP_DigestFinal_ex(context, out, NULL) == 1;
+	OPENSSL_cleanse(block, sizeof(block));
+	EVP_MD_CTX_free(context);
+	return ok;
 }
 
 static bool
 sha256(const uint8_t in[SCRAM_KEY_SIZE], uint8_t out[SCRAM_KEY_SIZE])
 {
-	return EVP_Digest(in, SCRAM_KEY_SIZE, out, NULL, EVP_sha256(), NULL) == 1;
+	return EVP_Digest(in, SCRAM_KEY_SIZE, out, NULL, digest(), NULL) == 1;
 }
 
 static void
@@ -84,19 +127,6 @@ typedef struct Rounds
 	EVP_MD_CTX *inner, *outer, *scratch;
 } Rounds;
 
-static bool
-start_with(EVP_MD_CTX *context, const uint8_t key[HMAC_BLOCK], uint8_t pad)
-{
-	uint8_t block[HMAC_BLOCK];
-	bool ok;
-
-	for (int i = 0; i < HMAC_BLOCK; i++)
-		block[i] = key[i] ^ pad;
-	ok = context != NULL && EVP_DigestInit_ex2(context, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(context, block, sizeof(block)) == 1;
-	OPENSSL_cleanse(block, sizeof(block));
-	return ok;
-}
-
 /* rounds_free follows in any case. */
 static bool
 rounds_init(Rounds *rounds, Slice secret)
@@ -105,7 +135,7 @@ rounds_init(Rounds *rounds, Slice secret)
 	bool ok = true;
 
 	if (secret.len > sizeof(key))
-		ok = EVP_Digest(secret.ptr, secret.len, key, NULL, EVP_sha256(), NULL) == 1;
+		ok = EVP_Digest(secret.ptr, secret.len, key, NULL, digest(), NULL) == 1;
 	else if (secret.len > 0)
 		memcpy(key, secret.ptr, secret.len);
 	*rounds = (Rounds){EVP_MD_CTX_new(), EVP_MD_CTX_new(), EVP_MD_CTX_new()};
