@@ -404,7 +404,9 @@ session_pool_part(SessionPool *pool, Worker *worker)
 	part->worker = worker;
 	part->timer.fire = on_pool_timer;
 	part->rearm.run = on_rearm;
+	policy_enter(worker); /* where others look whose leases there are */
 	pool->parts[worker->index] = part;
+	policy_leave(worker, NULL);
 	return part;
 }
 

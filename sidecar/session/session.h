@@ -453,6 +453,7 @@ struct Hall
 	/* parking */
 	pthread_mutex_t park_lock;
 	pthread_cond_t all_parked, go_on;
+	bool started; /* the threads may begin to turn; park_lock */
 	atomic_bool parking;
 	int parked;		  /* how many are; park_lock */
 	uint64_t parkings; /* park_lock: tells one parking from the next */

@@ -567,6 +567,16 @@ be_born(Birth *birth)
 	return worker;
 }
 
+/* Until all are there, and it is known how many. */
+static void
+wait_for_start(Hall *hall)
+{
+	pthread_mutex_lock(&hall->park_lock);
+	while (!hall->started)
+		pthread_cond_wait(&hall->go_on, &hall->park_lock);
+	pthread_mutex_unlock(&hall->park_lock);
+}
+
 static void *
 run(void *arg)
 {
@@ -574,6 +584,7 @@ run(void *arg)
 
 	if (worker == NULL)
 		return NULL;
+	wait_for_start(worker->hall);
 	if (!net_loop_run(worker->loop))
 		log_write(worker->log, LOG_LEVEL_FATAL, "the event loop of worker %d failed", worker->index);
 	if (!worker->hall->ending)
@@ -618,10 +629,13 @@ hall_start(Hall *hall)
 	bool ok = true;
 	int count = 1;
 
-	/* until all are there, nobody has anything to do, and nobody looks at the count */
 	while (count < hall->wanted_workers && (ok = start_worker(hall, count)))
 		count++;
+	pthread_mutex_lock(&hall->park_lock);
 	hall->worker_count = hall->actions.homes = count;
+	hall->started = true;
+	pthread_cond_broadcast(&hall->go_on);
+	pthread_mutex_unlock(&hall->park_lock);
 	return ok;
 }
 
