@@ -418,16 +418,16 @@ net_tls_read(NetConn *conn, uint8_t *to, size_t size)
 	errno = 0;
 	tls->more = false;
 	tls->socket_empty = false;
+	if (tls->away) /* all the rest is the other thread's */
+	{
+		errno = EAGAIN;
+		return -1;
+	}
 	if (tls->broken)
 	{
 		if (!tls->up)
 			let_alert_through(conn, to, size);
 		errno = EPROTO;
-		return -1;
-	}
-	if (tls->away)
-	{
-		errno = EAGAIN;
 		return -1;
 	}
 	if (!tls->up && (n = handshake(tls, to, size)) <= 0)
