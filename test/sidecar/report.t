@@ -160,21 +160,6 @@ subtest 'off' => sub {
 	pass('and another one opens it');
 };
 
-subtest 'more pools than one report has' => sub {
-	my $pools = 250;
-	my $v = sidecar($pg, databases => {map { ("d$_" => 'dbname=postgres user=postgres') } 1 .. $pools},
-		settings => {%report, reporter_name => 'weir many', report_database => 'd1', default_pool_size => 1, max_user_connections => 4});
-	my $all = sub { return value("concat_ws(' ', count(*), sum(total_queries)) from pgweir.pools() where reporter = 'weir many' and database ~ '^d'"); };
-
-	for (1 .. $pools) { my $d = $v->wire(dbname => "d$_"); $d->ask('select 1'); $d->disconnect; }
-	eventually { $all->() eq "$pools $pools" } 'all pools: ' . $all->();
-	pass('they come in turn, each with what it has counted');
-	$v->wire(dbname => "d$_")->ask('select 1') for 1, $pools;
-	eventually { $all->() eq "$pools " . ($pools + 2) } 'the next turn: ' . $all->();
-	pass('... and again');
-	$v->stop;
-};
-
 subtest 'with a password' => sub {
 	my $secure = server(hba => ['host all reporter all scram-sha-256', 'host all all all trust']);
 	$secure->sql("create extension pgweir; create role reporter login password 'rep-secret'; grant usage on schema pgweir to reporter; grant execute on function pgweir.report to reporter");
