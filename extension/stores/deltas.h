@@ -7,7 +7,8 @@
  * sampler merges for it.  Readers add the rest up.
  *
  * Locking: pgweir_delta_add() takes none and cannot fail, so it is fit for a catch block; the functions that may merge
- * (open, flush) take partition locks of the table.  A pinned entry stays where it is.
+ * (open, flush) take partition locks of the table.  On the way of a statement, which waits for nobody, a merge that would have to wait is left
+ * for later.  A pinned entry stays where it is.
  */
 #ifndef PGWEIR_STORES_DELTAS_H
 #define PGWEIR_STORES_DELTAS_H

@@ -5,8 +5,8 @@
  * comments name; readers get these added up, or ask for each.  Capture counts into per-backend deltas (deltas.h), which
  * are merged here now and then; readers see table and unmerged deltas added up.
  *
- * The table is split into partitions by the key's hash.  Each has one LWLock: shared suffices to find a class and to
- * add to its counters, which are atomics; exclusive is taken only to insert or evict in that partition.  The sampler keeps some
+ * The table is split into partitions by the key's hash.  Each has one LWLock: none is needed to see that a class is still where it was, shared
+ * suffices to find it and to add to its counters, which are atomics; exclusive is taken only to insert or evict in that partition.  The sampler keeps some
  * slots of each partition free, by a clock sweep in small steps; a statement that finds none free all the same looks at a few slots and evicts
  * the least used of these.  The text of the statement, constants replaced by $n, stands
  * inline in the slot and goes with it.
