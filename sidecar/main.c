@@ -536,8 +536,13 @@ choose_backend(Process *process)
 	NetBackend wanted = (NetBackend) process->config->process.event_backend;
 	char why[160];
 
-	if (wanted == NET_BACKEND_EPOLL || net_uring_works(why, sizeof(why)))
-		return wanted == NET_BACKEND_EPOLL ? NET_BACKEND_EPOLL : NET_BACKEND_URING;
+	if (wanted == NET_BACKEND_EPOLL)
+		return NET_BACKEND_EPOLL;
+	if (net_uring_works(why, sizeof(why)))
+	{
+		log_write(&process->log, LOG_LEVEL_LOG, "using io_uring");
+		return NET_BACKEND_URING;
+	}
 	if (wanted == NET_BACKEND_URING)
 		die(process, "event_backend = io_uring: io_uring is refused: %s; auto or epoll would do without", why);
 	log_write(&process->log, LOG_LEVEL_LOG, "event_backend = auto: using epoll, io_uring is refused: %s", why);

@@ -385,9 +385,10 @@ static void
 process(Metrics *metrics)
 {
 	const Worker *worker = metrics->worker;
-	char version[80];
+	const char *backend = net_loop_backend(worker->loop) == NET_BACKEND_URING ? "io_uring" : "epoll";
+	char version[120];
 
-	snprintf(version, sizeof(version), "version=\"%.40s\"", worker->version);
+	snprintf(version, sizeof(version), "version=\"%.40s\",backend=\"%s\"", worker->version, backend);
 	family(metrics, is_open(metrics) ? "build" : "build_info", is_open(metrics) ? "info" : "gauge", "The program.");
 	sample(metrics, "build", "_info", version, NULL, 1, false);
 	single(metrics, "uptime_seconds", false, "Since the process began.", figures_elapsed(worker->hall->started_at, worker_now(worker)), true);

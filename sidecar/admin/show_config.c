@@ -42,7 +42,6 @@ show_state(const Show *show)
 	state_row(show->result, "active", !paused && !worker->hall->suspended);
 	state_row(show->result, "paused", paused);
 	state_row(show->result, "suspended", worker->hall->suspended);
-	state_row(show->result, "io_uring", net_loop_backend(worker->loop) == NET_BACKEND_URING);
 }
 
 void

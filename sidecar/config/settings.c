@@ -320,7 +320,7 @@ static const ConfigRow main_rows[] = {
 			"Core dumps hold the memory of the process, and so passwords and keys; 0 = registers and the list of mappings only.", OURS),
 	SETTING(deadline_grace, DURATION, deadline_grace_us, "1", YES,
 			"A server that has not answered a cancel after this time is disconnected.", OURS),
-	PROCESS(event_backend, ENUM, event_backend, "epoll", NO,
+	PROCESS(event_backend, ENUM, event_backend, "auto", NO,
 			"How the process waits for its connections: io_uring (Linux 6.1 and later; costs less CPU time), epoll, or auto: io_uring where the kernel "
 			"grants it, else epoll, which the log tells.",
 			.choices = event_backends, OURS),

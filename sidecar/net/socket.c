@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/tcp.h> /* struct tcp_info has more here than in netinet/tcp.h */
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Up to so much in pieces is cheaper to put together than to have the kernel read their list. */
 #define GATHER_MAX 1024
@@ -93,13 +95,17 @@ net_socket_error(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
 }
 
+/*
+ * Called as such, as sendto() below: the C library's recv() and send(), in a process of several threads, are prepared for the thread to be cancelled
+ * meanwhile.
+ */
 ssize_t
 net_socket_read(int fd, uint8_t *to, size_t size)
 {
 	ssize_t n;
 
 	do
-		n = recv(fd, to, size, MSG_DONTWAIT);
+		n = syscall(SYS_recvfrom, fd, to, size, MSG_DONTWAIT, NULL, NULL);
 	while (n < 0 && errno == EINTR);
 	return n;
 }
@@ -110,7 +116,7 @@ net_socket_write_bytes(int fd, const void *bytes, size_t len)
 	ssize_t n;
 
 	do
-		n = send(fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 	while (n < 0 && errno == EINTR);
 	return n;
 }

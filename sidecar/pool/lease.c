@@ -108,6 +108,13 @@ pool_leased(const PoolGroup *group, ListNode *node)
 	return group->_of_user ? CONTAINER_OF(node, Pool, in_user.leased) : CONTAINER_OF(node, Pool, in_db.leased);
 }
 
+void
+pool_lease_served(Pool *pool, usec_t at)
+{
+	if (at > pool->_normal_seen)
+		lane_note_normal(pool, at);
+}
+
 bool
 pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now)
 {

@@ -444,6 +444,8 @@ extern bool pool_cap_enter(PoolCap *cap) MUST_CHECK;
 /* ... and give it back.  True when somebody is parked: pool_cap_serve() must be called. */
 extern bool pool_cap_exit(PoolCap *cap) MUST_CHECK;
 extern void pool_cap_serve(PoolCap *cap, usec_t now, PoolActions *out);
+/* A request was served on lease at that time, which a tally has not told yet. */
+extern void pool_lease_served(Pool *pool, usec_t at);
 /* Empties the tally; false when the class is to be asked about from now on. */
 extern bool pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now);
 

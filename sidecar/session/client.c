@@ -208,7 +208,7 @@ next_due(const Client *client, ClientDue *due)
 }
 
 void
-client_rearm_timer(Client *client)
+client_find_timer(Client *client)
 {
 	ClientDue due;
 	deadline_t at = next_due(client, &due);

@@ -222,6 +222,7 @@ client_login_finish(Client *client)
 
 		client->session_deadline_us = value != NULL && value[0] != '\0' ? deadline_parse(slice_str(value)) : -1;
 	}
+	deadline_look_at_settings(client);
 	ok = new_cancel_key(client);
 	pid = wire_load_u32(client->cancel_key);
 	ok = ok && wire_write_auth_ok(&out) && write_parameters(client, &out) &&

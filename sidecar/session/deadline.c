@@ -77,8 +77,27 @@ tighter_limit(usec_t a, usec_t b)
 	return a <= 0 ? b : b <= 0 ? a : a < b ? a : b;
 }
 
+void
+deadline_look_at_settings(Client *client)
+{
+	const Settings *settings = client->worker->settings;
+	const UserSpec *user = client->role->spec;
+	const DatabaseSpec *database = client->database->spec;
+	usec_t general = settings->query_timeout_us | settings->idle_transaction_timeout_us | settings->transaction_timeout_us |
+					 settings->client_idle_timeout_us | settings->query_deadline_us | settings->max_query_deadline_us |
+					 settings->transaction_deadline_us;
+	bool of_user = user != NULL && (user->query_timeout_us > 0 || user->idle_transaction_timeout_us > 0 || user->transaction_timeout_us > 0 ||
+									user->client_idle_timeout_us > 0 || user->query_deadline_us > 0 || user->max_query_deadline_us > 0 ||
+									user->transaction_deadline_us > 0);
+	bool of_database = database != NULL && (database->query_deadline_us > 0 || database->max_query_deadline_us > 0 ||
+											database->transaction_deadline_us > 0);
+
+	/* a limit that a user or a database lifts counts too: what is asked for each group finds that out */
+	client->unhurried = general == 0 && !of_user && !of_database;
+}
+
 usec_t
-deadline_budget(const Client *client, usec_t tag_us)
+deadline_tightest(const Client *client, usec_t tag_us)
 {
 	const Settings *settings = client->worker->settings;
 	const UserSpec *user = client->role->spec;

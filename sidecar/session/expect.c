@@ -41,20 +41,6 @@ subject_at(const Server *server, size_t i)
 	return subject;
 }
 
-bool
-expect_push(Server *server, Expect what)
-{
-	uint8_t byte = (uint8_t) what;
-
-	if (!buf_append(&server->expected, &byte, 1))
-		return false;
-	if (what == EXPECT_QUERY || what == EXPECT_SYNC)
-		server->outstanding++;
-	if (what == EXPECT_QUERY)
-		server->unnamed_number = 0; /* a simple Query ends it */
-	return true;
-}
-
 static bool
 push_subject(Server *server, Expect what, const void *subject)
 {

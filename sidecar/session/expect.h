@@ -34,7 +34,7 @@ typedef enum Expect
 	EXPECT_CLOSE_FAKE,	 /* the sidecar answers CloseComplete itself; subject: the name that was given up */
 } Expect;
 
-extern bool expect_push(Server *server, Expect what) MUST_CHECK;
+static inline bool expect_push(Server *server, Expect what) MUST_CHECK;
 /* An answer about a client's name for a statement. */
 extern bool expect_push_about(Server *server, Expect what, ClientStatement *subject) MUST_CHECK;
 /* EXPECT_CLOSE_STATEMENT; takes the subject over. */
@@ -49,7 +49,9 @@ extern ClientStatement *expect_subject(const Server *server);
 static inline Expect
 expect_head(const Server *server)
 {
-	return buf_len(&server->expected) > 0 ? (Expect) *buf_ptr(&server->expected) : (Expect) 0;
+	const Buf *queue = &server->expected;
+
+	return queue->start < queue->end ? (Expect) queue->data[queue->start] : (Expect) 0;
 }
 extern void expect_pop(Server *server);
 /* The same of a head that is about nothing, and no end of a group. */
@@ -57,6 +59,27 @@ static inline void
 expect_pop_plain(Server *server)
 {
 	buf_consume(&server->expected, 1);
+}
+/* The same of EXPECT_BIND_NAMED at the head. */
+static inline void
+expect_pop_bind(Server *server)
+{
+	ClientStatement *subject;
+
+	memcpy(&subject, server->subjects.data + server->subjects.start, sizeof(subject));
+	buf_consume(&server->subjects, sizeof(subject));
+	buf_consume(&server->expected, 1);
+	if (subject->refs > 1)
+		subject->refs--;
+	else
+		client_statement_unref(server->worker->statements, subject);
+}
+/* ... of the end of a group. */
+static inline void
+expect_pop_end(Server *server)
+{
+	buf_consume(&server->expected, 1);
+	server->outstanding--;
 }
 /* Are answers of the sidecar's own due? */
 static inline bool
@@ -73,5 +96,20 @@ extern void expect_copy_in(Server *server);
 extern void expect_clear(Server *server);
 /* Append the answers that the sidecar owes itself at the head of the queue. */
 extern bool expect_answer_fakes(Server *server, Buf *out);
+
+static inline bool
+expect_push(Server *server, Expect what)
+{
+	Buf *queue = &server->expected;
+
+	if (queue->end == queue->cap && !buf_reserve(queue, 1))
+		return false;
+	queue->data[queue->end++] = (uint8_t) what;
+	if (what == EXPECT_QUERY || what == EXPECT_SYNC)
+		server->outstanding++;
+	if (what == EXPECT_QUERY)
+		server->unnamed_number = 0; /* a simple Query ends it */
+	return true;
+}
 
 #endif

@@ -40,6 +40,7 @@ struct Lease
 	ListNode node; /* Worker.leases */
 	_Atomic(PoolSlot *) spare[LEASE_SLOTS]; /* a stack: who has become spare last stands highest */
 	atomic_int top; /* no place from here on is in use; written by its worker alone */
+	atomic_llong taken_at; /* when the last request was served; written by its worker alone */
 	uint8_t looks[LEASE_SLOTS]; /* since it was put there */
 	LeaseClass *classes; /* owned: only of those the policy need not be asked about */
 	int class_count;	 /* places there, a power of two */
@@ -205,6 +206,7 @@ lease_take(Client *client, usec_t now)
 	server->lease.run.held_for = client->fingerprint;
 	server->lease.adopted = false;
 	client->waiter.since = now;
+	atomic_store_explicit(&lease->taken_at, now, memory_order_relaxed);
 	begin_run(lease, server, client->fingerprint, now);
 	return server;
 }
@@ -310,11 +312,22 @@ lease_keep(Server *server, const GroupRun *run, usec_t now)
 
 /* --- in the policy --- */
 
+/* How many slow requests may run depends on when the last other one was seen. */
+static void
+tell_latest(SessionPool *pool)
+{
+	for (int i = 0; i < pool->hall->worker_count; i++)
+		if (pool->parts[i] != NULL && pool->parts[i]->lease != NULL)
+			pool_lease_served(&pool->policy, atomic_load_explicit(&pool->parts[i]->lease->taken_at, memory_order_relaxed));
+}
+
 void
 lease_enter(Worker *worker, SessionPool *pool)
 {
 	Lease *own = pool->parts[worker->index]->lease;
 
+	if (pool->policy.leases > 0)
+		tell_latest(pool);
 	if (own != NULL)
 		give_back(own, worker, &worker->hall->actions);
 	if (!list_empty(&pool->policy.idle))

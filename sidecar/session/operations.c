@@ -195,7 +195,13 @@ static void
 rearm_clients(List *clients)
 {
 	list_each(node, clients)
-		client_rearm_timer(CONTAINER_OF(node, Client, node));
+	{
+		Client *client = CONTAINER_OF(node, Client, node);
+
+		if (client->pool != NULL && client->login == NULL)
+			deadline_look_at_settings(client);
+		client_find_timer(client);
+	}
 }
 
 void

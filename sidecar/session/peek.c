@@ -70,7 +70,7 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 			}
 			break;
 		case FE_BIND:
-			if ((client->statements != NULL || client->unnamed != NULL) && wire_read_bind(message->payload, &bind))
+			if ((client->statements != NULL || client->unnamed != NULL) && peek_bind(client, message->payload, &bind))
 			{
 				Statement *statement = bind.statement.len > 0 ? client_statements_find(client->statements, bind.statement)
 															  : client->unnamed;
@@ -86,25 +86,38 @@ peek_message(Client *client, const Message *message, GroupInfo *info)
 	}
 }
 
+/* Does it say something of the group, or end it? */
+static inline bool
+is_telling(uint8_t type)
+{
+	return type == FE_QUERY || type == FE_PARSE || type == FE_BIND || type == FE_FUNCTION_CALL || type == FE_SYNC;
+}
+
 static void
 peek_messages(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 {
 	Message message;
 
-	while (read_message(data, len, &message) == WIRE_OK)
+	for (;;)
 	{
-		bool simple = message.type == FE_QUERY || message.type == FE_FUNCTION_CALL;
+		while (len >= WIRE_HEADER_SIZE && !is_telling(data[0]))
+		{
+			size_t total = (size_t) wire_load_u32(data + 1) + 1;
 
+			info->extended = true;
+			if (total < WIRE_HEADER_SIZE || total > len)
+				return;
+			data += total;
+			len -= total;
+		}
+		if (read_message(data, len, &message) != WIRE_OK)
+			return;
 		if (message.type == FE_QUERY || message.type == FE_PARSE || message.type == FE_BIND)
 			peek_message(client, &message, info);
-		info->extended |= !simple;
-		if (!message.whole)
+		info->whole = message.whole && message.type != FE_PARSE && message.type != FE_BIND;
+		info->extended |= message.type != FE_QUERY && message.type != FE_FUNCTION_CALL;
+		if (!message.whole || info->whole)
 			return;
-		if (simple || message.type == FE_SYNC)
-		{
-			info->whole = true;
-			return;
-		}
 		data += message.total;
 		len -= message.total;
 	}
@@ -117,4 +130,35 @@ peek_group(Client *client, uint8_t *data, size_t len, GroupInfo *info)
 	peek_messages(client, data, len, info);
 	if (!info->first_seen)
 		see_first(client, info, (Slice){NULL, 0}, 0);
+}
+
+Slice
+peek_name(const Message *message, Slice *body)
+{
+	WireParse parse;
+	WireBind bind;
+	WireTarget target;
+
+	switch (message->type)
+	{
+		case FE_PARSE:
+			if (!wire_read_parse(message->payload, &parse))
+				break;
+			*body = peek_parse_body(&parse, message->payload);
+			return parse.name;
+		case FE_BIND:
+			if (wire_read_bind(message->payload, &bind))
+				return bind.statement;
+			break;
+		case FE_DESCRIBE:
+			if (wire_read_describe(message->payload, &target) && target.kind == 'S')
+				return target.name;
+			break;
+		case FE_CLOSE:
+			if (wire_read_close(message->payload, &target) && target.kind == 'S')
+				return target.name;
+			break;
+		default: break;
+	}
+	return (Slice){NULL, 0};
 }

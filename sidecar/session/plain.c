@@ -19,7 +19,6 @@ is_plain_answer(Server *server, uint8_t type, const uint8_t *payload)
 
 	switch (type)
 	{
-		case BE_DATA_ROW: return true;
 		case BE_ROW_DESCRIPTION:
 			if (head == EXPECT_QUERY)
 				return true;
@@ -33,7 +32,7 @@ is_plain_answer(Server *server, uint8_t type, const uint8_t *payload)
 		case BE_BIND_COMPLETE:
 			if (head == EXPECT_BIND_NAMED)
 			{
-				expect_pop(server);
+				expect_pop_bind(server);
 				server->answered = true;
 				return true;
 			}
@@ -64,11 +63,13 @@ plain_answers(Server *server, const uint8_t *data, size_t len)
 	while (len - pos > WIRE_HEADER_SIZE)
 	{
 		size_t total = (size_t) wire_load_u32(data + pos + 1) + 1;
+		bool is_row = data[pos] == BE_DATA_ROW;
 
-		if (total < WIRE_HEADER_SIZE || total > len - pos || !is_plain_answer(server, data[pos], data + pos + WIRE_HEADER_SIZE))
+		if (total < WIRE_HEADER_SIZE || total > len - pos ||
+			(!is_row && !is_plain_answer(server, data[pos], data + pos + WIRE_HEADER_SIZE)))
 			break;
 		pos += total;
-		if (expect_owes_fake(server))
+		if (!is_row && expect_owes_fake(server))
 			break;
 	}
 	return pos;
@@ -76,11 +77,17 @@ plain_answers(Server *server, const uint8_t *data, size_t len)
 
 /* --- what clients send --- */
 
-static inline bool
-may_follow(const Client *client)
+/* What the server will answer, 0 when it takes a closer look to tell. */
+static inline Expect
+expected_of(const uint8_t *message, size_t total)
 {
-	return client->in_group && client->server != NULL && client->state == CLIENT_ACTIVE && !client->tx_failed &&
-		   client->reject == REJECT_NONE && !client->server->skipping;
+	switch (message[0])
+	{
+		case FE_DESCRIBE: return total > WIRE_HEADER_SIZE && message[WIRE_HEADER_SIZE] == 'P' ? EXPECT_DESCRIBE : 0;
+		case FE_EXECUTE: return total > WIRE_HEADER_SIZE ? EXPECT_EXECUTE : 0;
+		case FE_SYNC: return total == WIRE_HEADER_SIZE ? EXPECT_SYNC : 0;
+		default: return 0;
+	}
 }
 
 size_t
@@ -90,18 +97,17 @@ plain_messages(Client *client, const uint8_t *data, size_t len)
 	size_t longest = client->worker->settings->max_packet_size;
 	size_t pos = 0;
 
-	while (len - pos > WIRE_HEADER_SIZE)
+	while (client->in_group && len - pos >= WIRE_HEADER_SIZE)
 	{
 		const uint8_t *message = data + pos;
 		size_t total = (size_t) wire_load_u32(message + 1) + 1;
-		bool describe = message[0] == FE_DESCRIBE && message[WIRE_HEADER_SIZE] == 'P';
+		Expect what;
 
-		if ((!describe && message[0] != FE_EXECUTE) || total <= WIRE_HEADER_SIZE || total > len - pos || total > longest ||
-			(pos == 0 && !may_follow(client)))
+		if (total < WIRE_HEADER_SIZE || total > len - pos || total > longest || (what = expected_of(message, total)) == 0 ||
+			!expect_push(server, what))
 			break;
+		client->in_group = what != EXPECT_SYNC;
 		replay_follow(server, message[0], message, total);
-		if (!expect_push(server, describe ? EXPECT_DESCRIBE : EXPECT_EXECUTE))
-			break;
 		pos += total;
 	}
 	return pos;

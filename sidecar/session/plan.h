@@ -1,7 +1,8 @@
 /*
  * plan.h: what one wake-up writes to one peer: runs of the read buffer and a few inserted bytes, sent by one writev.
  *
- * Runs that touch are merged.  Inserted bytes are copied to the plan's own small store, and flushed early when that is full.
+ * Runs that touch are merged.  Inserted bytes are copied to the plan's own small store, and so are short runs behind them: a list of small
+ * pieces costs more than to have them in one.  It is flushed early when the store is full.
  */
 #ifndef PGWEIR_SESSION_PLAN_H
 #define PGWEIR_SESSION_PLAN_H
@@ -10,13 +11,13 @@
 
 #define PLAN_IOV 64
 #define PLAN_STORE 4096
+#define PLAN_COPY 256 /* up to so much is short */
 
 typedef struct Plan
 {
 	NetConn *to;	/* NULL: bytes are dropped */
 	int count;
 	size_t stored;
-	size_t total;	/* bytes ever added */
 	struct iovec iov[PLAN_IOV];
 	uint8_t store[PLAN_STORE];
 } Plan;
@@ -27,7 +28,6 @@ plan_init(Plan *plan, NetConn *to)
 	plan->to = to;
 	plan->count = 0;
 	plan->stored = 0;
-	plan->total = 0;
 }
 
 static inline void
@@ -45,13 +45,20 @@ plan_add(Plan *plan, const uint8_t *bytes, size_t len)
 {
 	if (len == 0)
 		return;
-	plan->total += len;
 	if (plan->count > 0)
 	{
 		struct iovec *last = &plan->iov[plan->count - 1];
+		const uint8_t *end = (const uint8_t *) last->iov_base + last->iov_len;
 
-		if ((const uint8_t *) last->iov_base + last->iov_len == bytes)
+		if (end == bytes)
 		{
+			last->iov_len += len;
+			return;
+		}
+		if (len <= PLAN_COPY && plan->stored + len <= PLAN_STORE && end == plan->store + plan->stored)
+		{
+			memcpy(plan->store + plan->stored, bytes, len);
+			plan->stored += len;
 			last->iov_len += len;
 			return;
 		}

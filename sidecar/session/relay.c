@@ -267,13 +267,16 @@ tell_run(Server *server, const GroupRun *run, usec_t now)
 static void
 ready_for_query(Server *server, Slice payload)
 {
-	while (expect_head(server) != 0)
-	{
-		Expect head = expect_head(server);
+	Expect head;
 
-		expect_pop(server);
+	while ((head = expect_head(server)) != 0)
+	{
 		if (head == EXPECT_QUERY || head == EXPECT_SYNC)
+		{
+			expect_pop_end(server);
 			break;
+		}
+		expect_pop(server);
 	}
 	server->tx_status = payload.len == 1 ? (char) payload.ptr[0] : 'I';
 	server->copy_in = false;

@@ -19,6 +19,7 @@ drop_kept(Replay *replay)
 {
 	replay->groups = 0;
 	replay->at = REPLAY_NOWHERE;
+	replay->run_len = 0;
 	buf_clear(&replay->kept);
 	if (replay->kept.cap > KEPT_MEMORY)
 		buf_free(&replay->kept);
@@ -32,15 +33,43 @@ replay_break(Server *server)
 		replay_tell(server);
 }
 
+/* False: without memory nothing is kept any more. */
+static bool
+settle(Server *server)
+{
+	Replay *replay = &server->replay;
+	size_t len = replay->run_len;
+
+	replay->run_len = 0;
+	if (buf_append(&replay->kept, replay->run, len))
+		return true;
+	replay_break(server);
+	return false;
+}
+
+void
+replay_settle_run(Server *server)
+{
+	(void) settle(server);
+}
+
 /* Keep one message; the group stands at `at` then. */
-static void
+static inline void
 keep(Server *server, ReplayAt at, const uint8_t *data, size_t len)
 {
 	Replay *replay = &server->replay;
 
 	replay->at = at;
-	if (len > REPLAY_MAX - buf_len(&replay->kept) || !buf_append(&replay->kept, data, len))
+	if (len > REPLAY_MAX - buf_len(&replay->kept) - replay->run_len)
+	{
 		replay_break(server);
+		return;
+	}
+	if (replay->run_len > 0 && replay->run + replay->run_len != data && !settle(server))
+		return;
+	if (replay->run_len == 0)
+		replay->run = data;
+	replay->run_len += len;
 }
 
 void

@@ -26,12 +26,21 @@
 #define REPLAY_MAX (64 * 1024)
 
 /* --- what the client sends --- */
+extern void replay_settle_run(Server *server); /* what replay_settle() does when there is any */
 /* A Bind of a managed statement, or a Describe of one; whether it begins its group. */
 extern void replay_use(Server *server, bool begins, uint8_t type, const uint8_t *data, size_t len);
 /* Another message of an extended group. */
 extern void replay_follow(Server *server, uint8_t type, const uint8_t *data, size_t len);
 /* Something that cannot be run again: nor can what came before it. */
 extern void replay_break(Server *server);
+
+/* The messages that were walked are about to be gone where they were read. */
+static inline void
+replay_settle(Server *server)
+{
+	if (server->replay.run_len > 0)
+		replay_settle_run(server);
+}
 
 /* --- what the server answers --- */
 /*

@@ -147,7 +147,7 @@ group_complete(Client *client)
 static void
 limit_by_transaction(Client *client)
 {
-	usec_t whole = deadline_transaction_us(client);
+	usec_t whole = client->unhurried ? 0 : deadline_transaction_us(client);
 	usec_t left = client->tx_since + whole - client->group_since;
 
 	client->by_transaction = whole > 0 && (client->budget_us == 0 || left < client->budget_us);
@@ -408,13 +408,6 @@ ensure_prepared(Client *client, Plan *plan, ClientStatement *subject)
 	return register_on_server(client, plan, subject->statement) && insert_parse(client, plan, subject, EXPECT_PARSE_HIDDEN);
 }
 
-/* Behind a Parse's statement name: what identifies the statement. */
-static Slice
-parse_body(const WireParse *parse, Slice payload)
-{
-	return slice_make(payload.ptr + parse->name.len + 1, payload.len - parse->name.len - 1);
-}
-
 static Statement *
 new_statement(Client *client, const WireParse *parse, const Message *message)
 {
@@ -424,42 +417,10 @@ new_statement(Client *client, const WireParse *parse, const Message *message)
 		client->statements = client_statements_create(client->worker->hash_seed);
 	if (client->statements == NULL)
 		return NULL;
-	statement = statement_get(client->worker->statements, parse_body(parse, message->payload), (uint32_t) parse->query.len);
+	statement = statement_get(client->worker->statements, peek_parse_body(parse, message->payload), (uint32_t) parse->query.len);
 	if (statement != NULL && statement->deadline_us == STATEMENT_DEADLINE_UNKNOWN)
 		statement->deadline_us = deadline_from_comment(client, parse->query);
 	return statement;
-}
-
-/* The name a message is about, empty when it is about none; and the statement that a Parse would give it. */
-static Slice
-name_in(const Message *message, Slice *body)
-{
-	WireParse parse;
-	WireBind bind;
-	WireTarget target;
-
-	switch (message->type)
-	{
-		case FE_PARSE:
-			if (!wire_read_parse(message->payload, &parse))
-				break;
-			*body = parse_body(&parse, message->payload);
-			return parse.name;
-		case FE_BIND:
-			if (wire_read_bind(message->payload, &bind))
-				return bind.statement;
-			break;
-		case FE_DESCRIBE:
-			if (wire_read_describe(message->payload, &target) && target.kind == 'S')
-				return target.name;
-			break;
-		case FE_CLOSE:
-			if (wire_read_close(message->payload, &target) && target.kind == 'S')
-				return target.name;
-			break;
-		default: break;
-	}
-	return (Slice){NULL, 0};
 }
 
 /* What a message does with a statement depends on whether an earlier group, which is not answered yet, fails. */
@@ -473,7 +434,7 @@ is_undecided(const Client *client, const Message *message)
 
 	if (server->unproved == 0 || server->outstanding == 0 || server->skipping || client->statements == NULL)
 		return false;
-	name = name_in(message, &body);
+	name = peek_name(message, &body);
 	if (name.len == 0)
 		return false;
 	existing = client_statements_find(client->statements, name);
@@ -519,7 +480,7 @@ forward_parse_named(Client *client, Plan *plan, const Message *message, const Wi
 	bool ok;
 
 	*faked = false;
-	if (client_statements_too_large(client->statements, parse->name, parse_body(parse, message->payload),
+	if (client_statements_too_large(client->statements, parse->name, peek_parse_body(parse, message->payload),
 									client->worker->settings->max_client_statement_bytes))
 	{
 		doom(client, too_many_statements, too_many_statements);
@@ -583,7 +544,7 @@ forward_bind(Client *client, Plan *plan, const Message *message, bool begins)
 	ClientStatement *subject = NULL;
 
 	client_stats(client)->binds += !client->rerun;
-	if (manages_statements(client) && wire_read_bind(message->payload, &bind))
+	if (manages_statements(client) && peek_bind(client, message->payload, &bind))
 	{
 		if (bind.statement.len == 0 && !unnamed_ensure(client, plan))
 			out_of_memory(client);
@@ -948,6 +909,7 @@ request_again(Client *client)
 	}
 	client->rerun = false;
 	plan_flush(&plan);
+	replay_settle(server);
 	buf_consume(again, pos);
 	if (pos == len)
 		buf_free(again);
@@ -969,8 +931,12 @@ request_input(Client *client, uint8_t *data, size_t len)
 
 		if (client->stream_left > 0)
 			used = stream_on(client, &plan, data + pos, len - pos);
-		else if ((used = plain_messages(client, data + pos, len - pos)) > 0)
+		else if (plain_may_follow(client) && (used = plain_messages(client, data + pos, len - pos)) > 0)
+		{
 			plan_add(&plan, data + pos, used);
+			if (!client->in_group)
+				group_complete(client);
+		}
 		else
 			used = one_message(client, &plan, data + pos, len - pos);
 		if (used == 0)
@@ -981,8 +947,12 @@ request_input(Client *client, uint8_t *data, size_t len)
 		return len;
 	part->stats.received_bytes += pos;
 	plan_flush(&plan);
-	if (client->server != NULL && client->doom == NULL)
-		answer_fakes(client);
+	if (client->server != NULL)
+	{
+		replay_settle(client->server);
+		if (client->doom == NULL)
+			answer_fakes(client);
+	}
 	if (client->doom != NULL)
 		client_close(client, client->doom, client->doom_fatal);
 	if ((client->in_group || client->stream_left > 0) && client->state == CLIENT_ACTIVE)

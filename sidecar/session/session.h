@@ -163,6 +163,7 @@ struct Client
 	bool expired;		 /* a cancel for the deadline of the running group is under way */
 	bool leaving;		 /* STARTUP: goes to the first worker at the end of the turn */
 	bool rerun;			 /* what is being sent was sent before: request_again() */
+	bool unhurried;		 /* logged in, and no setting limits the time of what it does: deadline_look_at_settings() */
 	ClientReject reject;
 	const char *sent_away; /* static; half open, and to be closed with this for another to come in; Hall.tables */
 	const char *doom, *doom_fatal; /* static; close with these once what was read is sent on */
@@ -198,6 +199,8 @@ typedef enum ReplayAt
 typedef struct Replay
 {
 	Buf kept;	  /* the last groups that were sent, as the client sent them */
+	const uint8_t *run; /* borrowed while the client's input is walked: what comes behind that, where it was read */
+	size_t run_len;
 	int groups;	  /* ... that are whole */
 	ReplayAt at;
 	Buf withheld; /* what was answered to those that are to be run again */
@@ -678,7 +681,14 @@ extern void client_set_state(Client *client, ClientState state);
 /* End the session: FATAL `message` (sqlstate 08P01) unless NULL, then close; the server it holds is cleaned. `reason` goes to the log. */
 extern void client_close(Client *client, const char *reason, const char *fatal_message);
 extern void client_close_error(Client *client, const char *sqlstate, const char *message);
-extern void client_rearm_timer(Client *client);
+extern void client_find_timer(Client *client); /* what client_rearm_timer() does unless there is nothing that time could end */
+static inline void
+client_rearm_timer(Client *client)
+{
+	if (client->unhurried && client->deadline == DEADLINE_NONE && !client->expired && (client->state == CLIENT_IDLE || client->state == CLIENT_ACTIVE))
+		return;
+	client_find_timer(client);
+}
 /* Decide whether input may flow now, and pause or resume accordingly. */
 extern void client_update_flow(Client *client);
 extern void client_send_buf(Client *client, Buf *buf); /* sends and frees the content */
@@ -812,8 +822,17 @@ extern void link_take_away(Client *client);
 extern void link_sync_progress(Server *server);
 
 /* --- deadline.c --- */
+/* Its settings are known, or are others than before. */
+extern void deadline_look_at_settings(Client *client);
 /* The deadline that applies to a group, as a duration; tag_us is the statement comment's (-1 = none). */
-extern usec_t deadline_budget(const Client *client, usec_t tag_us);
+extern usec_t deadline_tightest(const Client *client, usec_t tag_us);
+static inline usec_t
+deadline_budget(const Client *client, usec_t tag_us)
+{
+	if (client->unhurried && tag_us < 0 && client->session_deadline_us < 0 && client->limit == NULL)
+		return 0;
+	return deadline_tightest(client, tag_us);
+}
 /* The client's own comment in this statement, -1 when there is none. */
 extern usec_t deadline_from_comment(Client *client, Slice sql);
 extern usec_t deadline_parse(Slice value); /* -1 = malformed */

@@ -1,11 +1,21 @@
 # event_backend: the same traffic by epoll and by io_uring, who changes from one to the other within a loop, and what happens where io_uring is refused.
 use PgweirTest;
+use IO::Socket::INET;
 use POSIX ();
 
 my $pg = server(preload => '');
 my $dir = PgweirTest::new_dir('e');
 
-sub backend { my ($w) = @_; my ($row) = grep { $_->{key} eq 'io_uring' } @{$w->console('show state')}; return $row->{value} eq 'yes' ? 'io_uring' : 'epoll'; }
+sub backend
+{
+	my ($w) = @_;
+	my ($metric) = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$w->{settings}{http_listen}") // die "http: $!";
+
+	print $metric "GET /metrics HTTP/1.0\r\n\r\n";
+	my ($name) = join('', <$metric>) =~ /^pgweir_build_info\{.*backend="(\w+)"/m;
+	return $name;
+}
+
 sub small { my ($c, $n) = @_; return join '', map { $c->value("select $_") } 1 .. $n // 8; }
 
 # A program that runs another which the kernel refuses io_uring_setup() to, as containers do.
@@ -20,7 +30,7 @@ PERL
 
 # --- where it is refused ---
 
-my $w = sidecar($pg, settings => {event_backend => 'auto'}, under => ['perl', "$dir/refuse"]);
+my $w = sidecar($pg, settings => {event_backend => 'auto', http_listen => free_port()}, under => ['perl', "$dir/refuse"]);
 is(backend($w), 'epoll', 'auto uses epoll where io_uring is refused');
 my @lines = grep { /io_uring/ } split /\n/, slurp($w->{log});
 is(scalar @lines, 1, '... and says so once');
@@ -33,7 +43,7 @@ is($code, 1, 'io_uring that is refused does not start');
 like($said, qr/event_backend = io_uring: io_uring is refused: io_uring_setup: not permitted/, '... for this reason');
 
 # Which ones can be tried here?
-$w = sidecar($pg, settings => {event_backend => 'auto'});
+$w = sidecar($pg, settings => {event_backend => 'auto', http_listen => free_port()});
 my $has_uring = backend($w) eq 'io_uring';
 $w->end;
 diag('io_uring is refused here') unless $has_uring;
@@ -53,11 +63,11 @@ sub bulk_in
 sub traffic
 {
 	my ($backend, $workers) = @_;
-	my $w = sidecar($pg, settings => {event_backend => $backend, worker_threads => $workers, default_pool_size => 4, max_client_conn => 1000});
+	my $w = sidecar($pg, settings => {event_backend => $backend, http_listen => free_port(), worker_threads => $workers, default_pool_size => 4, max_client_conn => 1000});
 	my ($c, $d, @many) = ($w->wire, $w->wire);
 	my $a;
 
-	is(backend($w), $backend, 'the console tells which');
+	is(backend($w), $backend, 'the metrics tell which');
 	is(small($c, 12), join('', 1 .. 12), 'small queries');
 	is(join('', map { $c->send(PgWire::extended("select $_")); $c->until_ready->{rows}[0][0] } 1 .. 12), join('', 1 .. 12), '... in the extended protocol');
 	$c->send(PgWire::parse('p', 'select $1::int + 1'), PgWire::sync());

@@ -156,7 +156,8 @@ sub allocations_in
 }
 
 # Instructions in user mode per transaction, and how often memory is allocated, counted by callgrind: make->('valgrind', ...) starts the endpoint
-# under that command.  What starting and logging in cost is in both of two runs, and cancels out.
+# under that command.  What starting and logging in cost is in both of two runs, and cancels out.  keep: where to leave what callgrind wrote of
+# the longer run, and of the shorter one with .few behind the name.
 sub instructions
 {
 	my ($make, %o) = @_;
@@ -166,7 +167,7 @@ sub instructions
 
 	for my $transactions ($few, $many)
 	{
-		my $file = $o{keep} && $transactions == $many ? $o{keep} : "$dir/$transactions";
+		my $file = !$o{keep} ? "$dir/$transactions" : $transactions == $many ? $o{keep} : "$o{keep}.few";
 		my $to = $make->('valgrind', '--tool=callgrind', "--callgrind-out-file=$file", '-q');
 
 		run_pgbench($to, %o, transactions => $transactions);

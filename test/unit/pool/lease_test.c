@@ -143,6 +143,10 @@ what_is_learned(void)
 	ok(pool_learn_tally(&pool, &tally, now) && pool_classes_find(&pool.classes, 7)->calls == 18 && pool.counters.granted == granted + 9,
 	   "what ran on lease is counted");
 	ok(tally.calls == 0 && tally.granted == 0 && tally.fingerprint == 7, "... once");
+	pool_lease_served(&pool, now + 5);
+	ok(pool._normal_seen == now + 5, "when one was served on lease can be told sooner");
+	pool_lease_served(&pool, now);
+	ok(pool._normal_seen == now + 5, "... in any order");
 	for (int round = 0; round < 40; round++)
 	{
 		tally.calls = tally.granted = 4;
