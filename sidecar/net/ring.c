@@ -144,7 +144,6 @@ net_ring_create(char *why, size_t size)
 	list_init(&ring->joining);
 	list_init(&ring->leaving);
 	list_init(&ring->dying);
-	ring->epoll_ready = true;
 	/* a wish: the kernel need not look for the descriptor each time */
 	(void) io_uring_register_ring_fd(&ring->ring);
 	return ring;

@@ -31,8 +31,9 @@ for my $order ('pgweir,pg_stat_statements', 'pg_stat_statements,pgweir')
 			and coalesce(p.query, w.query) !~ 'reset|from pg_stat_statements|^SHOW|^SELECT pg_catalog'});
 	is(scalar @$differ, 0, "$order: calls and rows agree") or diag explain $differ;
 	cmp_ok($pg->sql('select count(*) from pgweir.slow_queries where calls > 0'), '>', 25, 'over some classes');
-	is($pg->sql(q{select count(*) from pg_stat_statements p join pgweir.slow_queries w using (userid, queryid, toplevel)
-		where abs(p.total_exec_time - w.total_ms) > 0.5 * p.total_exec_time + 5}), 0, 'times are alike');
+	# The shortest of many: between the two readings of a clock the machine may do anything.
+	is($pg->sql(q{select count(*) >= 5 and bool_and(w.min_ms between p.min_exec_time / 3 and p.min_exec_time * 3 + 0.01) from pg_stat_statements p
+		join pgweir.slow_queries w using (userid, queryid, toplevel) where p.calls >= 100 and p.query ~ '^(SELECT abalance|UPDATE|INSERT)'}), 't', 'times are alike');
 	# the texts are the same where constants were
 	my $texts = $pg->rows(q{select p.query as theirs, w.query as ours from pg_stat_statements p join pgweir.slow_queries w using (userid, queryid, toplevel)
 		where p.query <> w.query and p.query ~ '\$1'});
