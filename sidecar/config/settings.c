@@ -363,7 +363,7 @@ static const ConfigRow main_rows[] = {
 			"A class of statements is slow when it takes so many times the pool's median.", OURS, .min = 1,
 			.max = INT_MAX),
 	SETTING(slow_lane_share, PERCENT, slow_lane_percent, "50", YES,
-			"Percentage of a pool that slow statements may hold while others wait; 100 = no limit.", OURS),
+			"Percentage of a pool that slow statements may hold while others wait; 100 = no limit.  Needs admission, by whose classes statements are slow.", OURS),
 	SETTING(transaction_deadline, DURATION, transaction_deadline_us, "0", YES,
 			"Time a transaction has, waiting and idle time included, before it is rolled back and gets an error; the "
 			"session lives on; 0 = no limit.",

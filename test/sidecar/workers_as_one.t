@@ -1,5 +1,5 @@
 # Four workers decide as one: limits hold exactly whatever stays with a worker between transactions, nobody starves beside servers that others keep, and
-# deadlines and admission act on the pool as a whole.
+# deadlines, admission and the slow lane act on the pool as a whole.
 use PgweirTest;
 
 my $pg = server(preload => '', conf => {max_connections => 60});
@@ -95,6 +95,19 @@ for (1 .. 3)
 is($hopeless->{error}{C} // 'none', '53300', 'admission counts who waits with other workers');
 is($_->until_ready->{error}, undef, 'who has no deadline is served') for @c[1 .. 5];
 undef @c;
+
+# --- the slow lane ---
+# Each slow statement counts those that run, as above; quick ones are about all the time.
+{
+	PgweirTest::write_file("$dir/slow", "select 1 / (count(*) <= 2)::int, pg_sleep(0.2) from pg_stat_activity where state = 'active' and query like '%so slow%'; /* so slow */\n", 0644);
+	weir({default_pool_size => 4, admission => 1, slow_lane_share => '50%'});
+	my $quick = steady('postgres', '-S', '-c', 2, '-j', 1, '-T', 100);
+	eventually { totals('xact_count') > 500 } 'what is quick is known';
+	is(load_of('postgres', '-f', "$dir/slow", '-c', 1, '-t', 8), '8 0', 'what is slow becomes known');
+	is(load_of('postgres', '-f', "$dir/slow", '-c', 6, '-j', 2, '-t', 5), '30 0', 'the slow statements of all workers share one slow lane');
+	kill INT => $quick;
+	PgweirTest::reap($quick, 30);
+}
 
 # --- figures ---
 weir({default_pool_size => 10});
