@@ -390,11 +390,13 @@ extern void pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out);
  * between grant and release. completed: it ended by itself, so run_us is what it costs; else run_us is what
  * it costs at least. */
 extern void pool_starts(PoolSlot *slot, uint64_t fingerprint, usec_t now);
-/* pool_starts would do nothing, since the grant has said so already.  Of a slot that is active. */
+/* A statement may be known to have begun so long before it did: a grant that is carried out at another home takes its time. */
+#define POOL_START_SLACK_US USEC_PER_MSEC
+/* pool_starts would do nothing that matters, since the grant has said so already.  Of a slot that is active. */
 static inline bool
 pool_has_started(const PoolSlot *slot, uint64_t fingerprint, usec_t now)
 {
-	return slot->running != NULL ? slot->running->fingerprint == fingerprint && slot->_running_since == now
+	return slot->running != NULL ? slot->running->fingerprint == fingerprint && now - slot->_running_since < POOL_START_SLACK_US
 								 : fingerprint == 0;
 }
 extern void pool_ran(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);

@@ -65,6 +65,7 @@ post(Worker *to, WorkerPost *item)
 {
 	pthread_mutex_lock(&to->post_lock);
 	list_append(&to->posts, &item->node);
+	atomic_store(&to->has_posts, true);
 	pthread_mutex_unlock(&to->post_lock);
 	worker_call(to);
 }
@@ -74,8 +75,12 @@ next_post(Worker *worker)
 {
 	ListNode *node;
 
+	if (!atomic_load(&worker->has_posts))
+		return NULL;
 	pthread_mutex_lock(&worker->post_lock);
 	node = list_pop(&worker->posts);
+	if (node == NULL)
+		atomic_store(&worker->has_posts, false);
 	pthread_mutex_unlock(&worker->post_lock);
 	return node != NULL ? CONTAINER_OF(node, WorkerPost, node) : NULL;
 }
@@ -352,6 +357,14 @@ worker_carry_out(Worker *worker)
 	while (worker->has_actions && next_action(worker, &action))
 		run_action(worker, &action);
 	worker->running_actions = false;
+}
+
+void
+worker_carry_out_from(Worker *worker, const PoolAction *first)
+{
+	worker->running_actions = true;
+	run_action(worker, first);
+	worker_carry_out(worker);
 }
 
 /* --- parking --- */
