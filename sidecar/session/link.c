@@ -271,6 +271,7 @@ link_release(Client *client, const GroupRun *run)
 		server_clean_next(server);
 	}
 	client_rearm_timer(client);
+	client_has_come_to_rest(client);
 	client_update_flow(client);
 	worker_run_actions(worker);
 }

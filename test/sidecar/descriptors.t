@@ -4,7 +4,7 @@ use PgweirTest;
 my $pg = server(preload => '');
 my ($w, $room, @c);
 
-sub limited { my ($soft, $hard, $clients) = @_; return sidecar($pg, under => ['prlimit', "--nofile=$soft:$hard"], settings => {max_client_conn => $clients, default_pool_size => 5, worker_threads => 2}); }
+sub limited { my ($soft, $hard, $clients) = @_; return sidecar($pg, under => ['prlimit', "--nofile=$soft:$hard"], settings => {max_client_conn => $clients, default_pool_size => 5, worker_threads => 2, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even'}); }
 sub refused { my $f = $w->wire(may_fail => 1)->{failed} // {C => '-', M => 'none'}; return "$f->{C} $f->{M}"; }
 
 $w = limited(60, 2000, 1000);
