@@ -137,6 +137,8 @@ send_client(Client *client)
 		return;
 	}
 	*item = (WorkerPost){.kind = POST_CLIENT, .client = client, .from = from, .app = *client->app};
+	/* what it repeats is counted where it began to */
+	repeats_end_run(&client->run_length, client_stats(client), client->fingerprint, worker_now(from));
 	apps_leave(&client->app, worker_now(from));
 	detach(client, &from->clients, to);
 	from->moved_out++;
