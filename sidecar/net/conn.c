@@ -19,7 +19,7 @@
  * time in each iteration.
  *
  * Ending.  A failed write only sets _pending_error: what the peer said before it went is still presented,
- * then on_end() follows.
+ * then on_end() follows.  Unless input was lost for want of memory, which what follows would be misread without.
  *
  * A conn is in one of these states: not open; connecting; up; ended (on_end called, out of epoll); closing
  * (net_close_flushed). Its memory stays valid until on_released, so after each callback the state is simply
@@ -90,6 +90,15 @@ fail(NetConn *conn, int error)
 		conn->_pending_error = error != 0 ? error : EIO;
 	buf_free(&conn->_out);
 	make_ready(conn);
+}
+
+/* There is no memory to hold what was received. */
+static void
+lose_input(NetConn *conn)
+{
+	buf_free(&conn->_in);
+	conn->_gap = true;
+	fail(conn, ENOMEM);
 }
 
 static void
@@ -407,7 +416,7 @@ hold(NetConn *conn, const uint8_t *data, size_t len)
 		buf_free(&conn->_in);
 	buf_clear(&conn->_in);
 	if (!buf_append(&conn->_in, data, len))
-		fail(conn, ENOMEM);
+		lose_input(conn);
 }
 
 static size_t
@@ -475,6 +484,11 @@ read_some(NetConn *conn, uint8_t *to, size_t size)
 {
 	ssize_t n;
 
+	if (conn->_gap)
+	{
+		errno = ENOMEM;
+		return -1;
+	}
 	if (conn->_tls != NULL)
 	{
 		n = net_tls_read(conn, to, size);
@@ -627,8 +641,17 @@ on_readable_paused(NetConn *conn)
 void
 net_conn_keep(NetConn *conn, const uint8_t *data, size_t len)
 {
-	if (is_live(conn) && !buf_append(&conn->_in, data, len))
-		fail(conn, ENOMEM);
+	if (is_live(conn) && !conn->_gap && !buf_append(&conn->_in, data, len))
+		lose_input(conn);
+}
+
+void
+net_conn_set_aside(NetConn *conn, const uint8_t *data, size_t len)
+{
+	if (!is_live(conn))
+		return;
+	net_conn_keep(conn, data, len);
+	make_ready(conn);
 }
 
 /* Bytes that cannot be shown by themselves, or not yet. */
@@ -660,7 +683,7 @@ net_conn_received(NetConn *conn, uint8_t *data, size_t len, bool full)
 {
 	size_t used;
 
-	if (!is_live(conn))
+	if (!is_live(conn) || conn->_gap)
 		return;
 	conn->loop->front_at = conn->loop->now;
 	conn->_streak = full ? conn->_streak + 1 : 0;

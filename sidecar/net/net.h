@@ -98,6 +98,7 @@ struct NetConn
 	bool _registered;			/* known to epoll */
 	bool _unread;				/* a read may give something: no event will tell again */
 	bool _hangup;				/* the peer has closed or is lost: reading goes on until that is read */
+	bool _gap;					/* input was lost for want of memory: what follows it must not be shown */
 	uint32_t _armed;			/* epoll events asked for */
 	int _pending_error;			/* errno of a failed write that on_end will report */
 	Buf _in;					/* held input */

@@ -23,6 +23,7 @@
 #define COMPLETIONS 4096
 #define BUFFERS NET_RING_BUFFERS
 #define BUFFER_SIZE NET_RING_BUFFER_SIZE
+#define MEMORY_SIZE ((size_t) BUFFERS * (BUFFER_SIZE + sizeof(struct io_uring_buf)))
 #define BUFFER_GROUP 1
 #define POSTS 32
 #define POST_MAX 4096 /* bytes of one conn: copying more costs more than a call */
@@ -58,7 +59,6 @@ struct NetRing
 	pthread_t owner;
 	struct io_uring_buf_ring *buffers;
 	uint8_t *memory; /* of the buffers, then of their ring */
-	Buf stash;		 /* completions that were taken out to find others: they come first */
 	List joining, leaving, dying;
 	int buried;		  /* conns that are closed and not yet let go of */
 	bool polling;	  /* epoll's descriptor is being polled */
@@ -78,26 +78,45 @@ give_back(NetRing *ring, int id)
 	io_uring_buf_ring_advance(ring->buffers, 1);
 }
 
+static void
+free_buffers(NetRing *ring)
+{
+	if (ring->memory != NULL)
+		munmap(ring->memory, MEMORY_SIZE);
+}
+
 static int
 make_buffers(NetRing *ring)
 {
 	struct io_uring_buf_reg reg = {.ring_entries = BUFFERS, .bgid = BUFFER_GROUP};
-	size_t size = (size_t) BUFFERS * (BUFFER_SIZE + sizeof(struct io_uring_buf));
+	void *memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
 	int error;
 
-	ring->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-	if (ring->memory == MAP_FAILED)
+	if (memory == MAP_FAILED)
 		return errno;
+	ring->memory = memory;
 	ring->buffers = (struct io_uring_buf_ring *) (void *) (ring->memory + (size_t) BUFFERS * BUFFER_SIZE);
 	reg.ring_addr = (uint64_t) (uintptr_t) ring->buffers;
 	if ((error = -io_uring_register_buf_ring(&ring->ring, &reg, 0)) != 0)
-	{
-		munmap(ring->memory, size);
 		return error;
-	}
 	io_uring_buf_ring_init(ring->buffers);
 	for (int i = 0; i < BUFFERS; i++)
 		give_back(ring, i);
+	return 0;
+}
+
+/* A filter may let a ring be made, and refuse its use. */
+static int
+try_out(NetRing *ring)
+{
+	struct io_uring_sqe *request = io_uring_get_sqe(&ring->ring);
+	int result;
+
+	io_uring_prep_nop(request);
+	request->user_data = ABOUT_NOTHING;
+	if ((result = io_uring_submit_and_wait(&ring->ring, 1)) < 0)
+		return -result;
+	io_uring_cq_advance(&ring->ring, io_uring_cq_ready(&ring->ring));
 	return 0;
 }
 
@@ -131,8 +150,16 @@ net_ring_create(char *why, size_t size)
 	if ((error = -io_uring_queue_init_params(REQUESTS, &ring->ring, &params)) == 0)
 	{
 		call = "io_uring_register";
-		if ((error = make_buffers(ring)) != 0)
+		if ((error = make_buffers(ring)) == 0)
+		{
+			call = "io_uring_enter";
+			error = try_out(ring);
+		}
+		if (error != 0)
+		{
 			io_uring_queue_exit(&ring->ring);
+			free_buffers(ring);
+		}
 	}
 	if (error != 0)
 	{
@@ -161,7 +188,7 @@ net_ring_free(NetLoop *loop)
 		return;
 	give_up_posts(ring);
 	io_uring_queue_exit(&ring->ring);
-	munmap(ring->memory, (size_t) BUFFERS * (BUFFER_SIZE + sizeof(struct io_uring_buf)));
+	free_buffers(ring);
 	while ((node = list_pop(&ring->leaving)) != NULL || (node = list_pop(&ring->dying)) != NULL)
 	{
 		NetConn *conn = CONTAINER_OF(node, NetConn, _closed_node);
@@ -170,7 +197,6 @@ net_ring_free(NetLoop *loop)
 		if (conn->_closed)
 			list_append(&loop->closed, &conn->_closed_node);
 	}
-	buf_free(&ring->stash);
 	free(ring);
 	loop->ring = NULL;
 }
@@ -436,7 +462,7 @@ bool
 net_ring_wait(NetLoop *loop, usec_t wait_us)
 {
 	NetRing *ring = loop->ring;
-	bool waits = wait_us > 0 && !ring->epoll_ready && buf_len(&ring->stash) == 0 && io_uring_cq_ready(&ring->ring) == 0;
+	bool waits = wait_us > 0 && !ring->epoll_ready && io_uring_cq_ready(&ring->ring) == 0;
 	unsigned count = 0;
 	int result;
 
@@ -457,16 +483,6 @@ net_ring_wait(NetLoop *loop, usec_t wait_us)
 /* --- what has happened --- */
 
 static bool
-take_from_stash(NetRing *ring, Completion *out)
-{
-	if (buf_len(&ring->stash) == 0)
-		return false;
-	memcpy(out, buf_ptr(&ring->stash), sizeof(*out));
-	buf_consume(&ring->stash, sizeof(*out));
-	return true;
-}
-
-static bool
 take_from_ring(NetRing *ring, Completion *out)
 {
 	struct io_uring_cqe *cqe;
@@ -477,12 +493,6 @@ take_from_ring(NetRing *ring, Completion *out)
 	*out = (Completion){.about = cqe->user_data, .result = cqe->res, .flags = cqe->flags};
 	io_uring_cq_advance(&ring->ring, 1);
 	return true;
-}
-
-static unsigned
-stashed(const NetRing *ring)
-{
-	return (unsigned) (buf_len(&ring->stash) / sizeof(Completion));
 }
 
 /* The last completion of a conn's request. */
@@ -545,11 +555,9 @@ net_ring_run(NetLoop *loop)
 	Completion completion;
 	bool epoll_ready;
 
-	for (unsigned left = stashed(ring) + io_uring_cq_ready(&ring->ring); left > 0; left--)
-		if (take_from_stash(ring, &completion) || take_from_ring(ring, &completion))
+	for (unsigned left = io_uring_cq_ready(&ring->ring); left > 0; left--)
+		if (take_from_ring(ring, &completion))
 			complete(loop, &completion);
-	if (ring->stash.data != NULL && stashed(ring) == 0)
-		buf_free(&ring->stash);
 	epoll_ready = ring->epoll_ready;
 	ring->epoll_ready = false;
 	return epoll_ready;
@@ -636,24 +644,68 @@ received_last(NetLoop *loop, NetConn *conn, const Completion *completion)
 		conn->_pending_error = -result;
 }
 
-/* Take out what is about this conn, or about closed ones; the rest keeps its order. */
+/* What is to be told, but not now: it waits for the conn's turn.  An end is found again then. */
+static void
+set_aside(NetLoop *loop, const Completion *completion)
+{
+	NetConn *conn = (NetConn *) (uintptr_t) completion->about;
+	size_t len = completion->result > 0 ? (size_t) completion->result : 0;
+
+	if ((completion->about & ABOUT_MASK) != ABOUT_CONN)
+	{
+		complete(loop, completion);
+		return;
+	}
+	net_conn_set_aside(conn, len > 0 ? buffer_of(loop->ring, completion) : NULL, len);
+	if (len > 0)
+		give_back(loop->ring, (int) (completion->flags >> IORING_CQE_BUFFER_SHIFT));
+	if ((completion->flags & IORING_CQE_F_MORE) == 0)
+		over(loop, conn, completion->result);
+}
+
+/* Those that are done with lie among those that are not, which keep their order. */
+static void
+close_gaps(NetRing *ring)
+{
+	struct io_uring_cqe *all = ring->ring.cq.cqes;
+	unsigned head = *ring->ring.cq.khead;
+	unsigned to = head + io_uring_cq_ready(&ring->ring);
+
+	for (unsigned at = to; at != head; at--)
+	{
+		const struct io_uring_cqe *cqe = &all[(at - 1) & (COMPLETIONS - 1)];
+
+		if (cqe->user_data != ABOUT_NOTHING)
+			memmove(&all[--to & (COMPLETIONS - 1)], cqe, sizeof(*cqe));
+	}
+	io_uring_cq_advance(&ring->ring, to - head);
+}
+
+/*
+ * Take out what is about this conn, or about closed ones, without calling anybody.  The rest keeps its place; only when it takes all places,
+ * so that the kernel keeps others back, is it set aside.
+ */
 static void
 pick_completions(NetLoop *loop, const NetConn *wanted)
 {
 	NetRing *ring = loop->ring;
-	unsigned old = stashed(ring);
+	struct io_uring_cqe *cqe;
 	Completion completion;
+	unsigned head;
 
-	while (old > 0 ? take_from_stash(ring, &completion) : take_from_ring(ring, &completion))
+	io_uring_for_each_cqe(&ring->ring, head, cqe)
 	{
-		NetConn *conn = (completion.about & ABOUT_MASK) == ABOUT_CONN ? (NetConn *) (uintptr_t) completion.about : NULL;
+		NetConn *conn = (cqe->user_data & ABOUT_MASK) == ABOUT_CONN ? (NetConn *) (uintptr_t) cqe->user_data : NULL;
 
-		old -= old > 0 ? 1 : 0;
-		if (conn != NULL && (conn == wanted || conn->_closed))
-			received_last(loop, conn, &completion);
-		else if (completion.about != ABOUT_NOTHING && !buf_append(&ring->stash, &completion, sizeof(completion)))
-			abort(); /* the sessions that these are about would wait for ever */
+		if (conn == NULL || (conn != wanted && !conn->_closed))
+			continue;
+		received_last(loop, conn, &(Completion){.about = cqe->user_data, .result = cqe->res, .flags = cqe->flags});
+		cqe->user_data = ABOUT_NOTHING;
 	}
+	close_gaps(ring);
+	if (io_uring_cq_ready(&ring->ring) == COMPLETIONS)
+		while (take_from_ring(ring, &completion))
+			set_aside(loop, &completion);
 }
 
 void

@@ -79,5 +79,7 @@ extern void net_conn_left_ring(NetConn *conn, int error);
 extern void net_conn_not_sent(NetConn *conn, Slice rest, int error);
 /* Hold what was received while the conn is being expelled. */
 extern void net_conn_keep(NetConn *conn, const uint8_t *data, size_t len);
+/* Hold this, if it is anything, and give the conn a turn. */
+extern void net_conn_set_aside(NetConn *conn, const uint8_t *data, size_t len);
 
 #endif

@@ -81,24 +81,64 @@ close_window(Pool *pool, usec_t now)
 	a->since = now;
 }
 
-void
-adaptive_learn(Pool *pool, PoolClass *class, usec_t run_us, usec_t now)
+static inline bool
+counts(const Pool *pool, const PoolClass *class)
+{
+	return pool->limits.adaptive && pool->limits.size > 0 && class != NULL && !class->slow;
+}
+
+/* So many statements have run; `ratios` is the sum of how many times as long as at rest each took. */
+static void
+learn(Pool *pool, double ratios, uint32_t samples, usec_t now)
 {
 	PoolAdaptive *a = &pool->adaptive;
-	double ratio;
 
-	if (!pool->limits.adaptive || pool->limits.size <= 0 || class == NULL || class->slow)
-		return;
-	if (run_us < 1)
-		run_us = 1;
-	if (class->rest_us == 0 || (double) run_us < class->rest_us)
-		class->rest_us = (double) run_us;
-	else
-		class->rest_us += class->rest_us / CREEP_PART;
-	ratio = (double) run_us / class->rest_us;
-	a->ratios += ratio < WORST_RATIO ? ratio : WORST_RATIO;
-	a->samples++;
+	a->ratios += ratios;
+	a->samples += (int) samples;
 	a->held_back |= pool->waiters.count > 0 && adaptive_room(pool) <= 1;
 	if (a->samples >= WINDOW_SAMPLES && now - a->since >= WINDOW_US)
 		close_window(pool, now);
+}
+
+static void
+learn_rest(PoolClass *class, usec_t least_us, uint32_t samples)
+{
+	double least = (double) (least_us < 1 ? 1 : least_us);
+
+	if (class->rest_us == 0 || least < class->rest_us)
+		class->rest_us = least;
+	else
+		class->rest_us += class->rest_us * samples / CREEP_PART;
+}
+
+void
+adaptive_learn(Pool *pool, PoolClass *class, usec_t run_us, usec_t now)
+{
+	double ratio;
+
+	if (!counts(pool, class))
+		return;
+	learn_rest(class, run_us, 1);
+	ratio = (double) run_us / class->rest_us;
+	learn(pool, ratio < 1 ? 1 : ratio < WORST_RATIO ? ratio : WORST_RATIO, 1, now);
+}
+
+usec_t
+adaptive_worst_us(const Pool *pool, const PoolClass *class)
+{
+	if (!counts(pool, class))
+		return 0;
+	return class->rest_us > 0 ? (usec_t) (class->rest_us * WORST_RATIO) + 1 : USEC_PER_SEC;
+}
+
+void
+adaptive_learn_tally(Pool *pool, PoolClass *class, const PoolTally *tally, usec_t now)
+{
+	double ratios;
+
+	if (!counts(pool, class) || tally->calls == 0 || tally->total_us == 0)
+		return;
+	learn_rest(class, tally->least_us, tally->calls);
+	ratios = (double) tally->total_us / class->rest_us;
+	learn(pool, ratios < tally->calls * WORST_RATIO ? ratios : tally->calls * WORST_RATIO, tally->calls, now);
 }

@@ -20,9 +20,15 @@ pool_may_lease(const Pool *pool)
 	/* where a group keeps a pool from opening a slot, an idle one of another may be what it waits for */
 	return list_empty(&pool->waiters) && !pool->paused && !pool->retiring && !pool->_starved && pool->home == POOL_ANY_HOME &&
 		   pool->_blocked == POOL_NOT_BLOCKED && !open_has_blocked(pool->db_group) && !open_has_blocked(pool->user_group) &&
-		   !limits->round_robin && !limits->adaptive && limits->lifetime_us != 0 &&
+		   !limits->round_robin && pool->active.count <= adaptive_limit(pool) && limits->lifetime_us != 0 &&
 		   (limits->check_delay_us < 0 || limits->check_delay_us >= USEC_PER_SEC) &&
 		   (limits->size == 0 || open_live(pool) <= limits->size);
+}
+
+bool
+pool_has_spare(const Pool *pool)
+{
+	return !list_empty(&pool->idle) && adaptive_room(pool) > 0;
 }
 
 bool
@@ -115,6 +121,14 @@ pool_lease_served(Pool *pool, usec_t at)
 		lane_note_normal(pool, at);
 }
 
+PoolTally
+pool_tally(Pool *pool, uint64_t fingerprint, usec_t now)
+{
+	return (PoolTally){.fingerprint = fingerprint,
+					   .last = now,
+					   .worst_us = adaptive_worst_us(pool, pool_classes_find(&pool->classes, fingerprint))};
+}
+
 bool
 pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now)
 {
@@ -137,6 +151,7 @@ pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now)
 		if (tally->calls > 0 && tally->last > class->last_ran)
 			class->last_ran = tally->last;
 	}
-	*tally = (PoolTally){.fingerprint = tally->fingerprint, .last = tally->last};
+	adaptive_learn_tally(pool, class, tally, now);
+	*tally = pool_tally(pool, tally->fingerprint, tally->last);
 	return class == NULL || lane_of(pool, class, now) == LANE_NORMAL;
 }

@@ -114,6 +114,10 @@ extern int adaptive_limit(const Pool *pool);
 extern int adaptive_room(const Pool *pool);
 /* A statement has ended by itself. */
 extern void adaptive_learn(Pool *pool, PoolClass *class, usec_t run_us, usec_t now);
+/* The same of many, which have run on lease. */
+extern void adaptive_learn_tally(Pool *pool, PoolClass *class, const PoolTally *tally, usec_t now);
+/* A statement of the class counts as no longer than that; 0 = they do not count. */
+extern usec_t adaptive_worst_us(const Pool *pool, const PoolClass *class);
 
 /* --- grant.c --- */
 /* An idle slot and a waiter that may have it: the hot path of a request that need not wait.  False: nothing

@@ -390,11 +390,13 @@ extern void pool_slot_closed(PoolSlot *slot, usec_t now, PoolActions *out);
  * between grant and release. completed: it ended by itself, so run_us is what it costs; else run_us is what
  * it costs at least. */
 extern void pool_starts(PoolSlot *slot, uint64_t fingerprint, usec_t now);
-/* pool_starts would do nothing, since the grant has said so already.  Of a slot that is active. */
+/* A statement may be known to have begun so long before it did: a grant that is carried out at another home takes its time. */
+#define POOL_START_SLACK_US USEC_PER_MSEC
+/* pool_starts would do nothing that matters, since the grant has said so already.  Of a slot that is active. */
 static inline bool
 pool_has_started(const PoolSlot *slot, uint64_t fingerprint, usec_t now)
 {
-	return slot->running != NULL ? slot->running->fingerprint == fingerprint && slot->_running_since == now
+	return slot->running != NULL ? slot->running->fingerprint == fingerprint && now - slot->_running_since < POOL_START_SLACK_US
 								 : fingerprint == 0;
 }
 extern void pool_ran(PoolSlot *slot, usec_t run_us, bool completed, usec_t now);
@@ -415,7 +417,22 @@ typedef struct PoolTally
 	uint32_t granted; /* requests that were given a slot, at once */
 	usec_t run_us[POOL_TALLY_SAMPLES], hold_us[POOL_TALLY_SAMPLES]; /* of the last ones */
 	usec_t last;	  /* when one ended */
+	usec_t worst_us;  /* set by the policy: a statement counts as no longer than this in total_us; 0 = neither sum nor least are wanted */
+	usec_t total_us, least_us; /* of all statements */
 } PoolTally;
+/* A statement of the class has run. */
+static inline void
+pool_tally_run(PoolTally *tally, usec_t run_us, usec_t now)
+{
+	if (tally->worst_us > 0)
+	{
+		tally->total_us += run_us < tally->worst_us ? run_us : tally->worst_us;
+		if (tally->calls == 0 || run_us < tally->least_us)
+			tally->least_us = run_us;
+	}
+	tally->run_us[tally->calls++ % POOL_TALLY_SAMPLES] = run_us;
+	tally->last = now;
+}
 typedef struct PoolLeaseRun
 {
 	uint64_t fingerprint; /* of the statement that runs; 0 = unknown, or none does */
@@ -425,6 +442,8 @@ typedef struct PoolLeaseRun
 	PoolCap *cap;		  /* whose place it has, or NULL */
 } PoolLeaseRun;
 extern bool pool_may_lease(const Pool *pool);
+/* An idle slot could be granted: what homes keep on lease is not needed for that. */
+extern bool pool_has_spare(const Pool *pool);
 /* May requests of this class be served without asking?  Those that are new, and slow ones, may not. */
 extern bool pool_lease_knows(Pool *pool, uint64_t fingerprint, usec_t now);
 /* Instead of pool_release(), of a clean slot; false: it must be released. */
@@ -446,6 +465,8 @@ extern bool pool_cap_exit(PoolCap *cap) MUST_CHECK;
 extern void pool_cap_serve(PoolCap *cap, usec_t now, PoolActions *out);
 /* A request was served on lease at that time, which a tally has not told yet. */
 extern void pool_lease_served(Pool *pool, usec_t at);
+/* An empty tally of this class, which is known. */
+extern PoolTally pool_tally(Pool *pool, uint64_t fingerprint, usec_t now);
 /* Empties the tally; false when the class is to be asked about from now on. */
 extern bool pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now);
 

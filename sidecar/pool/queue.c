@@ -154,39 +154,39 @@ queue_ahead_us(const PoolQueue *queue, deadline_t deadline)
 
 /* --- lanes --- */
 
-/* Behind everybody who came no later; that is the end except for one who comes back. */
+/*
+ * Before which node one of this arrival belongs: behind everybody who came no later.  That is the end, or near it where threads whose clocks are read
+ * at different times queue; who comes back belongs near the front.  So the search begins at both ends.  `offset` is from the node to the waiter.
+ */
+static ListNode *
+place_of(List *list, usec_t since, size_t offset)
+{
+	ListNode *end = &list->head;
+	ListNode *front = end->next;
+	ListNode *back = end->prev;
+
+#define SINCE(node) (((const PoolWaiter *) ((const char *) (node) - offset))->since)
+	while (back != end && SINCE(back) > since)
+	{
+		if (SINCE(front) > since)
+			return front;
+		front = front->next;
+		back = back->prev;
+	}
+#undef SINCE
+	return back->next;
+}
+
 static void
 insert_plain(List *list, PoolWaiter *waiter)
 {
-	if (!list_empty(list) && CONTAINER_OF(list_last(list), PoolWaiter, _plain)->since > waiter->since)
-	{
-		list_each (node, list)
-		{
-			if (CONTAINER_OF(node, PoolWaiter, _plain)->since > waiter->since)
-			{
-				list_insert_before(list, node, &waiter->_plain);
-				return;
-			}
-		}
-	}
-	list_append(list, &waiter->_plain);
+	list_insert_before(list, place_of(list, waiter->since, offsetof(PoolWaiter, _plain)), &waiter->_plain);
 }
 
 static void
 insert_arrival(List *list, PoolWaiter *waiter)
 {
-	if (!list_empty(list) && CONTAINER_OF(list_last(list), PoolWaiter, node)->since > waiter->since)
-	{
-		list_each (node, list)
-		{
-			if (CONTAINER_OF(node, PoolWaiter, node)->since > waiter->since)
-			{
-				list_insert_before(list, node, &waiter->node);
-				return;
-			}
-		}
-	}
-	list_append(list, &waiter->node);
+	list_insert_before(list, place_of(list, waiter->since, offsetof(PoolWaiter, node)), &waiter->node);
 }
 
 static void

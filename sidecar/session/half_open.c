@@ -84,6 +84,7 @@ worker_make_room(Worker *worker, const Client *asker, const char *why)
 		list_remove(&hall->half_open, &client->half_node);
 		list_append(&owner->sent_away, &client->half_node);
 		client->sent_away = why;
+		atomic_store(&owner->has_sent_away, true);
 		atomic_fetch_sub(&hall->client_count, 1);
 	}
 	hall_unlock_tables(hall);
@@ -99,13 +100,15 @@ worker_make_room(Worker *worker, const Client *asker, const char *why)
 void
 worker_send_away(Worker *worker)
 {
-	for (;;)
+	while (atomic_load(&worker->has_sent_away))
 	{
 		ListNode *node;
 		Client *client;
 
 		hall_lock_tables(worker->hall);
 		node = list_first(&worker->sent_away);
+		if (node == NULL)
+			atomic_store(&worker->has_sent_away, false);
 		hall_unlock_tables(worker->hall);
 		if (node == NULL)
 			return;

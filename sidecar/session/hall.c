@@ -250,22 +250,22 @@ policy_enter(Worker *worker)
 	if (hall_is_shared(hall))
 		pthread_mutex_lock(&hall->policy);
 	hall->actions.here = worker->index;
+	if (!list_empty(&worker->arrivals))
+		worker_take_arrivals(worker);
 }
 
 /*
- * See to it that somebody asks the pool again when it is due.  Any worker may, so the one that knows arms a timer of its own; another's
- * timer that is due no later will do as well, and what it finds is not due yet makes it arm itself anew.  A timer that is armed for an
- * earlier instant is left alone: the next instant of a busy pool moves with each transaction.
+ * In the policy: see to it that somebody asks the pool again when it is due.  Any worker may, so the one that knows arms a timer of its own;
+ * another's timer that is due no later will do as well, and what it finds is not due yet makes it arm itself anew.  A timer that is armed
+ * for an earlier instant is left alone: the next instant of a busy pool moves with each transaction.
  */
 static void
-on_rearm(NetDeferred *rearm, usec_t now)
+rearm(PoolPart *part, usec_t now)
 {
-	PoolPart *part = CONTAINER_OF(rearm, PoolPart, rearm);
 	SessionPool *pool = part->pool;
 	Worker *worker = part->worker;
 	deadline_t at;
 
-	policy_enter(worker);
 	at = pool->dedicated != NULL && pool->dedicated->over ? now + DEDICATED_LINGER_US : pool_next_event(&pool->policy, now);
 	if (at < pool->tick_at || pool->ticker == worker->index)
 	{
@@ -277,17 +277,22 @@ on_rearm(NetDeferred *rearm, usec_t now)
 	/* without an idle slot the timer knows nothing of how long those may idle that will be released */
 	pool->settled = pool->tick_at <= at && !list_empty(&pool->policy.idle) && pool->dedicated == NULL &&
 					pool_is_settled(&pool->policy, pool->tick_at);
-	policy_leave(worker, NULL);
 }
 
-/* Something about the pool has changed. */
 static void
-note_change(Worker *worker, SessionPool *pool)
+on_rearm(NetDeferred *deferred, usec_t now)
 {
-	Hall *hall = worker->hall;
+	PoolPart *part = CONTAINER_OF(deferred, PoolPart, rearm);
 
-	pool->settled = false;
-	net_defer(worker->loop, &pool->parts[worker->index]->rearm);
+	policy_enter(part->worker);
+	rearm(part, now);
+	policy_leave(part->worker, NULL);
+}
+
+/* It may have begun, or ceased, to be used. */
+static void
+note_use(Hall *hall, SessionPool *pool)
+{
 	if (idle_pool_differs(pool) && !list_linked(&pool->changed))
 	{
 		list_append(&hall->changed_pools, &pool->changed);
@@ -296,26 +301,53 @@ note_change(Worker *worker, SessionPool *pool)
 	}
 }
 
-/* The end of a section: tell whoever has got something to do. */
+/* Something about the pool has changed. */
 static void
-leave(Worker *worker)
+note_change(Worker *worker, SessionPool *pool)
+{
+	pool->settled = false;
+	net_defer(worker->loop, &pool->parts[worker->index]->rearm);
+	note_use(worker->hall, pool);
+}
+
+/* Requests and releases, of which a turn has many.  Where others need the lock it is not taken for that once more. */
+static void
+note_traffic(Worker *worker, SessionPool *pool)
+{
+	if (pool->settled && pool_is_settled(&pool->policy, pool->tick_at))
+		return;
+	if (!hall_is_shared(worker->hall))
+	{
+		note_change(worker, pool);
+		return;
+	}
+	rearm(pool->parts[worker->index], worker_now(worker));
+	note_use(worker->hall, pool);
+}
+
+/* The end of a section: tell whoever has got something to do.  With `first`, as policy_leave_with(). */
+static bool
+leave(Worker *worker, PoolAction *first)
 {
 	Hall *hall = worker->hall;
 	unsigned mine = 1u << worker->index;
 	unsigned touched;
+	bool any;
 
 	lease_end_crowded(worker);
 	touched = hall->actions.touched;
 	hall->actions.touched = 0;
-	worker->has_actions |= (touched & mine) != 0;
+	any = first != NULL && !worker->running_actions && pool_actions_next(&hall->actions, first);
+	worker->has_actions = any ? pool_actions_wait(&hall->actions) : worker->has_actions || (touched & mine) != 0;
 	if (!hall_is_shared(hall))
-		return;
+		return any;
 	worker->has_moves |= hall->actions.moves[worker->index].count > 0;
 	pthread_mutex_unlock(&hall->policy);
 	touched &= ~mine;
 	for (int i = 0; touched != 0; i++, touched >>= 1)
 		if ((touched & 1) != 0)
 			worker_call(hall->workers[i]);
+	return any;
 }
 
 void
@@ -326,16 +358,23 @@ policy_leave(Worker *worker, SessionPool *pool)
 		lease_leave(worker, pool);
 		note_change(worker, pool);
 	}
-	leave(worker);
+	(void) leave(worker, NULL);
 }
 
 void
 policy_leave_busy(Worker *worker, SessionPool *pool)
 {
 	lease_leave(worker, pool);
-	if (!pool->settled || !pool_is_settled(&pool->policy, pool->tick_at))
-		note_change(worker, pool);
-	leave(worker);
+	note_traffic(worker, pool);
+	(void) leave(worker, NULL);
+}
+
+bool
+policy_leave_with(Worker *worker, SessionPool *pool, PoolAction *first)
+{
+	lease_leave(worker, pool);
+	note_traffic(worker, pool);
+	return leave(worker, first);
 }
 
 void

@@ -235,10 +235,7 @@ lease_starts(Server *server, uint64_t fingerprint, usec_t now)
 static void
 count_run(Lease *lease, LeaseClass *class, const GroupRun *run, usec_t now)
 {
-	PoolTally *tally = &class->tally;
-
-	tally->run_us[tally->calls++ % POOL_TALLY_SAMPLES] = run->us;
-	tally->last = now;
+	pool_tally_run(&class->tally, run->us, now);
 	list_untold(lease, class);
 }
 
@@ -330,7 +327,7 @@ lease_enter(Worker *worker, SessionPool *pool)
 		tell_latest(pool);
 	if (own != NULL)
 		give_back(own, worker, &worker->hall->actions);
-	if (!list_empty(&pool->policy.idle))
+	if (pool_has_spare(&pool->policy))
 		return;
 	atomic_store(&pool->no_lease, true); /* until lease_leave() */
 	give_back_all(worker, pool);
@@ -498,7 +495,7 @@ admit(Lease *lease, Pool *pool, uint64_t fingerprint, usec_t now)
 		return;
 	if (place->listed)
 		tell_classes(lease, now);
-	place->tally = (PoolTally){.fingerprint = fingerprint, .last = now};
+	place->tally = pool_tally(pool, fingerprint, now);
 	place->known = true;
 }
 
@@ -633,8 +630,8 @@ look(Lease *lease, usec_t now)
 		give_back_unused(lease, now, &worker->hall->actions);
 	if (over)
 		lease_free(part);
-	/* what was only told is no reason to ask the pool when it is due */
-	policy_leave(worker, spares.unused > 0 || over ? part->pool : NULL);
+	/* what was only told is no reason to ask the pool when it is due, unless it has learned that it does better with fewer servers */
+	policy_leave(worker, spares.unused > 0 || over || !pool_may_lease(&part->pool->policy) ? part->pool : NULL);
 }
 
 void

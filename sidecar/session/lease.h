@@ -11,8 +11,9 @@
  * other workers are parked then); what runs for long is shown sooner.  A look at a lease that has nothing to tell takes no lock.  A spare server that stays unused for as long goes back as well.
  * A limit that pools share (max_db_connections, max_user_connections) holds by itself, as what is on lease is active for it; while it keeps a
  * pool from opening a server nothing is leased in its other pools.  A request under a rule of [limits] takes its place there by an atomic counter.
+ * The limit of an adaptive pool holds in the same way: nothing is leased while more are active than it allows, and it learns from the tallies.
  * Not used: while somebody waits; for statements seen seldom or of the slow lane; with server_round_robin, which is an order of all servers;
- * for adaptive pools, and where the next use needs a check.
+ * and where the next use needs a check.
  */
 #ifndef PGWEIR_SESSION_LEASE_H
 #define PGWEIR_SESSION_LEASE_H

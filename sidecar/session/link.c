@@ -247,7 +247,9 @@ link_release(Client *client, const GroupRun *run)
 	Server *server = client->server;
 	Worker *worker = client->worker;
 	usec_t now = worker_now(worker);
+	PoolAction next;
 	bool clean;
+	bool any = false;
 
 	unlink_pair(client, server);
 	client->idle_since = now;
@@ -256,6 +258,9 @@ link_release(Client *client, const GroupRun *run)
 	server->needs_reset = resets(server->pool);
 	clean = server->cancels == 0 && !server->needs_reset;
 	server_set_state(server, clean ? SERVER_IDLE : SERVER_CLEANING);
+	client_rearm_timer(client);
+	client_has_come_to_rest(client);
+	client_update_flow(client);
 	if (!clean || !lease_keep(server, run, now))
 	{
 		policy_enter(worker);
@@ -263,17 +268,17 @@ link_release(Client *client, const GroupRun *run)
 		pool_ran(&server->slot, run->us, run->completed, now);
 		if (!clean || !lease_begin(server, client->fingerprint, now))
 			pool_release(&server->slot, clean, now, &worker->hall->actions);
-		policy_leave_busy(worker, server->pool);
+		any = policy_leave_with(worker, server->pool, clean ? &next : NULL);
 	}
 	if (!clean)
 	{
 		timer_arm(net_timers(worker->loop), &server->timer, now + CLEANING_LIMIT_US);
 		server_clean_next(server);
 	}
-	client_rearm_timer(client);
-	client_has_come_to_rest(client);
-	client_update_flow(client);
-	worker_run_actions(worker);
+	if (any) /* the server has gone to who waited */
+		worker_carry_out_from(worker, &next);
+	else
+		worker_run_actions(worker);
 }
 
 /* The statements of an open group that have run must not be committed by the Sync that ends it. */

@@ -28,7 +28,8 @@
  *
  * A server that is granted to a client of another worker moves there first: at the end of its worker's turn it is detached from the
  * loop, and both its home in the policy and its Worker change in the same section of Hall.policy, which also puts it among the arrivals of
- * the new worker.  That one takes arrivals in before any action, so no action ever meets a server that is not at home.
+ * the new worker.  That one takes arrivals in whenever it enters the policy, so nothing that is decided there ever meets a server that is not at home: no
+ * action, and no request that finds a server idle whose grant came to nothing on its way.
  *
  * A client whose work is to be done elsewhere goes there between two transactions: move.c.
  *
@@ -516,6 +517,7 @@ struct Worker
 	/* for the others */
 	atomic_int load;	/* clients, those on their way to it included */
 	atomic_bool called; /* the bell has been rung */
+	atomic_bool has_posts, has_sent_away; /* there may be some in these lists; set before it is called */
 	NetWatch bell;		/* an eventfd */
 	List arrivals;		/* servers that have moved here; Hall.policy */
 	pthread_mutex_t post_lock;
@@ -601,6 +603,8 @@ extern void policy_enter(Worker *worker);
 extern void policy_leave(Worker *worker, SessionPool *pool);
 /* The same after a request or a release, which leave the timer alone where nobody waits. */
 extern void policy_leave_busy(Worker *worker, SessionPool *pool);
+/* ... and takes the first action of this worker along, which must be carried out before anything else is done: worker_carry_out_from(). */
+extern bool policy_leave_with(Worker *worker, SessionPool *pool, PoolAction *first) MUST_CHECK;
 /* Nothing but a look at when the pool must be asked again. */
 extern void session_pool_rearm(Worker *worker, SessionPool *pool);
 /* Nobody may refer to them any more; by the worker of a dedicated pool, else parked. */
@@ -658,6 +662,7 @@ extern void hall_accept(Hall *hall, int fd, const NetPeer *peer);
 extern void worker_turn(Worker *worker);
 /* Carry out what the policy decided.  Every handler that calls into pool/ ends with this. */
 extern void worker_carry_out(Worker *worker);
+extern void worker_carry_out_from(Worker *worker, const PoolAction *first);
 static inline void
 worker_run_actions(Worker *worker)
 {

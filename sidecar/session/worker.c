@@ -43,6 +43,7 @@ worker_post(Worker *to, WorkerPost *item)
 {
 	pthread_mutex_lock(&to->post_lock);
 	list_append(&to->posts, &item->node);
+	atomic_store(&to->has_posts, true);
 	pthread_mutex_unlock(&to->post_lock);
 	worker_call(to);
 }
@@ -52,8 +53,12 @@ next_post(Worker *worker)
 {
 	ListNode *node;
 
+	if (!atomic_load(&worker->has_posts))
+		return NULL;
 	pthread_mutex_lock(&worker->post_lock);
 	node = list_pop(&worker->posts);
+	if (node == NULL)
+		atomic_store(&worker->has_posts, false);
 	pthread_mutex_unlock(&worker->post_lock);
 	return node != NULL ? CONTAINER_OF(node, WorkerPost, node) : NULL;
 }
@@ -155,8 +160,8 @@ take_posts(Worker *worker)
 
 /* --- servers that move; in Hall.policy --- */
 
-static void
-take_arrivals(Worker *worker)
+void
+worker_take_arrivals(Worker *worker)
 {
 	ListNode *node;
 
@@ -226,8 +231,6 @@ next_action(Worker *worker, PoolAction *action)
 	bool any;
 
 	policy_enter(worker);
-	if (!list_empty(&worker->arrivals))
-		take_arrivals(worker);
 	any = pool_actions_next(actions, action);
 	worker->has_actions = pool_actions_wait(actions);
 	policy_leave(worker, NULL);
@@ -243,6 +246,14 @@ worker_carry_out(Worker *worker)
 	while (worker->has_actions && next_action(worker, &action))
 		run_action(worker, &action);
 	worker->running_actions = false;
+}
+
+void
+worker_carry_out_from(Worker *worker, const PoolAction *first)
+{
+	worker->running_actions = true;
+	run_action(worker, first);
+	worker_carry_out(worker);
 }
 
 /* --- parking --- */
@@ -285,8 +296,7 @@ park_others(Hall *hall)
 
 		take_posts(worker);
 		worker_send_away(worker);
-		policy_enter(worker);
-		take_arrivals(worker);
+		policy_enter(worker); /* takes arrivals in */
 		policy_leave(worker, NULL);
 		lease_end_all(worker);
 	}

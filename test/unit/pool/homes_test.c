@@ -105,6 +105,10 @@ another_home_gives(void)
 	ok(pool_actions_move(&actions) && slots[0].home == 0 && actions.touched == 1, "it moves, and the other home hears of it");
 	ok(next_is(0, POOL_GRANT, &slots[0], &waiters[0]), "then it is granted there");
 	ok(nothing(1), "nothing is left behind");
+	pool_starts(&slots[0], 7, now);
+	ok(pool_has_started(&slots[0], 7, now + MSEC / 2), "what the grant has begun need not begin again after the way there");
+	ok(!pool_has_started(&slots[0], 8, now) && !pool_has_started(&slots[0], 7, now + MSEC), "... unless it is another statement, or much later");
+	pool_ran(&slots[0], 1, true, now);
 	pool_release(&slots[0], true, now, &actions);
 	ask(1, 0);
 	ok(next_is(0, POOL_GRANT, &slots[0], &waiters[1]), "it stays where it was used");

@@ -8,8 +8,9 @@
 
 static Pool pool;
 static PoolActions actions;
-static PoolSlot slots[4];
-static PoolWaiter waiters[4];
+#define SLOTS 8
+static PoolSlot slots[SLOTS];
+static PoolWaiter waiters[SLOTS];
 static usec_t now;
 
 static void
@@ -41,10 +42,10 @@ begin(void)
 static void
 finish(void)
 {
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < SLOTS; i++)
 		if (pool_is_waiting(&waiters[i]))
 			pool_abandon(&pool, &waiters[i], now, &actions);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < SLOTS; i++)
 		if (slots[i].pool != NULL)
 			pool_slot_closed(&slots[i], now, &actions);
 	pool_free(&pool);
@@ -256,6 +257,62 @@ caps_are_exact(void)
 	finish();
 }
 
+/* What a tally of so many statements of class 7 teaches, of which the first took its time at rest. */
+static void
+teach(int calls, usec_t rest_us, usec_t run_us)
+{
+	PoolTally tally = pool_tally(&pool, 7, now);
+
+	for (int i = 0; i < calls; i++)
+		pool_tally_run(&tally, i == 0 ? rest_us : run_us, now);
+	now += 100 * MSEC;
+	(void) pool_learn_tally(&pool, &tally, now);
+}
+
+static void
+adaptive_pools_learn_from_tallies(void)
+{
+	PoolLimits limits = usual();
+	PoolAdmission admission;
+
+	limits.size = SLOTS;
+	limits.slow_lane_percent = 100;
+	limits.adaptive = true;
+	begin_with(&limits, NULL);
+	for (int i = 0; i < SLOTS; i++)
+		opened(i);
+	for (int i = 0; i < 9; i++)
+		run(0, 7, MSEC, false);
+	ok(pool_may_lease(&pool), "slots of an adaptive pool may be leased");
+	for (int i = 0; i < SLOTS - 1; i++)
+	{
+		waiters[i].deadline = DEADLINE_NONE;
+		waiters[i].fingerprint = 7;
+		if (pool_take(&pool, &waiters[i], now) == NULL)
+			bail_out("no slot");
+	}
+	teach(100, MSEC, MSEC);
+	pool_admission(&pool, &admission);
+	ok(admission.active_limit == SLOTS && pool_has_spare(&pool), "statements that take no longer than at rest leave its limit alone");
+	teach(100, MSEC, 5 * MSEC);
+	ok(pool.adaptive.ratio > 4.9 && pool.adaptive.ratio < 5, "how many times as long they took is told (%.2f)", pool.adaptive.ratio);
+	pool_admission(&pool, &admission);
+	ok(admission.active_limit == SLOTS - 1 && pool_may_lease(&pool), "its limit falls (%d)", admission.active_limit);
+	ok(pool.idle.count == 1 && !pool_has_spare(&pool), "at the limit an idle slot is none that could be granted");
+	teach(100, MSEC, 3 * USEC_PER_SEC);
+	ok(pool.adaptive.ratio > 9 && pool.adaptive.ratio <= 10.1, "no statement counts for more than ten (%.2f)", pool.adaptive.ratio);
+	for (int i = 0; i < 8; i++)
+		teach(100, MSEC, 5 * MSEC);
+	pool_admission(&pool, &admission);
+	ok(admission.active_limit < SLOTS - 1 && !pool_may_lease(&pool), "nothing is on lease where more are active than the limit (%d)",
+	   admission.active_limit);
+	for (int i = 0; i < SLOTS && !pool_may_lease(&pool); i++)
+		if (slots[i].state == SLOT_ACTIVE)
+			pool_release(&slots[i], true, now, &actions);
+	ok(pool.active.count == admission.active_limit, "... until as many have ended");
+	finish();
+}
+
 int
 main(void)
 {
@@ -264,5 +321,6 @@ main(void)
 	what_runs_can_be_shown();
 	groups_keep_their_limits();
 	caps_are_exact();
+	adaptive_pools_learn_from_tallies();
 	return done_testing();
 }

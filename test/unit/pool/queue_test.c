@@ -113,6 +113,30 @@ push_or_remove(int step)
 		queue_remove(&pool, w);
 }
 
+/* Clocks of threads differ a little, and now and then somebody comes back from long ago: the order, in which equals stand as they came. */
+static bool
+keeps_arrivals(void)
+{
+	bool in_order = true;
+
+	for (int i = 0; i < WAITERS; i++)
+	{
+		waiters[i] = (PoolWaiter){.since = below(10) == 0 ? below(i / 4 + 1) : i / 4 - below(4), .deadline = DEADLINE_NONE, .fingerprint = (uint64_t) i};
+		queue_push(&pool, &waiters[i]);
+	}
+	for (const ListNode *node = pool.waiters.head.next; node->next != &pool.waiters.head; node = node->next)
+	{
+		const PoolWaiter *a = CONTAINER_OF(node, const PoolWaiter, node), *b = CONTAINER_OF(node->next, const PoolWaiter, node);
+
+		in_order &= a->since < b->since || (a->since == b->since && a->fingerprint < b->fingerprint);
+		in_order &= CONTAINER_OF(a->_plain.next, const PoolWaiter, _plain) == b;
+	}
+	in_order &= pool.waiters.count == WAITERS;
+	for (int i = 0; i < WAITERS; i++)
+		queue_remove(&pool, &waiters[i]);
+	return in_order;
+}
+
 /* How deep the tree is where it is deepest. */
 static int
 depth(const PoolWaiter *w)
@@ -156,6 +180,7 @@ main(void)
 	}
 	ok(pool._queue[0].root == NULL && pool._queue[1].root == NULL && list_empty(&pool.waiters),
 	   "all can leave");
+	ok(keeps_arrivals(), "who comes with an earlier clock, or back from long ago, gets its place in both lists");
 	for (int i = 0; i < WAITERS; i++)
 	{
 		waiters[i] = (PoolWaiter){.since = i, .deadline = i, ._cost_us = 1};
