@@ -23,6 +23,7 @@
 #define COMPLETIONS 4096
 #define BUFFERS NET_RING_BUFFERS
 #define BUFFER_SIZE NET_RING_BUFFER_SIZE
+#define MEMORY_SIZE ((size_t) BUFFERS * (BUFFER_SIZE + sizeof(struct io_uring_buf)))
 #define BUFFER_GROUP 1
 #define POSTS 32
 #define POST_MAX 4096 /* bytes of one conn: copying more costs more than a call */
@@ -77,26 +78,45 @@ give_back(NetRing *ring, int id)
 	io_uring_buf_ring_advance(ring->buffers, 1);
 }
 
+static void
+free_buffers(NetRing *ring)
+{
+	if (ring->memory != NULL)
+		munmap(ring->memory, MEMORY_SIZE);
+}
+
 static int
 make_buffers(NetRing *ring)
 {
 	struct io_uring_buf_reg reg = {.ring_entries = BUFFERS, .bgid = BUFFER_GROUP};
-	size_t size = (size_t) BUFFERS * (BUFFER_SIZE + sizeof(struct io_uring_buf));
+	void *memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
 	int error;
 
-	ring->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-	if (ring->memory == MAP_FAILED)
+	if (memory == MAP_FAILED)
 		return errno;
+	ring->memory = memory;
 	ring->buffers = (struct io_uring_buf_ring *) (void *) (ring->memory + (size_t) BUFFERS * BUFFER_SIZE);
 	reg.ring_addr = (uint64_t) (uintptr_t) ring->buffers;
 	if ((error = -io_uring_register_buf_ring(&ring->ring, &reg, 0)) != 0)
-	{
-		munmap(ring->memory, size);
 		return error;
-	}
 	io_uring_buf_ring_init(ring->buffers);
 	for (int i = 0; i < BUFFERS; i++)
 		give_back(ring, i);
+	return 0;
+}
+
+/* A filter may let a ring be made, and refuse its use. */
+static int
+try_out(NetRing *ring)
+{
+	struct io_uring_sqe *request = io_uring_get_sqe(&ring->ring);
+	int result;
+
+	io_uring_prep_nop(request);
+	request->user_data = ABOUT_NOTHING;
+	if ((result = io_uring_submit_and_wait(&ring->ring, 1)) < 0)
+		return -result;
+	io_uring_cq_advance(&ring->ring, io_uring_cq_ready(&ring->ring));
 	return 0;
 }
 
@@ -130,8 +150,16 @@ net_ring_create(char *why, size_t size)
 	if ((error = -io_uring_queue_init_params(REQUESTS, &ring->ring, &params)) == 0)
 	{
 		call = "io_uring_register";
-		if ((error = make_buffers(ring)) != 0)
+		if ((error = make_buffers(ring)) == 0)
+		{
+			call = "io_uring_enter";
+			error = try_out(ring);
+		}
+		if (error != 0)
+		{
 			io_uring_queue_exit(&ring->ring);
+			free_buffers(ring);
+		}
 	}
 	if (error != 0)
 	{
@@ -160,7 +188,7 @@ net_ring_free(NetLoop *loop)
 		return;
 	give_up_posts(ring);
 	io_uring_queue_exit(&ring->ring);
-	munmap(ring->memory, (size_t) BUFFERS * (BUFFER_SIZE + sizeof(struct io_uring_buf)));
+	free_buffers(ring);
 	while ((node = list_pop(&ring->leaving)) != NULL || (node = list_pop(&ring->dying)) != NULL)
 	{
 		NetConn *conn = CONTAINER_OF(node, NetConn, _closed_node);

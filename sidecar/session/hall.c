@@ -251,6 +251,8 @@ policy_enter(Worker *worker)
 	if (hall_is_shared(hall))
 		pthread_mutex_lock(&hall->policy);
 	hall->actions.here = worker->index;
+	if (!list_empty(&worker->arrivals))
+		worker_take_arrivals(worker);
 }
 
 /*
@@ -336,8 +338,7 @@ leave(Worker *worker, PoolAction *first)
 	lease_end_crowded(worker);
 	touched = hall->actions.touched;
 	hall->actions.touched = 0;
-	/* who arrives does so before any action */
-	any = first != NULL && !worker->running_actions && list_empty(&worker->arrivals) && pool_actions_next(&hall->actions, first);
+	any = first != NULL && !worker->running_actions && pool_actions_next(&hall->actions, first);
 	worker->has_actions = any ? pool_actions_wait(&hall->actions) : worker->has_actions || (touched & mine) != 0;
 	if (!hall_is_shared(hall))
 		return any;

@@ -32,6 +32,8 @@ extern void trim_stop(Hall *hall);
 /* The loop stays the caller's.  NULL when out of memory or descriptors. */
 extern Worker *worker_create(Hall *hall, int index, NetLoop *loop);
 extern void worker_free(Worker *worker);
+/* In the policy: the servers that have moved here belong to the worker's loop from now on. */
+extern void worker_take_arrivals(Worker *worker);
 extern ResolverOptions worker_resolver_options(Worker *worker, const Settings *settings);
 /* There is something for it to do: end its sleep.  From any thread. */
 extern void worker_call(Worker *worker);

@@ -27,7 +27,8 @@
  *
  * A server that is granted to a client of another worker moves there first: at the end of its worker's turn it is detached from the
  * loop, and both its home in the policy and its Worker change in the same section of Hall.policy, which also puts it among the arrivals of
- * the new worker.  That one takes arrivals in before any action, so no action ever meets a server that is not at home.
+ * the new worker.  That one takes arrivals in whenever it enters the policy, so nothing that is decided there ever meets a server that is not at home: no
+ * action, and no request that finds a server idle whose grant came to nothing on its way.
  *
  * A request of a client is a *group*: one Query (or FunctionCall), or the extended-protocol messages up to Sync.  A group ends with
  * one ReadyForQuery.  In transaction mode a client is linked to a server from the first message of a group until a

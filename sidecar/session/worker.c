@@ -269,8 +269,8 @@ take_posts(Worker *worker)
 
 /* --- servers that move; in Hall.policy --- */
 
-static void
-take_arrivals(Worker *worker)
+void
+worker_take_arrivals(Worker *worker)
 {
 	ListNode *node;
 
@@ -340,8 +340,6 @@ next_action(Worker *worker, PoolAction *action)
 	bool any;
 
 	policy_enter(worker);
-	if (!list_empty(&worker->arrivals))
-		take_arrivals(worker);
 	any = pool_actions_next(actions, action);
 	worker->has_actions = pool_actions_wait(actions);
 	policy_leave(worker, NULL);
@@ -407,8 +405,7 @@ park_others(Hall *hall)
 
 		take_posts(worker);
 		worker_send_away(worker);
-		policy_enter(worker);
-		take_arrivals(worker);
+		policy_enter(worker); /* takes arrivals in */
 		policy_leave(worker, NULL);
 		lease_end_all(worker);
 	}

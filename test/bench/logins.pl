@@ -42,7 +42,7 @@ sub endpoint
 	$users = join '', map { qq{"$_" "$auth{$_}"\n} } sort keys %auth;
 	write_file("$dir/users.txt", $users, 0600);
 	return PgweirTest::Bouncer->new($pg, %all, ini_databases => 'user=postgres') if $kind eq 'pgbouncer';
-	return sidecar($pg, settings => \%settings, auth => \%auth, databases => {postgres => 'user=postgres'});
+	return sidecar($pg, args => ['-q'], settings => \%settings, auth => \%auth, databases => {postgres => 'user=postgres'});
 }
 
 my (%ratio, %rate);

@@ -62,6 +62,8 @@ BEGIN
 }
 
 sub top { return $ENV{PGWEIR_TOP}; }
+# Is the daemon built with a sanitizer?  That takes locks of its own, and no other library before it.
+sub is_sanitized { return ($ENV{PGWEIR_SIDECAR} // '') =~ m{/sidecar-(?:address|thread)[^/]*/pgweir$}; }
 
 # A new directory for one server or sidecar; the name is short because sockets live in it.
 sub new_dir

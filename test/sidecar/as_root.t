@@ -5,7 +5,7 @@ use PgweirTest;
 my ($wrapper) = grep { -e } glob '/usr/lib/*/libuid_wrapper.so /usr/lib*/libuid_wrapper.so';
 
 plan skip_all => 'uid_wrapper is not installed (test/deps check)' unless $wrapper;
-plan skip_all => 'a program with sanitizers takes no other library first' if ($ENV{PGWEIR_SIDECAR} // '') =~ /address|thread/;
+plan skip_all => 'a program with sanitizers takes no other library first' if PgweirTest::is_sanitized();
 my $pg = server(preload => '');
 my $program = PgweirTest::top() . '/sidecar/pgweir';
 my ($name) = grep { (getpwnam $_)[2] } qw(nobody daemon bin); # one that is not root

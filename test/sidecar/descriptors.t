@@ -1,4 +1,5 @@
-# The limit of open files: raised at start as far as permitted; what it leaves no room for is said, and turned away rather than left waiting.
+# The limit of open files: raised at start as far as permitted; what it leaves no room for is said, and turned away rather than left waiting.  When
+# descriptors run out all the same, those who have theirs are served.
 use PgweirTest;
 
 my $pg = server(preload => '');
@@ -24,4 +25,36 @@ is_deeply([map { $c[$_]->value("select $_") } 0, $room - 1], [0, $room - 1], '..
 (pop @c)->disconnect;
 eventually { refused() eq '- none' } 'whoever leaves makes room';
 pass('... for another');
+$w->stop;
+
+sub permit { my ($files) = @_; my ($status, undef, $said) = run_program(['prlimit', '--pid', $w->{pid}, "--nofile=$files:"]); die $said if $status; return; }
+sub small { my ($c) = @_; return join '', map { $c->value("select $_") } 1 .. 9; }
+
+for my $backend ('epoll', 'auto')
+{
+	$w = sidecar($pg, settings => {event_backend => $backend, worker_threads => 2, server_login_retry => 0.05});
+	my ($uses) = $w->log =~ /using (io_uring)/;
+	$uses //= 'epoll';
+	my ($c, $d) = map { $w->wire } 1 .. 2;
+	small($_) for $c, $d;
+	$c->ask('begin');
+	my $mark = $w->log_mark;
+	permit(5);
+	$d->send(PgWire::query("select 'd'"));
+	$w->wait_log(qr/connect failed: Too many open files/, $mark);
+	pass("$uses: without descriptors no server can be connected to, which is said");
+	my $late = PgWire->open_socket(port => $w->{port});
+	$late->send(PgWire::startup(user => 'postgres', database => 'postgres'));
+	$w->wait_log(qr/WARNING could not accept a connection on .*: Too many open files/, $mark);
+	pass('... nor a client be accepted');
+	is(small($c), '123456789', '... who has a server is served');
+	$c->ask('commit');
+	is($d->until_ready->{rows}[0][0], 'd', '... and who waits for one gets that');
+	is(small($_), '123456789', '... and goes on') for $c, $d;
+	permit(1000);
+	$late->log_in;
+	is($late->{failed}, undef, '... the client is let in as soon as there are some');
+	is(small($late), '123456789', '... and served');
+	$w->end;
+}
 done_testing;

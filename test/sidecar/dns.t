@@ -4,7 +4,7 @@ use PgweirTest::Dns;
 
 my $pg = server(preload => '', conf => {listen_addresses => '127.0.0.1,127.0.0.2'});
 my $dns = PgweirTest::Dns->new(hosts => {'db.shop.zone' => '127.0.0.1'}, ttl => 60);
-my %settings = (resolv_conf => $dns->{resolv_conf}, default_pool_size => 3, server_login_retry => 0.05, query_wait_timeout => 1, server_lifetime => 0);
+my %settings = (resolv_conf => $dns->{resolv_conf}, default_pool_size => 3, server_login_retry => 0.05, server_lifetime => 0);
 my $w = sidecar($pg, settings => \%settings, databases => {postgres => 'host=db.shop.zone', lost => 'dbname=postgres host=no.shop.zone'});
 my ($c, $d);
 
@@ -31,7 +31,7 @@ eventually { address($c); $dns->questions('A db.shop.zone') > $before } 'the nam
 pass('dns_max_ttl: a short-lived answer is asked for again');
 
 # --- dns_nxdomain_ttl ---
-$w->set(dns_nxdomain_ttl => 300, server_lifetime => 3600, dns_max_ttl => 600)->reload;
+$w->set(dns_nxdomain_ttl => 300, server_lifetime => 3600, dns_max_ttl => 600, query_wait_timeout => 1)->reload;
 $dns->set(ttl => 60);
 my $failed = $w->wire(database => 'lost', may_fail => 1)->{failed}{M};
 $w->wait_log(qr/server DNS lookup failed.*server DNS lookup failed/s);
@@ -43,6 +43,7 @@ eventually { $w->wire(database => 'lost', may_fail => 1); $dns->questions('A no.
 pass('... no longer than that');
 
 # --- dns_zone_check_period ---
+$w->set(query_wait_timeout => undef)->reload;
 $c = $w->wire; $d = $w->wire;
 $d->ask('begin');
 is(address($_), '127.0.0.1', 'before the change') for $d, $c;

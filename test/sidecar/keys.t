@@ -208,7 +208,7 @@ for my $n (1, 3)
 
 # --- syslog, syslog_ident, syslog_facility: with a syslog() of our own ---
 SKIP: {
-	skip 'a sanitizer wants to be loaded first', 3 if $ENV{PGWEIR_SIDECAR};
+	skip 'a sanitizer wants to be loaded first', 3 if PgweirTest::is_sanitized();
 	my $shim = "$ENV{PGWEIR_TMP}/syslog.so";
 	my $heard = "$ENV{PGWEIR_TMP}/syslog.txt";
 	write_file("$shim.c", <<"	C");

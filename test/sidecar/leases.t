@@ -23,7 +23,7 @@ sub figures
 
 # --- no lock ---
 SKIP: {
-	skip 'a sanitizer takes locks of its own', 10 if $ENV{PGWEIR_SIDECAR};
+	skip 'a sanitizer takes locks of its own', 10 if PgweirTest::is_sanitized();
 	my ($status, $out, $err) = run_program(['sh', '-c', ($ENV{CC} // 'cc') . " -O1 -D_GNU_SOURCE -shared -fPIC -o $dir/locks.so " . PgweirTest::top() . '/test/lib/count_locks.c']);
 	die "$out$err" if $status;
 	PgweirTest::write_file("$dir/script", "begin;\nselect 1;\nselect 2, 3;\nselect 4, 5, 6;\ncommit;\n", 0644);

@@ -71,11 +71,12 @@ sub peak_reset { my ($pid) = @_; open my $file, '>', "/proc/$pid/clear_refs" or 
 
 # --- load ---
 
-# Clients by the thousand, by test/bench/crowd.c: my $crowd = crowd($to); $crowd->('more 10000')->{seconds}; they end with `undef $crowd`.
+# Clients by the thousand, by test/bench/crowd.c, which test/bench/bench builds (a test builds its own: $crowd_program): my $crowd = crowd($to); $crowd->('more 10000')->{seconds}; they end with `undef $crowd`.
+our $crowd_program = PgweirTest::top() . '/build/crowd';
 sub crowd
 {
 	my ($to, @arguments) = @_;
-	my $pid = IPC::Open2::open2(my $out, my $in, PgweirTest::top() . '/build/crowd', $to->{port}, @arguments);
+	my $pid = IPC::Open2::open2(my $out, my $in, $crowd_program, $to->{port}, @arguments);
 	my $end = bless {pid => $pid, in => $in, out => $out}, 'PgweirTest::Bench::Crowd';
 
 	$in->autoflush(1);
@@ -110,14 +111,16 @@ sub run_pgbench
 
 # The endpoints in another order each round.
 sub turned { my ($round, @ends) = @_; push @ends, splice @ends, 0, $round % @ends; return @ends; }
-sub progress { print STDERR "  $_[0]\n" if -t STDERR; return; }
+# What is being done, for who waits: on stderr, with the seconds since the start.
+sub progress { printf STDERR "%5d s  %s\n", time - $^T, $_[0]; return; }
 
 # Median and extremes of ratios.
 sub spread { my @sorted = sort { $a <=> $b } @_; return @sorted ? sprintf '%.2f (%.2f-%.2f)', median(@sorted), @sorted[0, -1] : '-'; }
 
 # --- counting ---
 
-# System calls per transaction while pgbench runs: {name => count}, `all` is their sum.  Dies where strace may not look.
+# System calls per transaction while pgbench runs: {name => count}, `all` is their sum.  Dies where strace may not look.  run: a function to be
+# called in pgbench's place, with the endpoint and how many of its things to do.
 sub system_calls
 {
 	my ($to, %o) = @_;
@@ -126,7 +129,8 @@ sub system_calls
 	my (%calls, $run);
 
 	eventually { slurp("/proc/$to->{pid}/status") =~ /^TracerPid:\s+[1-9]/m } 'strace';
-	$run = run_pgbench($to, %o);
+	if ($o{run}) { $o{run}->($to, $o{count}); $run = {n => $o{count}}; }
+	else { $run = run_pgbench($to, %o); }
 	kill 'INT', $pid;
 	PgweirTest::reap($pid, 20);
 	for (split /\n/, slurp($file))
@@ -157,11 +161,12 @@ sub allocations_in
 
 # Instructions in user mode per transaction, and how often memory is allocated, counted by callgrind: make->('valgrind', ...) starts the endpoint
 # under that command.  What starting and logging in cost is in both of two runs, and cancels out.  keep: where to leave what callgrind wrote of
-# the longer run, and of the shorter one with .few behind the name.
+# the longer run, and of the shorter one with .few behind the name.  run: as for system_calls, with so many of its things as `count` holds, a
+# short and a long run's.
 sub instructions
 {
 	my ($make, %o) = @_;
-	my ($few, $many) = (50, 550);
+	my ($few, $many) = @{$o{count} // [50, 550]};
 	my $dir = PgweirTest::new_dir('i');
 	my (%count, %allocations);
 
@@ -170,14 +175,14 @@ sub instructions
 		my $file = !$o{keep} ? "$dir/$transactions" : $transactions == $many ? $o{keep} : "$o{keep}.few";
 		my $to = $make->('valgrind', '--tool=callgrind', "--callgrind-out-file=$file", '-q');
 
-		run_pgbench($to, %o, transactions => $transactions);
+		$o{run} ? $o{run}->($to, $transactions) : run_pgbench($to, %o, transactions => $transactions);
 		kill $to->isa('PgweirTest::Sidecar') ? 'QUIT' : 'TERM', $to->{pid};
 		PgweirTest::reap($to->{pid}, 30) // die "callgrind did not end\n";
 		$to->{pid} = 0;
 		($count{$transactions}) = slurp($file) =~ /^(?:totals|summary): (\d+)/m or die "callgrind wrote nothing\n";
 		$allocations{$transactions} = allocations_in(slurp($file));
 	}
-	my ($instructions, $allocations) = map { ($_->{$many} - $_->{$few}) / (($many - $few) * ($o{clients} // 1)) } \(%count, %allocations);
+	my ($instructions, $allocations) = map { ($_->{$many} - $_->{$few}) / (($many - $few) * ($o{run} ? 1 : $o{clients} // 1)) } \(%count, %allocations);
 
 	return wantarray ? ($instructions, $allocations) : $instructions;
 }
