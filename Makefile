@@ -69,14 +69,14 @@ check-pgtap: tree ## pgTAP
 	@$(PROVE) test/run-pgtap
 check-server: tree ## the extension in real servers
 	@$(PROVE) $(SERVER)
-check-sidecar: tree ## the daemon before real servers (BACKEND= io_uring or epoll)
-	@PGWEIR_TEST_BACKEND=$(BACKEND) $(PROVE) $(DAEMON)
+check-sidecar: tree ## the daemon before real servers (BACKEND= io_uring or epoll, SPREAD= even or roam)
+	@PGWEIR_TEST_SPREAD=$(SPREAD) PGWEIR_TEST_BACKEND=$(BACKEND) $(PROVE) $(DAEMON)
 check-scenario: tree chain ## each cause once in the real chain
 	@$(PROVE) -v $(SCENARIO)
 # PAM's wrapper must be loaded before the sanitizer, which must be the first; and the sanitizer keeps the memory that memory.t sees go back.
-check-tsan: tree ## the daemon's tests under the thread sanitizer (WORKERS= how many threads, BACKEND= io_uring or epoll)
+check-tsan: tree ## the daemon's tests under the thread sanitizer (WORKERS= how many threads, SPREAD= even or roam, BACKEND= io_uring or epoll)
 	@$(MAKE) -C sidecar SANITIZE=thread
-	@TSAN_OPTIONS=suppressions=$(CURDIR)/test/tsan.supp PGWEIR_SIDECAR=$(CURDIR)/build/sidecar-thread/pgweir PGWEIR_TEST_WORKERS=$(WORKERS) PGWEIR_TEST_BACKEND=$(BACKEND) \
+	@TSAN_OPTIONS=suppressions=$(CURDIR)/test/tsan.supp PGWEIR_SIDECAR=$(CURDIR)/build/sidecar-thread/pgweir PGWEIR_TEST_WORKERS=$(WORKERS) PGWEIR_TEST_SPREAD=$(SPREAD) PGWEIR_TEST_BACKEND=$(BACKEND) \
 	$(PROVE) $(filter-out %/external.t %/memory.t, $(sort $(wildcard test/sidecar/*.t)))
 installcheck: ## pg_regress against the running server, which has pgweir preloaded
 	@$(MAKE) -C extension installcheck

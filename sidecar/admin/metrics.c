@@ -12,6 +12,12 @@
 
 #define LABELS_MAX 320
 
+typedef struct WorkerFigures
+{
+	uint64_t busy_us; /* of a second */
+	uint64_t clients, moved;
+} WorkerFigures;
+
 typedef struct Metrics
 {
 	const Worker *worker;
@@ -22,6 +28,8 @@ typedef struct Metrics
 	PoolFigures *figures;		 /* owned; one a pool */
 	AppTable apps;				 /* of all workers */
 	uint64_t login_failures, clients_refused;
+	int active_workers;
+	WorkerFigures workers[POOL_HOMES];
 	char (*labels)[LABELS_MAX]; /* owned; database="",user="" of each */
 } Metrics;
 
@@ -318,7 +326,18 @@ read_pools(Metrics *metrics)
 static void
 read_workers(Metrics *metrics)
 {
-	const Hall *hall = metrics->worker->hall;
+	Hall *hall = metrics->worker->hall;
+	usec_t now = clock_now();
+
+	pthread_mutex_lock(&hall->spread_lock);
+	metrics->active_workers = hall->spread.active;
+	for (int i = 0; i < hall->worker_count; i++)
+	{
+		metrics->workers[i].busy_us = (uint64_t) spread_busy(&hall->spread, i, now) * 1000;
+		metrics->workers[i].clients = (uint64_t) hall->workers[i]->clients.count;
+		metrics->workers[i].moved = hall->workers[i]->moved_out;
+	}
+	pthread_mutex_unlock(&hall->spread_lock);
 
 	for (int i = 0; i < hall->worker_count; i++)
 	{
@@ -379,6 +398,37 @@ applications(Metrics *metrics)
 	}
 }
 
+/* --- threads --- */
+
+static void
+workers(Metrics *metrics)
+{
+	static const struct
+	{
+		const char *name, *help;
+		bool counter, seconds;
+		size_t offset;
+	} figures[] = {
+		{"worker_busy", "Share of a core that a thread has used lately.", false, true, offsetof(WorkerFigures, busy_us)},
+		{"worker_clients", "Clients by the thread that serves them.", false, false, offsetof(WorkerFigures, clients)},
+		{"worker_clients_moved", "Clients that went to another thread.", true, false, offsetof(WorkerFigures, moved)},
+	};
+	char label[20];
+	uint64_t value;
+
+	single(metrics, "active_workers", false, "Threads that get new clients.", (uint64_t) metrics->active_workers, false);
+	for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++)
+	{
+		family(metrics, figures[f].name, figures[f].counter ? "counter" : "gauge", figures[f].help);
+		for (int i = 0; i < metrics->worker->hall->worker_count; i++)
+		{
+			memcpy(&value, (const char *) &metrics->workers[i] + figures[f].offset, sizeof(value));
+			snprintf(label, sizeof(label), "worker=\"%d\"", i);
+			sample(metrics, figures[f].name, figures[f].counter ? "_total" : "", label, NULL, value, figures[f].seconds);
+		}
+	}
+}
+
 /* --- the whole --- */
 
 static void
@@ -423,6 +473,7 @@ metrics_write(const Worker *worker, MetricsFormat format, Buf *out)
 	}
 	pool_errors(&metrics);
 	applications(&metrics);
+	workers(&metrics);
 	if (is_open(&metrics))
 		put(&metrics, "# EOF\n");
 	free(metrics.figures);

@@ -36,6 +36,7 @@ static const ShowRow rows[] = {
 	{.name = "CLASSES", .all = show_classes},
 	{.name = "LIMITS", .all = show_limits},
 	{.name = "STATEMENTS", .all = show_statements},
+	{.name = "WORKERS", .all = show_workers},
 	/* statements of others are among the evidence */
 	{.name = "PRESSURE", .sql = "SELECT * FROM pgweir.pool_pressure LIMIT 1000", .admin_only = true},
 	{.name = "DIAGNOSIS", .sql = "SELECT * FROM pgweir.diagnosis", .admin_only = true},

@@ -96,6 +96,9 @@ extern void show_classes(const Show *show);
 extern void show_limits(const Show *show);
 extern void show_statements(const Show *show);
 
+/* show_workers.c: ours */
+extern void show_workers(const Show *show);
+
 /* show_extension.c: what the extension answers, as it is */
 extern void show_answer(Result *result, const struct pg_result *answer);
 

@@ -287,6 +287,9 @@ write_connection(const Show *show, const WalkPlan *plan, int list, const ListNod
 	}
 }
 
+/* A client that moves between two pieces would be shown twice, or not at all.  Who takes longer to read one may see that. */
+#define PIECE_US USEC_PER_SEC
+
 static bool
 write_piece(const Show *show, ShowWalk *walk, const WalkPlan *plan)
 {
@@ -317,6 +320,7 @@ write_piece(const Show *show, ShowWalk *walk, const WalkPlan *plan)
 			return true;
 		hall_walk_begin(show->worker->hall, &walk->cursor, (WalkOver) plan->lists[walk->list]);
 	}
+	hall_hold_clients(show->worker->hall, show->now + PIECE_US);
 	return false;
 }
 

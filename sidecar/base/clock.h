@@ -26,6 +26,16 @@ clock_now(void)
 	return (usec_t) ts.tv_sec * USEC_PER_SEC + ts.tv_nsec / 1000;
 }
 
+/* The processor time that the calling thread has used. */
+static inline usec_t
+clock_thread_used(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (usec_t) ts.tv_sec * USEC_PER_SEC + ts.tv_nsec / 1000;
+}
+
 static inline deadline_t
 deadline_min(deadline_t a, deadline_t b)
 {

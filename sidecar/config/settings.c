@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include "config/config.h"
+#include "pool/spread.h"
 
 #define YES true
 #define NO false
@@ -93,6 +94,13 @@ static const ConfigChoice event_backends[] = {
 	{"auto", NET_BACKEND_AUTO},
 	{"io_uring", NET_BACKEND_URING},
 	{"epoll", NET_BACKEND_EPOLL},
+	{NULL, 0},
+};
+
+static const ConfigChoice spreads[] = {
+	{"auto", SPREAD_AUTO},
+	{"even", SPREAD_EVEN},
+	{"roam", SPREAD_ROAM},
 	{NULL, 0},
 };
 
@@ -369,6 +377,11 @@ static const ConfigRow main_rows[] = {
 			"Time a transaction has, waiting and idle time included, before it is rolled back and gets an error; the "
 			"session lives on; 0 = no limit.",
 			OURS),
+	SETTING(worker_spread, ENUM, worker_spread, "auto", YES,
+			"Which of the worker_threads serve clients: auto = as few as the load needs, since threads that wake up for less at a time cost more: when one is busy "
+			"for 70 % of a core the next joins, and clients move to it between transactions; even = all, each with as many clients, which stay; roam = all, and "
+			"clients move on after each transaction, which is for tests.",
+			.choices = spreads, OURS),
 	PROCESS(worker_threads, INT, worker_threads, "0", NO,
 			"Threads that serve clients, each with its own connections; pools and limits are common to all. 0 = one "
 			"a core that the process may use, 8 at most.",

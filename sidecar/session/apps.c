@@ -81,6 +81,18 @@ apps_enter(AppTable *table, AppCount **app, const char *name, const char *databa
 
 /* --- tables of several workers --- */
 
+void
+apps_enter_again(AppTable *table, AppCount **app, const AppCount *was, usec_t now)
+{
+	/* only that of the others has no database */
+	*app = was->database[0] == '\0' ? others(table, now) : find(table, was->name, was->database, now);
+	(*app)->clients++;
+	(*app)->last_at = now;
+	/* it is no newer than it was there */
+	if (was->first_at < (*app)->first_at)
+		(*app)->first_at = was->first_at;
+}
+
 const AppCount *
 apps_find(const AppTable *table, const AppCount *like)
 {

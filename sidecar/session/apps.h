@@ -31,6 +31,8 @@ typedef struct AppTable
 /* The client's entry is now that of this name; *app is NULL at first.  name may be NULL. */
 extern void apps_enter(AppTable *table, AppCount **app, const char *name, const char *database, usec_t now);
 extern void apps_leave(AppCount **app, usec_t now);
+/* The same in the table of another worker, for a client that left `was` there. */
+extern void apps_enter_again(AppTable *table, AppCount **app, const AppCount *was, usec_t now);
 
 /* Add the entries of one table to those of another: by name and database, what finds no place to the others. */
 extern void apps_add(AppTable *to, const AppTable *from);

@@ -615,6 +615,7 @@ init_locks(Hall *hall)
 {
 	pthread_mutex_init(&hall->tables, NULL);
 	pthread_mutex_init(&hall->policy, NULL);
+	pthread_mutex_init(&hall->spread_lock, NULL);
 	pthread_mutex_init(&hall->park_lock, NULL);
 	pthread_cond_init(&hall->all_parked, NULL);
 	pthread_cond_init(&hall->go_on, NULL);
@@ -625,6 +626,7 @@ free_locks(Hall *hall)
 {
 	pthread_mutex_destroy(&hall->tables);
 	pthread_mutex_destroy(&hall->policy);
+	pthread_mutex_destroy(&hall->spread_lock);
 	pthread_mutex_destroy(&hall->park_lock);
 	pthread_cond_destroy(&hall->all_parked);
 	pthread_cond_destroy(&hall->go_on);
@@ -645,6 +647,7 @@ hall_create(const HallOptions *options)
 	hall->backend = options->backend;
 	hall->wanted_workers = options->workers > POOL_HOMES ? POOL_HOMES : options->workers;
 	init_locks(hall);
+	spread_init(&hall->spread, (SpreadMode) hall->settings->worker_spread, 1);
 	map_init(&hall->databases, database_equal);
 	map_init(&hall->roles, role_equal);
 	map_init(&hall->pools, pool_equal);

@@ -28,6 +28,47 @@ extern void trim_init(Hall *hall);
 extern void trim_look(Worker *worker);
 extern void trim_stop(Hall *hall);
 
+/* --- worker.c: posts, by which one worker reaches another --- */
+typedef enum PostKind
+{
+	POST_ACCEPTED, /* a connection */
+	POST_LOGIN,	   /* a client that logs in, from another worker */
+	POST_CLIENT,   /* one that is logged in */
+	POST_CANCEL,   /* a cancel request for a client */
+	POST_HOST,	   /* a host has other addresses */
+} PostKind;
+
+typedef struct WorkerPost
+{
+	ListNode node; /* Worker.posts */
+	PostKind kind;
+	int fd;
+	NetPeer peer;
+	uint64_t id;
+	Client *client; /* owned */
+	Worker *from;	/* borrowed: whose client it was */
+	AppCount app;	/* what it counted among there */
+	uint8_t key[8];
+	char *host;			   /* owned */
+	NetAddress *addresses; /* owned */
+	int count;
+} WorkerPost;
+
+/* Takes the post over, which was allocated. */
+extern void worker_post(Worker *to, WorkerPost *item);
+
+/* --- move.c --- */
+/* Those that are `leaving` go now. */
+extern void move_send_leavers(Worker *worker);
+/* They have come. */
+extern void move_take_login(Worker *worker, Client *client);
+/* False: it could not be taken in, and the post was sent on. */
+extern bool move_take_client(Worker *worker, WorkerPost *item) MUST_CHECK;
+/* A window has passed: how busy was the worker in it, and who is to go? */
+extern void move_look(Worker *worker);
+/* Who gets a new client; by the first worker. */
+extern Worker *move_choose_worker(Hall *hall);
+
 /* --- worker.c --- */
 /* The loop stays the caller's.  NULL when out of memory or descriptors. */
 extern Worker *worker_create(Hall *hall, int index, NetLoop *loop);

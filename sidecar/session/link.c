@@ -259,6 +259,7 @@ link_release(Client *client, const GroupRun *run)
 	clean = server->cancels == 0 && !server->needs_reset;
 	server_set_state(server, clean ? SERVER_IDLE : SERVER_CLEANING);
 	client_rearm_timer(client);
+	client_has_come_to_rest(client);
 	client_update_flow(client);
 	if (!clean || !lease_keep(server, run, now))
 	{

@@ -208,6 +208,7 @@ void
 hall_apply_settings(Hall *hall, const Settings *settings)
 {
 	hall->settings = settings;
+	spread_set_mode(&hall->spread, (SpreadMode) settings->worker_spread);
 	for (int i = 0; i < hall->worker_count; i++)
 	{
 		ResolverOptions resolver = worker_resolver_options(hall->workers[i], settings);

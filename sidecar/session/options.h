@@ -131,6 +131,7 @@ struct Settings
 	int max_db_connections, max_user_connections, max_db_client_connections, max_user_client_connections;
 	int max_waiting_clients;
 	int max_login_clients;
+	int worker_spread; /* a SpreadMode */
 	int max_prepared_statements;
 	uint32_t max_packet_size;
 	uint32_t max_client_statement_bytes; /* 0 = any */

@@ -19,16 +19,19 @@
  *   parked               everything else (settings, pause, modes, phase) changes only while all other workers are parked at the end of
  *                        a turn: hall_park() ... hall_unpark(), by the first worker.  Meanwhile that one thread may touch everything,
  *                        as if there were no other: console, averages, reports, reload, signals run so.
+ *   Hall.spread_lock     who is busy, and how many workers serve clients (move.c).
  *   atomics              client_count, next_id, Worker.load, Worker.called, Hall.parking; and the spare servers of a Lease, by which a
  *                        transaction that stays on its worker gets along without Hall.policy: lease.h.
  *
- * Order: tables before policy before a registry or Worker.post_lock; nothing that may block is called under any of them, and a worker
+ * Order: tables before policy before a registry, Hall.spread_lock or Worker.post_lock; nothing that may block is called under any of them, and a worker
  * parks with none of them held.  With one worker no lock is taken.
  *
  * A server that is granted to a client of another worker moves there first: at the end of its worker's turn it is detached from the
  * loop, and both its home in the policy and its Worker change in the same section of Hall.policy, which also puts it among the arrivals of
  * the new worker.  That one takes arrivals in whenever it enters the policy, so nothing that is decided there ever meets a server that is not at home: no
  * action, and no request that finds a server idle whose grant came to nothing on its way.
+ *
+ * A client whose work is to be done elsewhere goes there between two transactions: move.c.
  *
  * A request of a client is a *group*: one Query (or FunctionCall), or the extended-protocol messages up to Sync.  A group ends with
  * one ReadyForQuery.  In transaction mode a client is linked to a server from the first message of a group until a
@@ -54,6 +57,7 @@
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "pool/pool.h"
+#include "pool/spread.h"
 #include "session/class_text.h"
 #include "session/derive.h"
 #include "session/options.h"
@@ -162,7 +166,7 @@ struct Client
 	bool counted;		 /* in the clients of its database, role and pool */
 	bool quiet;			 /* a cancel request: not worth a log line */
 	bool expired;		 /* a cancel for the deadline of the running group is under way */
-	bool leaving;		 /* STARTUP: goes to the first worker at the end of the turn */
+	bool leaving;		 /* STARTUP, IDLE: goes to another worker at the end of the turn; it stands first in its list */
 	bool rerun;			 /* what is being sent was sent before: request_again() */
 	bool unhurried;		 /* logged in, and no setting limits the time of what it does: deadline_look_at_settings() */
 	ClientReject reject;
@@ -177,6 +181,7 @@ struct Client
 	deadline_t grace_until;
 	uint64_t fingerprint;/* class of its first statement, 0 = not computed */
 	uint32_t run_length; /* groups of that class in a row, outside of transactions */
+	uint32_t rested_in;	 /* Worker.window in which it last ended a transaction */
 	AppCount *app;		 /* borrowed: of Worker.apps; NULL before login */
 	const Limit *limit;	 /* borrowed: the rule that the group is under, or NULL */
 
@@ -450,6 +455,9 @@ struct Hall
 	int client_seen;		/* of the first worker */
 	Timer trim_timer;
 	int next_worker; /* of the first worker: whose turn it is to get a client */
+	pthread_mutex_t spread_lock; /* taken once in a window, or while nothing else is; nothing is done under it but to ask */
+	Spread spread;
+	_Atomic(usec_t) clients_held_until; /* nobody goes to another worker before: hall_hold_clients() */
 
 	/* parking */
 	pthread_mutex_t park_lock;
@@ -494,10 +502,19 @@ struct Worker
 	Timer lease_timer;
 	ClassTexts class_texts;
 	uint64_t unnamed_parses; /* numbers the unnamed statements */
+	uint8_t random[256]; /* for cancel keys, the first random_left bytes: drawn together, since a few cost as much as many */
+	size_t random_left;
 	bool running_actions;
 	bool has_actions; /* there may be some in its queue */
 	bool has_moves;	  /* ... servers to move */
 	bool has_leavers; /* ... clients that are `leaving` */
+
+	/* move.c */
+	usec_t measured_at, used_before; /* the window began then, when the thread had used so much of a processor */
+	uint32_t window;				 /* its number */
+	int rested;						 /* clients that have ended a transaction in it */
+	int leave, leave_to;			 /* so many of those that do so go to that worker */
+	uint64_t moved_in, moved_out;	 /* logged-in clients, ever */
 
 	/* for the others */
 	atomic_int load;	/* clients, those on their way to it included */
@@ -654,8 +671,6 @@ worker_run_actions(Worker *worker)
 	if (worker->has_actions && !worker->running_actions)
 		worker_carry_out(worker); /* else the outer call goes on until the queue is empty */
 }
-/* This client must be with the first worker: true when it is; else it goes there at the end of the turn, and its input waits. */
-extern bool client_goes_first(Client *client) MUST_CHECK;
 /* A host has other addresses than before. */
 extern void worker_post_host(Worker *worker, const char *host, const NetAddress *addresses, int count);
 /* A CancelRequest with a key of a client of that worker: it looks the key up again. */
@@ -665,6 +680,25 @@ worker_now(const Worker *worker)
 {
 	return net_now(worker->loop);
 }
+
+/* --- move.c: clients that change workers --- */
+/* This client must be with the first worker: true when it is; else it goes there at the end of the turn, and its input waits. */
+extern bool client_goes_first(Client *client) MUST_CHECK;
+/* It has ended a transaction, and goes to where the worker is told to send some, if it may.  Its flow is to be looked at. */
+extern void client_goes_on(Client *client);
+static inline void
+client_has_come_to_rest(Client *client)
+{
+	Worker *worker = client->worker;
+
+	worker->rested += client->rested_in != worker->window;
+	client->rested_in = worker->window;
+	if (worker->leave > 0)
+		client_goes_on(client);
+}
+/* By the first worker: a list of clients is read in several stretches; let nobody go from one worker to another before that instant. */
+extern void hall_hold_clients(Hall *hall, usec_t until);
+
 /* --- idle.c: pools and databases that nobody uses; by the first worker --- */
 /* Is the pool used, and has the first worker not noticed?  In the policy. */
 extern bool idle_pool_differs(const SessionPool *pool);

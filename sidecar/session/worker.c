@@ -14,28 +14,6 @@
 #include "session/hall.h"
 #include "session/lease.h"
 
-typedef enum PostKind
-{
-	POST_ACCEPTED, /* a connection */
-	POST_CLIENT,   /* a client from another worker */
-	POST_CANCEL,   /* a cancel request for a client */
-	POST_HOST,	   /* a host has other addresses */
-} PostKind;
-
-typedef struct WorkerPost
-{
-	ListNode node; /* Worker.posts */
-	PostKind kind;
-	int fd;
-	NetPeer peer;
-	uint64_t id;
-	Client *client; /* owned */
-	uint8_t key[8];
-	char *host;			   /* owned */
-	NetAddress *addresses; /* owned */
-	int count;
-} WorkerPost;
-
 /* --- calling --- */
 
 void
@@ -60,8 +38,8 @@ on_bell(NetWatch *watch, bool readable, bool writable)
 		return;
 }
 
-static void
-post(Worker *to, WorkerPost *item)
+void
+worker_post(Worker *to, WorkerPost *item)
 {
 	pthread_mutex_lock(&to->post_lock);
 	list_append(&to->posts, &item->node);
@@ -104,27 +82,10 @@ accepted(Worker *worker, int fd, const NetPeer *peer, uint64_t id)
 	worker_run_actions(worker);
 }
 
-/* The one with the fewest clients; among equals everybody has his turn. */
-static Worker *
-choose_worker(Hall *hall)
-{
-	Worker *best = NULL;
-
-	for (int i = 0; i < hall->worker_count; i++)
-	{
-		Worker *worker = hall->workers[(hall->next_worker + i) % hall->worker_count];
-
-		if (best == NULL || atomic_load(&worker->load) < atomic_load(&best->load))
-			best = worker;
-	}
-	hall->next_worker = (best->index + 1) % hall->worker_count;
-	return best;
-}
-
 void
 hall_accept(Hall *hall, int fd, const NetPeer *peer)
 {
-	Worker *worker = choose_worker(hall);
+	Worker *worker = hall_is_shared(hall) ? move_choose_worker(hall) : hall->workers[0];
 	WorkerPost *item = worker->index > 0 ? calloc(1, sizeof(WorkerPost)) : NULL;
 	uint64_t id = hall_next_id(hall); /* here, so that their order is that of arrival */
 
@@ -137,81 +98,7 @@ hall_accept(Hall *hall, int fd, const NetPeer *peer)
 		return;
 	}
 	*item = (WorkerPost){.kind = POST_ACCEPTED, .fd = fd, .peer = *peer, .id = id};
-	post(worker, item);
-}
-
-/* --- clients that must be with the first worker --- */
-
-bool
-client_goes_first(Client *client)
-{
-	if (client->worker->index == 0)
-		return true;
-	client->leaving = true;
-	atomic_store_explicit(&client->login_busy, true, memory_order_relaxed);
-	client->worker->has_leavers = true;
-	/* where send_leavers() looks */
-	worker_walk_skip(client->worker, &client->node);
-	list_remove(&client->worker->logins, &client->node);
-	list_prepend(&client->worker->logins, &client->node);
-	net_pause(&client->conn);
-	return false;
-}
-
-static void
-send_client(Client *client)
-{
-	Worker *from = client->worker;
-	WorkerPost *item = calloc(1, sizeof(WorkerPost));
-	const char *sent_away = client_leave_half_open(client);
-
-	if (sent_away != NULL)
-	{
-		client_close_error(client, "53300", sent_away);
-		free(item);
-		return;
-	}
-	if (item == NULL)
-	{
-		client_close(client, "out of memory", "bouncer resources exhaustion");
-		return;
-	}
-	worker_walk_skip(from, &client->node);
-	list_remove(&from->logins, &client->node);
-	timer_disarm(net_timers(from->loop), &client->timer);
-	net_detach(&client->conn);
-	atomic_fetch_sub(&from->load, 1);
-	*item = (WorkerPost){.kind = POST_CLIENT, .client = client};
-	post(from->hall->workers[0], item);
-}
-
-/* They stand before the others. */
-static void
-send_leavers(Worker *worker)
-{
-	worker->has_leavers = false;
-	list_each(node, &worker->logins)
-	{
-		Client *client = CONTAINER_OF(node, Client, node);
-
-		if (!client->leaving)
-			break;
-		send_client(client);
-	}
-}
-
-static void
-take_client(Worker *worker, Client *client)
-{
-	client->worker = worker;
-	client->leaving = false;
-	list_append(&worker->logins, &client->node);
-	client_enter_half_open(client);
-	atomic_fetch_add(&worker->load, 1);
-	client->suspended = worker->hall->suspended;
-	net_attach(worker->loop, &client->conn);
-	client_rearm_timer(client);
-	client_update_flow(client);
+	worker_post(worker, item);
 }
 
 /* --- cancel requests --- */
@@ -225,7 +112,7 @@ worker_post_cancel(Worker *worker, const uint8_t key[8])
 		return;
 	item->kind = POST_CANCEL;
 	memcpy(item->key, key, sizeof(item->key));
-	post(worker, item);
+	worker_post(worker, item);
 }
 
 void
@@ -244,7 +131,7 @@ worker_post_host(Worker *worker, const char *host, const NetAddress *addresses, 
 	item->kind = POST_HOST;
 	item->count = count;
 	memcpy(item->addresses, addresses, bytes);
-	post(worker, item);
+	worker_post(worker, item);
 }
 
 static void
@@ -257,7 +144,11 @@ take_posts(Worker *worker)
 		switch (item->kind)
 		{
 			case POST_ACCEPTED: accepted(worker, item->fd, &item->peer, item->id); break;
-			case POST_CLIENT: take_client(worker, item->client); break;
+			case POST_LOGIN: move_take_login(worker, item->client); break;
+			case POST_CLIENT:
+				if (!move_take_client(worker, item))
+					continue;
+				break;
 			case POST_CANCEL: cancel_by_key(worker, item->key); break;
 			case POST_HOST: hosts_take_change(worker, item->host, item->addresses, item->count); break;
 		}
@@ -458,7 +349,7 @@ worker_turn(Worker *worker)
 		}
 		worker_run_actions(worker);
 		if (worker->has_leavers)
-			send_leavers(worker);
+			move_send_leavers(worker);
 		if (worker->has_moves)
 			move_servers(worker);
 		if (worker->index == 0)
@@ -466,6 +357,8 @@ worker_turn(Worker *worker)
 		if (atomic_load(&worker->hall->parking) && worker->index > 0)
 			park(worker);
 	} while (worker->has_actions || worker->has_leavers);
+	if (worker_now(worker) - worker->measured_at >= SPREAD_WINDOW_US)
+		move_look(worker);
 	trim_look(worker);
 }
 
@@ -643,6 +536,7 @@ hall_start(Hall *hall)
 		count++;
 	pthread_mutex_lock(&hall->park_lock);
 	hall->worker_count = hall->actions.homes = count;
+	spread_init(&hall->spread, (SpreadMode) hall->settings->worker_spread, count);
 	hall->started = true;
 	pthread_cond_broadcast(&hall->go_on);
 	pthread_mutex_unlock(&hall->park_lock);

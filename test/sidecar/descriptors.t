@@ -5,7 +5,7 @@ use PgweirTest;
 my $pg = server(preload => '');
 my ($w, $room, @c);
 
-sub limited { my ($soft, $hard, $clients) = @_; return sidecar($pg, under => ['prlimit', "--nofile=$soft:$hard"], settings => {max_client_conn => $clients, default_pool_size => 5, worker_threads => 2}); }
+sub limited { my ($soft, $hard, $clients) = @_; return sidecar($pg, under => ['prlimit', "--nofile=$soft:$hard"], settings => {max_client_conn => $clients, default_pool_size => 5, worker_threads => 2, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even'}); }
 sub refused { my $f = $w->wire(may_fail => 1)->{failed} // {C => '-', M => 'none'}; return "$f->{C} $f->{M}"; }
 
 $w = limited(60, 2000, 1000);
@@ -32,7 +32,7 @@ sub small { my ($c) = @_; return join '', map { $c->value("select $_") } 1 .. 9;
 
 for my $backend ('epoll', 'auto')
 {
-	$w = sidecar($pg, settings => {event_backend => $backend, worker_threads => 2, server_login_retry => 0.05});
+	$w = sidecar($pg, settings => {event_backend => $backend, worker_threads => 2, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even', server_login_retry => 0.05});
 	my ($uses) = $w->log =~ /using (io_uring)/;
 	$uses //= 'epoll';
 	my ($c, $d) = map { $w->wire } 1 .. 2;

@@ -4,7 +4,7 @@ use PgweirTest::Dns;
 
 my $pg = server(preload => '', conf => {listen_addresses => '127.0.0.1,127.0.0.2'});
 my $dns = PgweirTest::Dns->new(hosts => {'db.shop.zone' => '127.0.0.1'}, ttl => 60);
-my %settings = (resolv_conf => $dns->{resolv_conf}, default_pool_size => 3, server_login_retry => 0.05, server_lifetime => 0);
+my %settings = (resolv_conf => $dns->{resolv_conf}, default_pool_size => 3, server_login_retry => 0.05, server_lifetime => 0, worker_spread => 'even'); # each worker asks for itself
 my $w = sidecar($pg, settings => \%settings, databases => {postgres => 'host=db.shop.zone', lost => 'dbname=postgres host=no.shop.zone'});
 my ($c, $d);
 

@@ -90,7 +90,7 @@ sub bulk_in
 sub traffic
 {
 	my ($backend, $workers) = @_;
-	my $w = sidecar($pg, settings => {event_backend => $backend, http_listen => free_port(), worker_threads => $workers, default_pool_size => 4, max_client_conn => 1000});
+	my $w = sidecar($pg, settings => {event_backend => $backend, http_listen => free_port(), worker_threads => $workers, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even', default_pool_size => 4, max_client_conn => 1000});
 	my ($c, $d, @many) = ($w->wire, $w->wire);
 	my $a;
 

@@ -12,7 +12,7 @@ my $w = sidecar($pg,
 		shop => 'dbname=postgres', wait => 'dbname=postgres pool_size=1', give => 'dbname=postgres', think => 'dbname=postgres', big => 'dbname=postgres',
 		loop => 'dbname=postgres', auto => 'dbname=postgres', churn => 'dbname=postgres', apps => 'dbname=postgres',
 		dead => "port=$dead_port dbname=postgres", nothere => 'dbname=nothere'},
-	settings => {report_user => 'reporter', report_interval => '100ms', reporter_name => 'one', report_database => 'shop', max_client_conn => 20, log_pooler_errors => 0, server_login_retry => 1});
+	settings => {report_user => 'reporter', report_interval => '100ms', reporter_name => 'one', report_database => 'shop', max_client_conn => 20, log_pooler_errors => 0, server_login_retry => 1, worker_spread => 'even'}); # a run of the same statement ends where its client moves
 
 sub value { my ($sql) = @_; return $pg->sql("select $sql"); }
 sub pool { my ($database, $column) = @_; return value("$column from pgweir.pools() where database = '$database'"); }

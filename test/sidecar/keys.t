@@ -187,7 +187,7 @@ SKIP: {
 sub workers { my ($v) = @_; return 1 + grep { slurp($_) =~ /^pgweir:worker/ } glob '/proc/' . $v->pid . '/task/*/comm'; }
 for my $n (1, 3)
 {
-	my $v = sidecar($pg, settings => {worker_threads => $n});
+	my $v = sidecar($pg, settings => {worker_threads => $n, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even'});
 	my @c = map { $v->wire } 1 .. 6;
 	is(join('', map { $_->value('select 5') } @c), '555555', "worker_threads = $n: clients are served");
 	is(workers($v), $n, '... by so many threads');

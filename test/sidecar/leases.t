@@ -6,7 +6,7 @@ PgweirTest::run_program(['pgbench', '-iq', '-h', $pg->host, '-p', $pg->port, '-U
 my $dir = PgweirTest::new_dir('leases');
 my ($w, @c);
 
-sub weir { my ($settings, %o) = @_; undef @c; if ($w) { $w->stop; eventually { backends() == 0 } 'all has ended'; } return $w = sidecar($pg, settings => {worker_threads => 4, admission => 0, %$settings}, %o); }
+sub weir { my ($settings, %o) = @_; undef @c; if ($w) { $w->stop; eventually { backends() == 0 } 'all has ended'; } return $w = sidecar($pg, settings => {worker_threads => 4, worker_spread => 'even', admission => 0, %$settings}, %o); }
 sub backends { return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> current_setting('application_name')"); }
 sub load_command { my (@args) = @_; return ['pgbench', '-n', '-h', $w->host, '-p', $w->port, '-U', 'postgres', @args, 'postgres']; }
 # The transactions done and the exit code.

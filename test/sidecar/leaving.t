@@ -20,7 +20,7 @@ sub clients { my ($w) = @_; return (grep { $_->{list} eq 'used_clients' } @{$w->
 for (['epoll', 2], ['epoll', 4], ['io_uring', 2], ['io_uring', 4])
 {
 	my ($backend, $workers) = @$_;
-	my $w = sidecar($pg, settings => {%settings, event_backend => $backend eq 'epoll' ? 'epoll' : 'auto', worker_threads => $workers});
+	my $w = sidecar($pg, settings => {%settings, event_backend => $backend eq 'epoll' ? 'epoll' : 'auto', worker_threads => $workers, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even'});
 
 	if ($backend eq 'io_uring' && slurp($w->{log}) !~ /LOG using io_uring/)
 	{

@@ -102,7 +102,7 @@ like($w->log, qr/server error: syntax error/, '... it is');
 # --- server_round_robin ---
 for my $rr (0, 1)
 {
-	weir({server_round_robin => $rr, default_pool_size => 3});
+	weir({server_round_robin => $rr, default_pool_size => 3, worker_spread => 'even'}); # a client that moves gets one that is at hand
 	my @c = map { $w->wire } 1 .. 3;
 	$_->ask('begin') for @c; $_->ask('commit') for @c;
 	%pids = map { pid($c[0]) => 1 } 1 .. 9;

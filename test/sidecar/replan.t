@@ -2,7 +2,7 @@
 use PgweirTest;
 
 my $pg = server(preload => '');
-my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2});
+my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 2, worker_spread => 'even'}); # a client meets the same server again
 my ($c, $d) = ($w->wire, $w->wire);
 my ($a, $mark);
 

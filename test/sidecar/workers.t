@@ -8,7 +8,7 @@ PgweirTest::run_program(['pgbench', '-iq', '-h', $pg->host, '-p', $pg->port, '-U
 my %auth = (auth => {postgres => '', other => ''});
 my ($w, @c, $a);
 
-sub weir { my ($settings, %o) = @_; undef @c; $w->stop if $w; return $w = sidecar($pg, settings => {worker_threads => 4, %$settings}, %auth, %o); }
+sub weir { my ($settings, %o) = @_; undef @c; $w->stop if $w; return $w = sidecar($pg, settings => {worker_threads => 4, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even', %$settings}, %auth, %o); }
 sub pid { return $_[0]->value('select pg_backend_pid()'); }
 sub backends { return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> current_setting('application_name')"); }
 sub transactions { my ($out) = @_; return ($out =~ /number of transactions actually processed: (\d+)/)[0] // 0; }

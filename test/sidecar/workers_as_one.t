@@ -8,7 +8,7 @@ PgweirTest::run_program(['pgbench', '-iq', '-h', $pg->host, '-p', $pg->port, '-U
 my $dir = PgweirTest::new_dir('one');
 my ($w, @c);
 
-sub weir { my ($settings, %o) = @_; undef @c; if ($w) { $w->stop; eventually { backends() == 0 } 'all has ended'; } return $w = sidecar($pg, settings => {worker_threads => 4, admission => 0, %$settings}, auth => {map { ($_ => '') } qw(postgres other job)}, %o); }
+sub weir { my ($settings, %o) = @_; undef @c; if ($w) { $w->stop; eventually { backends() == 0 } 'all has ended'; } return $w = sidecar($pg, settings => {worker_threads => 4, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even', admission => 0, %$settings}, auth => {map { ($_ => '') } qw(postgres other job)}, %o); }
 sub backends { my ($where) = @_; return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> current_setting('application_name')" . ($where // '')); }
 sub load_command { my ($user, @args) = @_; return ['pgbench', '-n', '-h', $w->host, '-p', $w->port, '-U', $user, @args, 'postgres']; }
 sub load_of { my ($user, @args) = @_; my ($status, $out) = run_program(load_command($user, @args), timeout => 100); return ($out =~ /actually processed: (\d+)/)[0] . " $status"; }

@@ -7,7 +7,7 @@
 # A database's connection string gets host and port of the server unless it names its own.  Without databases there is `*`.
 # Without auth everybody is trusted (auth_type any user of the file: postgres is in it); the console's user is admin.
 # PGWEIR_SIDECAR names another program, e.g. one built with sanitizers; PGWEIR_TEST_WORKERS gives it so many worker_threads, PGWEIR_TEST_BACKEND
-# that event_backend, where a test does not say.
+# that event_backend, PGWEIR_TEST_SPREAD that worker_spread, where a test does not say: with several threads it is `even`, so that clients are on each of them.
 package PgweirTest::Sidecar;
 
 use strict;
@@ -36,6 +36,7 @@ sub new
 		pool_mode => 'transaction', default_pool_size => 10, %{$o{settings} // {}}};
 	$self->{settings}{event_backend} //= $ENV{PGWEIR_TEST_BACKEND} if $ENV{PGWEIR_TEST_BACKEND};
 	$self->{settings}{worker_threads} //= $ENV{PGWEIR_TEST_WORKERS} if $ENV{PGWEIR_TEST_WORKERS};
+	$self->{settings}{worker_spread} //= $ENV{PGWEIR_TEST_SPREAD} || 'even' if $ENV{PGWEIR_TEST_SPREAD} || $ENV{PGWEIR_TEST_WORKERS};
 	$self->{databases} = $o{databases} // {'*' => ''};
 	$self->{users} = $o{users} // {};
 	$self->{ini} = $o{ini} // '';
