@@ -619,6 +619,7 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		net_close(&client->conn);
 	else
 	{
+		client_login_send_last_word(client);
 		if (wire_error_simple(&out, "FATAL", sqlstate, message))
 			client_send_buf(client, &out);
 		buf_free(&out);

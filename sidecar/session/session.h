@@ -756,6 +756,8 @@ extern void client_login_names(const Client *client, const char **database, cons
 extern void client_login_as(Client *client, const char *database, const char *user);
 /* The client is being closed: nothing comes back to it any more. */
 extern void client_login_stop(Client *client);
+/* What ends the dialogue, if it has not gone out: before an error, and before the client waits. */
+extern void client_login_send_last_word(Client *client);
 /* Does the login wait for auth_query, or for something slow? */
 extern bool client_login_waits(const Client *client);
 /* auth_query has answered: the user exists or not; takes the secret over (NULL = has none). */
