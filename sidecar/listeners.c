@@ -248,7 +248,7 @@ listeners_apply(Listeners *listeners, const Config *config)
 	{
 		NetListener *listener = &listeners->items[i];
 
-		listener->socket_options = config->settings->socket_options;
+		net_listener_set_options(listener, &config->settings->socket_options);
 		if (listener->fd >= 0 && listener->family != AF_UNIX)
 			(void) setsockopt(listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer));
 	}

@@ -2,7 +2,8 @@
  * log.c: formatting of log lines, and where they go.
  *
  * A line is built in a buffer on the stack; only a longer one costs an allocation (and is cut when that
- * fails).
+ * fails).  A storm of logins writes thousands of lines a second, so what is the same in all lines of a second is
+ * kept, by each thread for itself.
  */
 #include "base/log.h"
 
@@ -15,7 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 #define LINE_ON_STACK 2048
+/* More than a head ever takes. */
+#define HEAD_MAX 128
 
 static const struct
 {
@@ -110,23 +115,46 @@ log_close(Log *log)
 
 /* --- writing --- */
 
-/* "2026-01-31 12:00:00.123 UTC [4711] LOG "; returns its length. */
-static size_t
-format_head(char *out, size_t size, LogLevel level)
+/* What the lines of one second have in common. */
+typedef struct Second
 {
-	struct timespec ts;
-	struct tm tm;
+	time_t second; /* 0 = none yet */
 	char date[32];
 	char zone[16];
-	int n;
+} Second;
+
+static void
+look_at_calendar(Second *known, time_t second)
+{
+	struct tm tm;
+
+	localtime_r(&second, &tm);
+	strftime(known->date, sizeof(known->date), "%Y-%m-%d %H:%M:%S.", &tm);
+	strftime(known->zone, sizeof(known->zone), "%Z", &tm);
+	known->second = second;
+}
+
+/* "2026-01-31 12:00:00.123 UTC [4711] LOG ", of at most HEAD_MAX bytes; returns its length. */
+static size_t
+format_head(char *out, LogLevel level)
+{
+	static _Thread_local Second known;
+	const char *end = out + HEAD_MAX;
+	struct timespec ts;
+	char ms[3];
+	char *at;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	localtime_r(&ts.tv_sec, &tm);
-	strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
-	strftime(zone, sizeof(zone), "%Z", &tm);
-	n = snprintf(out, size, "%s.%03d %s [%d] %s ", date, (int) (ts.tv_nsec / 1000000), zone, (int) getpid(),
-				 levels[level].name);
-	return n < 0 ? 0 : (size_t) n;
+	if (ts.tv_sec != known.second)
+		look_at_calendar(&known, ts.tv_sec);
+	for (long i = 3, left = ts.tv_nsec / 1000000; i-- > 0; left /= 10)
+		ms[i] = (char) ('0' + left % 10);
+	at = text_put(out, end, known.date);
+	at = text_put_bytes(at, end, ms, sizeof(ms));
+	at = text_put(text_put(at, end, " "), end, known.zone);
+	at = text_put(text_put_number(text_put(at, end, " ["), end, (uint64_t) getpid()), end, "] ");
+	at = text_put(text_put(at, end, levels[level].name), end, " ");
+	return (size_t) (at - out);
 }
 
 static size_t
@@ -167,17 +195,24 @@ write_line(int fd, const char *line, size_t len)
 }
 
 static void
-emit(const Log *log, LogLevel level, const char *message, size_t len)
+write_everywhere(const Log *log, const char *line, size_t len)
+{
+	if (log->fd >= 0)
+		write_line(log->fd, line, len);
+	if (log->to_stderr)
+		write_line(STDERR_FILENO, line, len);
+}
+
+/* The same for a message of several lines. */
+static void
+write_indented(const Log *log, const char *head, size_t head_len, const char *message, size_t len)
 {
 	char on_stack[LINE_ON_STACK];
 	char *line = on_stack;
 	size_t size = sizeof(on_stack);
-	size_t wanted;
+	size_t wanted = head_len + len + count_newlines(message, len) + 1;
 	size_t n;
 
-	while (len > 0 && message[len - 1] == '\n')
-		len--;
-	wanted = 128 + len + count_newlines(message, len);
 	if (wanted > size)
 	{
 		if ((line = malloc(wanted)) != NULL)
@@ -185,15 +220,29 @@ emit(const Log *log, LogLevel level, const char *message, size_t len)
 		else
 			line = on_stack;
 	}
-	n = format_head(line, size, level);
-	n += copy_indented(line + n, size - n - 1, message, len);
+	memcpy(line, head, head_len);
+	n = head_len + copy_indented(line + head_len, size - head_len - 1, message, len);
 	line[n++] = '\n';
-	if (log->fd >= 0)
-		write_line(log->fd, line, n);
-	if (log->to_stderr)
-		write_line(STDERR_FILENO, line, n);
+	write_everywhere(log, line, n);
 	if (line != on_stack)
 		free(line);
+}
+
+/* `line` is a head and a message, with room for one more byte behind them. */
+static void
+emit(const Log *log, LogLevel level, char *line, size_t head_len, size_t len)
+{
+	const char *message = line + head_len;
+
+	while (len > 0 && message[len - 1] == '\n')
+		len--;
+	if (memchr(message, '\n', len) != NULL)
+		write_indented(log, line, head_len, message, len);
+	else
+	{
+		line[head_len + len] = '\n';
+		write_everywhere(log, line, head_len + len + 1);
+	}
 	if (log->to_syslog)
 		syslog(levels[level].syslog_priority, "%s %.*s", levels[level].name, (int) len, message);
 }
@@ -202,10 +251,12 @@ void
 log_vwrite(const Log *log, LogLevel level, const char *prefix, const char *format, va_list args)
 {
 	char on_stack[LINE_ON_STACK];
-	char *message = on_stack;
+	char *line = on_stack;
 	size_t size = sizeof(on_stack);
 	size_t prefix_len = prefix != NULL ? strlen(prefix) : 0;
 	int saved_errno = errno;
+	size_t head_len;
+	size_t before;
 	va_list again;
 	int n;
 
@@ -213,29 +264,33 @@ log_vwrite(const Log *log, LogLevel level, const char *prefix, const char *forma
 		return;
 	if (prefix_len > size / 2)
 		prefix_len = size / 2;
+	head_len = format_head(line, level);
+	if (prefix_len > 0)
+		memcpy(line + head_len, prefix, prefix_len);
+	before = head_len + prefix_len;
 	va_copy(again, args);
-	n = vsnprintf(on_stack + prefix_len, size - prefix_len, format, args);
+	errno = saved_errno;
+	n = vsnprintf(line + before, size - before, format, args);
 	if (n < 0)
 		n = 0;
-	if ((size_t) n >= size - prefix_len)
+	if ((size_t) n >= size - before)
 	{
-		if ((message = malloc(prefix_len + (size_t) n + 1)) != NULL)
+		if ((line = malloc(before + (size_t) n + 1)) != NULL)
 		{
+			memcpy(line, on_stack, before);
 			errno = saved_errno;
-			vsnprintf(message + prefix_len, (size_t) n + 1, format, again);
+			vsnprintf(line + before, (size_t) n + 1, format, again);
 		}
 		else
 		{
-			message = on_stack;
-			n = (int) (size - prefix_len - 1);
+			line = on_stack;
+			n = (int) (size - before - 1);
 		}
 	}
 	va_end(again);
-	if (prefix_len > 0)
-		memcpy(message, prefix, prefix_len);
-	emit(log, level, message, prefix_len + (size_t) n);
-	if (message != on_stack)
-		free(message);
+	emit(log, level, line, head_len, prefix_len + (size_t) n);
+	if (line != on_stack)
+		free(line);
 	errno = saved_errno;
 }
 

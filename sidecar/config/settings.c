@@ -259,7 +259,8 @@ static const ConfigRow main_rows[] = {
 	SETTING(server_reset_query_always, BOOL, server_reset_query_always, "0", YES,
 			"Send server_reset_query in the other pool modes too."),
 	SETTING(server_round_robin, BOOL, server_round_robin, "0", YES,
-			"Use idle servers in turn instead of the most recently used first."),
+			"Use idle servers in turn instead of the most recently used first.  With several worker_threads a busy one takes those it has at "
+			"hand in turn for some tens of transactions before all of them are in turn again."),
 	SETTING(server_tls13_ciphers, STRING, server_tls.tls13_ciphers, NULL, YES,
 			"TLS 1.3 cipher suites for servers, separated by colons; default: the library's."),
 	SETTING(server_tls_ca_file, FILE, server_tls.ca_file, "", YES,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/un.h>
 
+#include "base/text.h"
+
 /* --- parsing --- */
 
 static void
@@ -173,11 +175,23 @@ net_peer_from(const struct sockaddr_storage *addr, NetPeer *peer)
 
 /* --- text --- */
 
+/* inet_ntop() asks printf for it. */
+static const char *
+put_ipv4(const uint8_t ip[4], char *buf, const char *end)
+{
+	char *at = text_put_number(buf, end, ip[0]);
+
+	for (int i = 1; i < 4; i++)
+		at = text_put_number(text_put(at, end, "."), end, ip[i]);
+	return buf;
+}
+
 const char *
 net_peer_ip(const NetPeer *peer, char *buf, size_t size)
 {
-	if ((peer->family != AF_INET && peer->family != AF_INET6) ||
-		inet_ntop(peer->family, peer->ip, buf, (socklen_t) size) == NULL)
+	if (peer->family == AF_INET)
+		return put_ipv4(peer->ip, buf, buf + size);
+	if (peer->family != AF_INET6 || inet_ntop(peer->family, peer->ip, buf, (socklen_t) size) == NULL)
 		snprintf(buf, size, "unix");
 	return buf;
 }
@@ -186,13 +200,17 @@ const char *
 net_peer_name(const NetPeer *peer, char *buf, size_t size)
 {
 	char ip[INET6_ADDRSTRLEN];
+	const char *end = buf + size;
+	char *at = buf;
 
 	if (peer->family == AF_INET)
-		snprintf(buf, size, "%s:%u", net_peer_ip(peer, ip, sizeof(ip)), (unsigned) peer->port);
+		at = text_put(at, end, net_peer_ip(peer, ip, sizeof(ip)));
 	else if (peer->family == AF_INET6)
-		snprintf(buf, size, "[%s]:%u", net_peer_ip(peer, ip, sizeof(ip)), (unsigned) peer->port);
+		at = text_put(text_put(text_put(at, end, "["), end, net_peer_ip(peer, ip, sizeof(ip))), end, "]");
 	else
-		snprintf(buf, size, "unix(%u)%s%.0u", (unsigned) peer->pid, peer->port > 0 ? ":" : "", (unsigned) peer->port);
+		at = text_put(text_put_number(text_put(at, end, "unix("), end, peer->pid), end, ")");
+	if (peer->port > 0 || peer->family == AF_INET || peer->family == AF_INET6)
+		(void) text_put_number(text_put(at, end, ":"), end, peer->port);
 	return buf;
 }
 

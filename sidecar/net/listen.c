@@ -82,7 +82,16 @@ start(NetLoop *loop, NetListener *listener, int fd, char *error, size_t error_si
 	if (!net_loop_interest(loop, fd, LOOP_LISTENER, listener, &listener->_registered, EPOLLIN))
 		return failed(error, error_size, "epoll_ctl");
 	listener->fd = fd;
+	net_socket_apply_to_listener(fd, listener->family, &listener->socket_options);
 	return true;
+}
+
+void
+net_listener_set_options(NetListener *listener, const NetSocketOptions *options)
+{
+	listener->socket_options = *options;
+	if (listener->fd >= 0)
+		net_socket_apply_to_listener(listener->fd, listener->family, options);
 }
 
 static bool
@@ -365,7 +374,7 @@ net_listener_event(NetListener *listener)
 			return;
 		}
 		addr.ss_family = (sa_family_t) listener->family;
-		net_socket_apply(fd, listener->family, &listener->socket_options);
+		net_socket_apply_to_accepted(fd, &listener->socket_options);
 		describe_peer(listener, fd, &addr, &peer);
 		listener->on_accept(listener, fd, &peer);
 	}

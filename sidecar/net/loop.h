@@ -105,6 +105,10 @@ extern void net_tls_free(NetTls *tls);
 
 /* Options of a stream socket; failures are ignored (they are wishes). */
 extern void net_socket_apply(int fd, int family, const NetSocketOptions *options);
+/* The same for all that a listener will accept: on Linux they have its options, so nothing is set on each but the sizes of buffers, which cannot
+ * be taken back. */
+extern void net_socket_apply_to_listener(int fd, int family, const NetSocketOptions *options);
+extern void net_socket_apply_to_accepted(int fd, const NetSocketOptions *options);
 /* The socket's pending error, which this takes; 0: none. */
 extern int net_socket_error(int fd);
 /* As recv() and send(), without waiting. */

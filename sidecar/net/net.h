@@ -273,7 +273,7 @@ struct NetListener
 	int fd; /* -1 when closed */
 	void (*on_accept)(NetListener *listener, int fd, const NetPeer *peer); /* fd is the callee's, non-blocking and close-on-exec */
 	void *owner;
-	NetSocketOptions socket_options; /* applied to accepted sockets (and TCP_NODELAY) */
+	NetSocketOptions socket_options; /* of accepted sockets (and TCP_NODELAY); while it is open they are changed by net_listener_set_options() */
 	char name[128];					 /* "127.0.0.1:6432", "unix:/tmp/.s.PGSQL.6432" for logs */
 	bool keep_file;					 /* net_listener_close leaves the socket's file: another process listens on it */
 	int family;						 /* AF_INET, AF_INET6 or AF_UNIX */
@@ -305,6 +305,8 @@ extern bool net_listen_unix(NetLoop *loop, NetListener *listener, const char *di
 extern bool net_unix_answers(const char *directory, int port);
 /* Accept on a socket that listens already (socket activation); takes the descriptor over, also its file. */
 extern bool net_listen_fd(NetLoop *loop, NetListener *listener, int fd, char *error, size_t error_size) MUST_CHECK;
+/* Other options, for connections that come from now on. */
+extern void net_listener_set_options(NetListener *listener, const NetSocketOptions *options);
 /* Stop accepting (descriptor limit, suspend) and go on. */
 extern void net_listener_pause(NetListener *listener, bool paused);
 /* Close; a Unix socket's file is removed. */

@@ -24,6 +24,15 @@ set_int(int fd, int level, int option, int value)
 }
 
 static void
+apply_buffers(int fd, const NetSocketOptions *options)
+{
+	if (options->buffer_bytes <= 0)
+		return;
+	set_int(fd, SOL_SOCKET, SO_SNDBUF, options->buffer_bytes);
+	set_int(fd, SOL_SOCKET, SO_RCVBUF, options->buffer_bytes);
+}
+
+static void
 apply_keepalive(int fd, const NetSocketOptions *options)
 {
 	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -38,11 +47,8 @@ apply_keepalive(int fd, const NetSocketOptions *options)
 void
 net_socket_apply(int fd, int family, const NetSocketOptions *options)
 {
-	if (options != NULL && options->buffer_bytes > 0)
-	{
-		set_int(fd, SOL_SOCKET, SO_SNDBUF, options->buffer_bytes);
-		set_int(fd, SOL_SOCKET, SO_RCVBUF, options->buffer_bytes);
-	}
+	if (options != NULL)
+		apply_buffers(fd, options);
 	if (family == AF_UNIX)
 		return;
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -52,6 +58,38 @@ net_socket_apply(int fd, int family, const NetSocketOptions *options)
 		apply_keepalive(fd, options);
 	if (options->user_timeout_ms > 0)
 		set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options->user_timeout_ms);
+}
+
+void
+net_socket_apply_to_listener(int fd, int family, const NetSocketOptions *options)
+{
+	const int timing[] = {TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL};
+	int fresh = family == AF_UNIX ? -1 : socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (family == AF_UNIX)
+		return;
+	/* first the system's own values, for what was set before and is not any more */
+	for (size_t i = 0; fresh >= 0 && i < sizeof(timing) / sizeof(timing[0]); i++)
+	{
+		int value;
+		socklen_t len = sizeof(value);
+
+		if (getsockopt(fresh, IPPROTO_TCP, timing[i], &value, &len) == 0)
+			set_int(fd, IPPROTO_TCP, timing[i], value);
+	}
+	if (fresh >= 0)
+		close(fresh);
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+	if (options->keepalive)
+		apply_keepalive(fd, options);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options->user_timeout_ms);
+}
+
+void
+net_socket_apply_to_accepted(int fd, const NetSocketOptions *options)
+{
+	apply_buffers(fd, options);
 }
 
 bool

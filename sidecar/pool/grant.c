@@ -241,7 +241,26 @@ needs_check(const Pool *pool, const PoolSlot *slot, usec_t now)
 	return pool->limits.check_delay_us >= 0 && now - slot->state_since >= pool->limits.check_delay_us;
 }
 
-/* ... by a waiter of this home: rather one that need not move, unless the order of all is asked for. */
+/*
+ * In turn, it is one of this home if there is any among the older half of all: so none is passed over for long, and with few idle ones the
+ * order is that of all.
+ */
+static PoolSlot *
+nearest_in_turn(const Pool *pool, int home, PoolSlot *oldest, usec_t now)
+{
+	int looks = pool->idle.count / 2 < NEAR_LOOKS ? pool->idle.count / 2 : NEAR_LOOKS;
+
+	for (ListNode *node = &oldest->node; node != &pool->idle.head && looks > 0; node = node->prev, looks--)
+	{
+		PoolSlot *slot = slot_of(node);
+
+		if (slot->home == home && !slot->close_needed && !needs_check(pool, slot, now))
+			return slot;
+	}
+	return oldest;
+}
+
+/* ... by a waiter of this home: rather one that need not move. */
 static PoolSlot *
 nearest_idle(const Pool *pool, int home, PoolSlot *other, usec_t now)
 {
@@ -249,8 +268,10 @@ nearest_idle(const Pool *pool, int home, PoolSlot *other, usec_t now)
 	ListNode *node;
 	PoolSlot *slot;
 
-	if (other == NULL || other->home == home || pool->limits.round_robin)
+	if (other == NULL || other->home == home)
 		return other;
+	if (pool->limits.round_robin)
+		return pool->limits.turn_by_home ? nearest_in_turn(pool, home, other, now) : other;
 	node = list_first(near);
 	slot = node != NULL ? CONTAINER_OF(node, PoolSlot, _home_node) : NULL;
 	return slot != NULL && !slot->close_needed && !needs_check(pool, slot, now) ? slot : other;

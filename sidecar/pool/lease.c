@@ -20,7 +20,7 @@ pool_may_lease(const Pool *pool)
 	/* where a group keeps a pool from opening a slot, an idle one of another may be what it waits for */
 	return list_empty(&pool->waiters) && !pool->paused && !pool->retiring && !pool->_starved && pool->home == POOL_ANY_HOME &&
 		   pool->_blocked == POOL_NOT_BLOCKED && !open_has_blocked(pool->db_group) && !open_has_blocked(pool->user_group) &&
-		   !limits->round_robin && pool->active.count <= adaptive_limit(pool) && limits->lifetime_us != 0 &&
+		   (!limits->round_robin || limits->turn_by_home) && pool->active.count <= adaptive_limit(pool) && limits->lifetime_us != 0 &&
 		   (limits->check_delay_us < 0 || limits->check_delay_us >= USEC_PER_SEC) &&
 		   (limits->size == 0 || open_live(pool) <= limits->size);
 }

@@ -73,6 +73,7 @@ typedef struct PoolLimits
 	int max_parallel_opening; /* server logins under way at once; at least 1 */
 	int max_waiting;          /* max_waiting_clients: refuse the next; 0 = no limit */
 	bool round_robin;         /* server_round_robin: oldest idle first; else the most recently used */
+	bool turn_by_home;        /* ... where the oldest ones of a home go before older ones of others, and a home may keep its own order for a while */
 	bool admission;           /* refuse at once what cannot meet its deadline */
 	int slow_lane_percent; /* slow_lane_share: slots that slow classes may hold (at least one); 100 = off */
 	int slow_lane_ratio;   /* a class is slow when its mean is so many times the pool's median; 0 = off */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
@@ -19,26 +20,32 @@ const char *
 client_name(const Client *client, char *buf, size_t size)
 {
 	char peer[80];
+	const char *end = buf + size;
+	char *at = buf;
 	const char *database = client->database != NULL ? client->database->name : client->state == CLIENT_CONSOLE ? "pgbouncer" : NULL;
 	const char *user = client->role != NULL ? client->role->name : NULL;
 
 	if (client->login != NULL)
 		client_login_names(client, database == NULL ? &database : NULL, user == NULL ? &user : NULL);
-	snprintf(buf, size, "%s/%s@%s", database != NULL ? database : "(nodb)", user != NULL ? user : "(nouser)",
-			 net_peer_name(&client->peer, peer, sizeof(peer)));
+	at = text_put(text_put(at, end, database != NULL ? database : "(nodb)"), end, "/");
+	at = text_put(text_put(at, end, user != NULL ? user : "(nouser)"), end, "@");
+	(void) text_put(at, end, net_peer_name(&client->peer, peer, sizeof(peer)));
 	return buf;
 }
 
 void
 client_log(const Client *client, LogLevel level, const char *format, ...)
 {
-	char name[256];
 	char prefix[300];
+	const char *end = prefix + sizeof(prefix);
+	char *at = prefix;
 	va_list args;
 
 	if (!log_wants(client->worker->log, level))
 		return;
-	snprintf(prefix, sizeof(prefix), "C-%p: %s ", (const void *) client, client_name(client, name, sizeof(name)));
+	at = text_put(text_put_pointer(text_put(at, end, "C-"), end, client), end, ": ");
+	(void) client_name(client, at, (size_t) (end - at) - 1);
+	(void) text_put(at + strlen(at), end, " ");
 	va_start(args, format);
 	log_vwrite(client->worker->log, level, prefix, format, args);
 	va_end(args);

@@ -55,8 +55,11 @@ client_login_free(ClientLogin *login)
 	free(login->options);
 	login_drop_kept(login);
 	derive_cancel(&login->derive);
-	scram_server_wipe(&login->scram);
-	scram_verifier_wipe(&login->verifier);
+	if (login->verifier.iterations > 0) /* else neither was used */
+	{
+		scram_server_wipe(&login->scram);
+		scram_verifier_wipe(&login->verifier);
+	}
 	free(login);
 }
 
@@ -84,6 +87,21 @@ login_send(Client *client, Buf *out, bool ok)
 /* --- cancel keys --- */
 
 static bool
+take_random(Worker *worker, uint8_t *to, size_t len)
+{
+	if (worker->random_left < len)
+	{
+		if (RAND_bytes(worker->random, sizeof(worker->random)) != 1)
+			return false;
+		worker->random_left = sizeof(worker->random);
+	}
+	worker->random_left -= len;
+	memcpy(to, worker->random + worker->random_left, len);
+	OPENSSL_cleanse(worker->random + worker->random_left, len);
+	return true;
+}
+
+static bool
 new_cancel_key(Client *client)
 {
 	Hall *hall = client->worker->hall;
@@ -91,7 +109,7 @@ new_cancel_key(Client *client)
 
 	while (!client->has_key)
 	{
-		if (RAND_bytes(client->cancel_key, sizeof(client->cancel_key)) != 1)
+		if (!take_random(client->worker, client->cancel_key, sizeof(client->cancel_key)))
 			return false;
 		client->cancel_key[0] &= 0x7f; /* a positive pid reads better */
 		if (hall->settings->peer_id > 0)

@@ -216,6 +216,7 @@ session_pool_limits(const SessionPool *pool, PoolLimits *limits)
 		.max_parallel_opening = 8,
 		.max_waiting = s->max_waiting_clients,
 		.round_robin = s->server_round_robin,
+		.turn_by_home = pool->hall->wanted_workers > 1,
 		.admission = s->admission,
 		.slow_lane_percent = s->slow_lane_percent,
 		.slow_lane_ratio = s->slow_lane_ratio,

@@ -11,6 +11,8 @@
 
 /* Spare servers that one worker keeps of one pool; more go the usual way. */
 #define LEASE_SLOTS 64
+/* Where servers are used in turn a worker takes its own so often before all of them have their turn again. */
+#define TURN_SLOTS 32
 /* Statement classes it serves so: room at first, and at most, which is as many as the policy knows. */
 #define CLASSES_FIRST 32
 #define CLASSES_MOST POOL_CLASSES_MAX
@@ -38,8 +40,9 @@ struct Lease
 {
 	PoolPart *part;
 	ListNode node; /* Worker.leases */
-	_Atomic(PoolSlot *) spare[LEASE_SLOTS]; /* a stack: who has become spare last stands highest */
+	_Atomic(PoolSlot *) spare[LEASE_SLOTS]; /* who has become spare last stands highest */
 	atomic_int top; /* no place from here on is in use; written by its worker alone */
+	int bottom;		/* nor is one below: above 0 only where the oldest is used first; its worker's */
 	atomic_llong taken_at; /* when the last request was served; written by its worker alone */
 	uint8_t looks[LEASE_SLOTS]; /* since it was put there */
 	LeaseClass *classes; /* owned: only of those the policy need not be asked about */
@@ -100,13 +103,26 @@ take_last(Lease *lease)
 	return slot;
 }
 
+/* Where servers are used in turn: the one that has been spare for longest, or NULL. */
+static PoolSlot *
+take_first(Lease *lease)
+{
+	int top = atomic_load_explicit(&lease->top, memory_order_relaxed);
+	PoolSlot *slot = NULL;
+
+	while (slot == NULL && lease->bottom < top)
+		slot = atomic_exchange(&lease->spare[lease->bottom++], NULL);
+	return slot;
+}
+
 /* The place above all others; -1 = there is none. */
 static inline int
 free_place(const Lease *lease)
 {
 	int top = atomic_load_explicit(&lease->top, memory_order_relaxed);
+	bool in_turn = lease->part->pool->policy.limits.round_robin;
 
-	return top < LEASE_SLOTS ? top : -1;
+	return top < (in_turn ? TURN_SLOTS : LEASE_SLOTS) ? top : -1;
 }
 
 static inline void
@@ -115,6 +131,16 @@ put_spare(Lease *lease, int place, PoolSlot *slot)
 	lease->looks[place] = 0;
 	atomic_store_explicit(&lease->top, place + 1, memory_order_relaxed);
 	atomic_store(&lease->spare[place], slot);
+}
+
+/* What has just been taken. */
+static void
+put_back(Lease *lease, bool in_turn, PoolSlot *slot)
+{
+	if (in_turn)
+		atomic_store(&lease->spare[--lease->bottom], slot);
+	else
+		put_spare(lease, free_place(lease), slot);
 }
 
 /* In the policy, by its worker: close the gaps that others have left. */
@@ -134,6 +160,7 @@ close_up(Lease *lease)
 		atomic_store(&lease->spare[to++], slot);
 	}
 	atomic_store_explicit(&lease->top, to, memory_order_relaxed);
+	lease->bottom = 0;
 }
 
 /*
@@ -152,7 +179,10 @@ give_back(Lease *lease, const Worker *asker, PoolActions *out)
 		if (atomic_load(&lease->spare[i]) != NULL && (slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
 			pool_release(slot, true, now, out);
 	if (own)
+	{
 		atomic_store_explicit(&lease->top, 0, memory_order_relaxed);
+		lease->bottom = 0;
+	}
 }
 
 /* ... of all workers. */
@@ -189,15 +219,17 @@ lease_take(Client *client, usec_t now)
 {
 	SessionPool *pool = client->pool;
 	Lease *lease = pool->parts[client->worker->index]->lease;
+	bool in_turn = pool->policy.limits.round_robin;
 	PoolSlot *slot;
 	Server *server;
 
 	if (lease == NULL || atomic_load_explicit(&pool->no_lease, memory_order_relaxed) ||
-		client->waiter.deadline <= now || class_of(lease, client->fingerprint) == NULL || (slot = take_last(lease)) == NULL)
+		client->waiter.deadline <= now || class_of(lease, client->fingerprint) == NULL ||
+		(slot = in_turn ? take_first(lease) : take_last(lease)) == NULL)
 		return NULL;
 	if (client->waiter.cap != NULL && !pool_cap_enter(client->waiter.cap))
 	{
-		put_spare(lease, free_place(lease), slot); /* the policy is asked now, and finds it */
+		put_back(lease, in_turn, slot); /* the policy is asked now, and finds it */
 		return NULL;
 	}
 	server = CONTAINER_OF(slot, Server, slot);

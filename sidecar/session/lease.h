@@ -12,8 +12,9 @@
  * A limit that pools share (max_db_connections, max_user_connections) holds by itself, as what is on lease is active for it; while it keeps a
  * pool from opening a server nothing is leased in its other pools.  A request under a rule of [limits] takes its place there by an atomic counter.
  * The limit of an adaptive pool holds in the same way: nothing is leased while more are active than it allows, and it learns from the tallies.
- * Not used: while somebody waits; for statements seen seldom or of the slow lane; with server_round_robin, which is an order of all servers;
- * and where the next use needs a check.
+ * With server_round_robin a worker takes its spare ones in turn, and gives them back after so many uses that all servers of the pool have their turn.
+ * Not used: while somebody waits; for statements seen seldom or of the slow lane; with server_round_robin and one worker, which keeps the order of all
+ * servers exactly; and where the next use needs a check.
  */
 #ifndef PGWEIR_SESSION_LEASE_H
 #define PGWEIR_SESSION_LEASE_H

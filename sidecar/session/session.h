@@ -502,6 +502,8 @@ struct Worker
 	Timer lease_timer;
 	ClassTexts class_texts;
 	uint64_t unnamed_parses; /* numbers the unnamed statements */
+	uint8_t random[256]; /* for cancel keys, the first random_left bytes: drawn together, since a few cost as much as many */
+	size_t random_left;
 	bool running_actions;
 	bool has_actions; /* there may be some in its queue */
 	bool has_moves;	  /* ... servers to move */

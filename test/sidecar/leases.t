@@ -23,7 +23,7 @@ sub figures
 
 # --- no lock ---
 SKIP: {
-	skip 'a sanitizer takes locks of its own', 9 if PgweirTest::is_sanitized();
+	skip 'a sanitizer takes locks of its own', 10 if PgweirTest::is_sanitized();
 	my ($status, $out, $err) = run_program(['sh', '-c', ($ENV{CC} // 'cc') . " -O1 -D_GNU_SOURCE -shared -fPIC -o $dir/locks.so " . PgweirTest::top() . '/test/lib/count_locks.c']);
 	die "$out$err" if $status;
 	PgweirTest::write_file("$dir/script", "begin;\nselect 1;\nselect 2, 3;\nselect 4, 5, 6;\ncommit;\n", 0644);
@@ -71,6 +71,8 @@ SKIP: {
 	# (fewer clients than it ever lets be active, however busy the machine is)
 	weir({default_pool_size => 30, adaptive_pool => 1}, @under);
 	$few->('of an adaptive pool', 3, 1000, 1, '-S');
+	weir({default_pool_size => 30, server_round_robin => 1}, @under);
+	$few->('with servers in turn', 8, 500, 1, '-S');
 	PgweirTest::write_file("$dir/classes", join('', map { "select $_ as c$_;\n" } 1 .. 200), 0644);
 	weir({default_pool_size => 30}, @under);
 	$few->('of 200 classes', 8, 10, 200, '-f', "$dir/classes");
@@ -93,6 +95,18 @@ cmp_ok($more{query_count} - 12000, '<', 10, '... as often as they were asked');
 my $pool = $w->pool('postgres', 'postgres');
 is("$pool->{sv_active} $pool->{cl_waiting}", '0 0', 'who looks sees no server in use that is not');
 cmp_ok($pool->{sv_idle}, '>=', 1, '... but idle ones');
+
+# --- servers in turn ---
+PgweirTest::write_file("$dir/hold", "begin;\nselect pg_sleep(0.3);\ncommit;\n", 0644);
+PgweirTest::write_file("$dir/hit", "insert into hits values (pg_backend_pid());\n", 0644);
+$pg->sql('create unlogged table hits (pid int)');
+weir({default_pool_size => 12, server_round_robin => 1});
+load_of('-f', "$dir/hold", '-c', 12, '-t', 1);
+is(backends(), 12, 'many servers are there');
+is(load_of('-f', "$dir/hit", '-c', 6, '-j', 2, '-t', 1000), '6000 0', '... more than are needed at once');
+# a twelfth of them is 500
+my @hits = split ' ', $pg->sql(q{select string_agg(n::text, ' ' order by n) from (select count(*) as n from hits group by pid) as a});
+ok(@hits == 12 && $hits[0] >= 50 && $hits[-1] <= 2000, '... with server_round_robin all have a share of the work') or diag "@hits";
 
 # --- who waits gets it ---
 weir({default_pool_size => 1, query_wait_timeout => 20});

@@ -120,15 +120,16 @@ for my $turn (1 .. 20)
 	my $code = $c[$i]->until_ready->{error}{C} // 'none';
 	is($code, '57014', 'a cancel request finds who has moved') if $turn == 20 || $code ne '57014';
 }
-# those that come while it moves hit nobody else
-my $hit = '';
+# those that come while it moves hit nobody else, and each of them hits once at most
+my (%sent, %hit);
 for my $turn (1 .. 60)
 {
 	$_->send(PgWire::query('select 2')) for @c;
-	$c[$turn % 8]->cancel;
-	for my $i (0 .. 7) { my $a = $c[$i]->until_ready; $hit .= "$turn: $i; " if $a->{error} && $i != $turn % 8; }
+	$sent{$turn % 4}++;
+	$c[$turn % 4]->cancel;
+	for my $i (0 .. 7) { $hit{$i}++ if $c[$i]->until_ready->{error}; }
 }
-is($hit, '', 'cancel requests for clients that move hit nobody else');
+is(join(' ', grep { $hit{$_} > ($sent{$_} // 0) } sort keys %hit), '', 'cancel requests for clients that move hit nobody else');
 eventually { column('logins') eq '0 0 0 0' } 'the cancel requests are gone';
 
 # each of more clients than are looked at in one go, always once; the ids of those that stay connected do not change

@@ -114,8 +114,7 @@ tcp_connection(void)
 	ok(listen_tcp(&listener, "127.0.0.1", 0, false, error), "listening on a port of the system's choice");
 	ok(port_of(&listener) > 0 && strncmp(listener.name, "127.0.0.1:", 10) == 0,
 	   "the name tells address and port");
-	listener.socket_options =
-		(NetSocketOptions){.keepalive = true, .keepidle_s = 77, .keepcnt = 4, .keepintvl_s = 55, .user_timeout_ms = 12345};
+	net_listener_set_options(&listener, &(NetSocketOptions){.keepalive = true, .keepidle_s = 77, .keepcnt = 4, .keepintvl_s = 55, .user_timeout_ms = 12345});
 	connect_probe(&client, "127.0.0.1", port_of(&listener));
 	is_int(client.connected, 0, "connecting calls nobody at once");
 	net_send_bytes(&client.conn, "early", 5);
@@ -150,6 +149,45 @@ tcp_connection(void)
 	net_listener_close(&listener);
 	net_listener_close(&listener);
 	forget_accepted();
+}
+
+/* Options are the listener's own, which accepted sockets have from it: those that are taken back must be as if they had never been set. */
+static void
+changed_options(void)
+{
+	static const int timing[] = {TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL};
+	const NetSocketOptions given = {.keepalive = true, .keepidle_s = 77, .keepcnt = 4, .keepintvl_s = 55, .user_timeout_ms = 12345, .buffer_bytes = 40000};
+	NetListener listener = {.fd = -1, .on_accept = on_accept, .socket_options = given};
+	int fresh = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char error[200];
+	Probe probes[2] = {0};
+
+	if (!net_listen_tcp(loop, &listener, "127.0.0.1", 0, 16, false, error, sizeof(error)))
+		bail_out(error);
+	for (int i = 0; i < 2; i++)
+	{
+		connect_probe(&probes[i], "127.0.0.1", port_of(&listener));
+		ok(turn_until(loop, &accepted.count, i + 1), "accepted");
+		if (i == 0)
+			net_listener_set_options(&listener, &(NetSocketOptions){0});
+	}
+	is_int(int_option(accepted.fds[0], IPPROTO_TCP, TCP_KEEPIDLE), 77, "options that were there before it listened count");
+	is_int(int_option(accepted.fds[0], SOL_SOCKET, SO_KEEPALIVE), 1, "... keepalive among them");
+	is_int(int_option(accepted.fds[0], SOL_SOCKET, SO_RCVBUF), 80000, "... and buffers, which the kernel doubles");
+	for (int i = 0; i < 3; i++)
+		is_int(int_option(accepted.fds[1], IPPROTO_TCP, timing[i]), int_option(fresh, IPPROTO_TCP, timing[i]), "what is taken back is the system's again");
+	is_int(int_option(accepted.fds[1], SOL_SOCKET, SO_KEEPALIVE), 0, "... no keepalive");
+	is_int(int_option(accepted.fds[1], IPPROTO_TCP, TCP_USER_TIMEOUT), 0, "... no timeout");
+	ok(int_option(accepted.fds[1], SOL_SOCKET, SO_RCVBUF) != 80000, "... and buffers of the system's size");
+	is_int(int_option(accepted.fds[1], IPPROTO_TCP, TCP_NODELAY), 1, "... but it still does not delay");
+	for (int i = 0; i < 2; i++)
+	{
+		net_close(&probes[i].conn);
+		probe_finish(loop, &probes[i]);
+	}
+	net_listener_close(&listener);
+	forget_accepted();
+	close(fresh);
 }
 
 static void
@@ -546,6 +584,7 @@ with_backend(void)
 
 	loop = test_loop(&log_to_file);
 	tcp_connection();
+	changed_options();
 	refused_connection();
 	connect_is_abandoned();
 	no_descriptor_for_connecting();

@@ -172,6 +172,41 @@ order_is_of_all(void)
 }
 
 static void
+each_home_has_its_turn(void)
+{
+	PoolLimits limits;
+	int to;
+
+	begin(4, true);
+	opened(0, 0);
+	opened(1, 1);
+	ask(0, 1);
+	actions.here = 0;
+	ok(pool_actions_next_move(&actions, &to) == &slots[0] && to == 1, "in turn the one that was idle for longest is used, wherever it is");
+	pool_abandon(&pool, &waiters[0], now, &actions);
+	finish();
+
+	begin(4, true);
+	limits = pool.limits;
+	limits.turn_by_home = true;
+	pool_set_limits(&pool, &limits, now, &actions);
+	opened(0, 0);
+	opened(1, 1);
+	opened(2, 1);
+	opened(3, 0);
+	ask(0, 1);
+	ok(next_is(1, POOL_GRANT, &slots[1], &waiters[0]), "where homes have their own turns it is the oldest at home");
+	pool_release(&slots[1], true, now, &actions);
+	ask(1, 1);
+	ok(next_is(1, POOL_GRANT, &slots[2], &waiters[1]), "... each time");
+	ask(2, 1);
+	actions.here = 0;
+	ok(pool_actions_next_move(&actions, &to) == &slots[0] && to == 1, "... unless that is one of the newer half of all");
+	pool_abandon(&pool, &waiters[2], now, &actions);
+	finish();
+}
+
+static void
 near_ones_go_before_by_a_little(void)
 {
 	int to;
@@ -265,6 +300,7 @@ main(void)
 	who_leaves_takes_it_along();
 	moved_but_not_granted();
 	order_is_of_all();
+	each_home_has_its_turn();
 	near_ones_go_before_by_a_little();
 	everybody_hears_what_concerns_him();
 	return done_testing();

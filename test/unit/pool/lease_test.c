@@ -111,6 +111,10 @@ only_where_nobody_waits(void)
 	begin_with(&limits, NULL);
 	ok(!pool_may_lease(&pool), "not where slots take turns");
 	finish();
+	limits.turn_by_home = true;
+	begin_with(&limits, NULL);
+	ok(pool_may_lease(&pool), "... unless each home has its own");
+	finish();
 	limits = usual();
 	limits.lifetime_us = 0;
 	begin_with(&limits, NULL);
