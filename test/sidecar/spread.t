@@ -43,6 +43,14 @@ is(column('state'), 'active active active active', 'even: all serve');
 is(column('clients'), '3 2 2 2', '... as many clients each');
 is(moved(), 0, '... who stay where they are');
 
+weir({worker_spread => 'auto', pool_mode => 'session'});
+@c = map { $_->value('select 1'); $_ } map { $w->wire } 1 .. 8;
+is(column('state'), 'active resting resting resting', 'session mode: one worker gets who logs in');
+is(column('clients'), '3 2 2 2', '... but those that could not leave it later do so at once');
+for my $turn (1 .. 20) { $_->value('select 1') for @c; }
+is(moved(), 6, '... and then stay where they are');
+undef @c;
+
 # --- from one to another: nothing is lost, and all stays in order ---
 for my $backend (grep { !$ENV{PGWEIR_TEST_BACKEND} || $_ eq $ENV{PGWEIR_TEST_BACKEND} } qw(epoll auto))
 {
