@@ -169,6 +169,7 @@ struct Client
 	bool leaving;		 /* STARTUP, IDLE: goes to another worker at the end of the turn; it stands first in its list */
 	bool rerun;			 /* what is being sent was sent before: request_again() */
 	bool unhurried;		 /* logged in, and no setting limits the time of what it does: deadline_look_at_settings() */
+	uint8_t leave_to;	 /* leaving: to that worker */
 	ClientReject reject;
 	const char *sent_away; /* static; half open, and to be closed with this for another to come in; Hall.tables */
 	const char *doom, *doom_fatal; /* static; close with these once what was read is sent on */
@@ -457,6 +458,7 @@ struct Hall
 	int next_worker; /* of the first worker: whose turn it is to get a client */
 	pthread_mutex_t spread_lock; /* taken once in a window, or while nothing else is; nothing is done under it but to ask */
 	Spread spread;
+	atomic_uint session_turn; /* whose turn it is to get a client of a pool in session mode */
 	_Atomic(usec_t) clients_held_until; /* nobody goes to another worker before: hall_hold_clients() */
 
 	/* parking */
@@ -685,6 +687,8 @@ worker_now(const Worker *worker)
 extern bool client_goes_first(Client *client) MUST_CHECK;
 /* It has ended a transaction, and goes to where the worker is told to send some, if it may.  Its flow is to be looked at. */
 extern void client_goes_on(Client *client);
+/* It is logged in: will it stay with this worker? */
+extern void client_settles(Client *client);
 static inline void
 client_has_come_to_rest(Client *client)
 {
