@@ -612,7 +612,10 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		hall_unlock_tables(worker->hall);
 	}
 	if (client->quiet)
+	{
 		peer_forget_client(client);
+		cancel_forget_client(client);
+	}
 	timer_disarm(net_timers(worker->loop), &client->timer);
 	client_set_state(client, CLIENT_CLOSED);
 	if (message == NULL)

@@ -273,6 +273,8 @@ client_login_finish(Client *client)
 	client_rearm_timer(client);
 	client_update_flow(client);
 	login_send(client, &out, ok);
+	if (client->state == CLIENT_IDLE)
+		client_settles(client);
 }
 
 /* Count the client in at its database and user, if the limits allow; else why not. */
