@@ -20,7 +20,7 @@
 #define KIND_MASK ((uint64_t) 3)
 
 /* What the background gets of one iteration, beside the little that it gets in any case: a storm of logins may add so much to a request's wait. */
-#define BACKGROUND_US 100
+#define BACKGROUND_US 200
 
 /*
  * A thread that is busy with logins never sleeps: those whose traffic it serves must not wait on its processor for the milliseconds that others
