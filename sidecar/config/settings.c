@@ -379,7 +379,7 @@ static const ConfigRow main_rows[] = {
 			OURS),
 	SETTING(worker_spread, ENUM, worker_spread, "auto", YES,
 			"Which of the worker_threads serve clients: auto = as few as the load needs, since threads that wake up for less at a time cost more: when one is busy "
-			"for 70 % of a core the next joins, and clients move to it between transactions; even = all, each with as many clients, which stay; roam = all, and "
+			"for 70 % of a core the next joins, and clients move to it between transactions (in session mode they are with all, as they cannot); even = all, each with as many clients, which stay; roam = all, and "
 			"clients move on after each transaction, which is for tests.",
 			.choices = spreads, OURS),
 	PROCESS(worker_threads, INT, worker_threads, "0", NO,

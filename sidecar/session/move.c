@@ -4,6 +4,7 @@
  * Two kinds do.  One that logs in to the console goes to the first worker, which alone serves that.  And one that has ended a transaction may go
  * to another worker so that the work is spread as it should be (pool/spread.h): each worker measures how much of a processor it uses, at the end of a turn it
  * has anyway, and hears how many of those that come to rest are to go, and where to.
+ * Clients of pools in session mode never come to rest, so they are spread evenly as they log in.
  *
  * A client that is to go is `leaving`: it stands first in its list and nothing is read from it until, at the end of the same turn,
  * it is sent.  By then it has no server, is in no queue and owes nothing, so all there is of it is its socket with what was read already, its session
@@ -63,7 +64,24 @@ client_goes_on(Client *client)
 		return;
 	if (worker->leave != SPREAD_ALL)
 		worker->leave--;
+	client->leave_to = (uint8_t) worker->leave_to;
 	put_first(&worker->clients, client);
+}
+
+/* In session mode it has a server from its first request to its end, so it could not leave a worker that gets busy. */
+void
+client_settles(Client *client)
+{
+	Worker *worker = client->worker;
+	Hall *hall = worker->hall;
+
+	if (!hall_is_shared(hall) || worker->settings->worker_spread != SPREAD_AUTO || client->pool->mode != POOL_MODE_SESSION || !may_go(client))
+		return;
+	client->leave_to = (uint8_t) (atomic_fetch_add_explicit(&hall->session_turn, 1, memory_order_relaxed) % (unsigned) hall->worker_count);
+	if (client->leave_to == worker->index)
+		return;
+	put_first(&worker->clients, client);
+	client_update_flow(client);
 }
 
 static void
@@ -128,7 +146,7 @@ static void
 send_client(Client *client)
 {
 	Worker *from = client->worker;
-	Worker *to = from->hall->workers[from->leave_to];
+	Worker *to = from->hall->workers[client->leave_to];
 	WorkerPost *item = to != from && may_go(client) ? calloc(1, sizeof(WorkerPost)) : NULL;
 
 	if (item == NULL)

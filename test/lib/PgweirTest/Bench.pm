@@ -90,12 +90,17 @@ sub crowd
 }
 sub PgweirTest::Bench::Crowd::DESTROY { my ($self) = @_; close $self->{in}; waitpid $self->{pid}, 0; return; }
 
-# One run of pgbench -S: {tps, n, latency in ms, cpu_us per transaction of the process $to->{pid}}; dies when a transaction failed.
+# One run of pgbench -S: {tps, n, latency in ms, cpu_us per transaction of the process $to->{pid}}; dies when a transaction failed.  With `rate`
+# transactions are begun so many a second, not as fast as they go; with `each` there is also `us`: the latency of each, in microseconds.
 sub run_pgbench
 {
 	my ($to, %o) = @_;
 	my $clients = $o{clients} // 1;
 	my @length = $o{transactions} ? ('-t', $o{transactions}) : ('-T', $o{seconds});
+	my $log = $o{each} ? PgweirTest::new_dir('l') : undef;
+
+	push @length, '-R', $o{rate} if $o{rate};
+	push @length, '-l', "--log-prefix=$log/each" if $log;
 	my $before = $to->{pid} ? cpu_us($to->{pid}) : 0;
 	my ($status, $out, $err) = $to->pgbench('-n', $o{file} ? ('-f', $o{file}) : '-S', '-M', $o{protocol} // 'simple', '-c', $clients, '-j', $clients > 1 ? 2 : 1, @length);
 	my $after = $to->{pid} ? cpu_us($to->{pid}) : 0;
@@ -104,7 +109,7 @@ sub run_pgbench
 	my ($latency) = $out =~ /^latency average = ([\d.]+)/m;
 
 	die "pgbench failed: $out$err\n" if $status || !$n || $out =~ /failed transactions: [1-9]/;
-	return {tps => $tps, n => $n, latency => $latency, cpu_us => ($after - $before) / $n};
+	return {tps => $tps, n => $n, latency => $latency, cpu_us => ($after - $before) / $n, $log ? (us => [map { (split ' ')[2] } map { split /\n/, slurp($_) } glob "$log/each*"]) : ()};
 }
 
 # --- figures ---
