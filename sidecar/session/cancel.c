@@ -8,6 +8,9 @@
  * - when it cannot be known whether a sent request was processed, the server connection is closed instead of reused.
  *
  * The number of cancel connections at once is bounded; the others wait in line.
+ *
+ * The same holds towards clients: whoever sees the connection of his request closed may rely on that it hits nothing that he sends from then on.  So
+ * that of a request for a client of another worker is kept until that one has dealt with it.
  */
 #include "session/session.h"
 
@@ -15,6 +18,7 @@
 #include <stdlib.h>
 
 #include "session/expect.h"
+#include "session/hall.h"
 #include "wire/msg.h"
 #include "wire/startup.h"
 
@@ -252,16 +256,17 @@ cancel_console(Client *client)
 	hall_unpark(hall);
 }
 
-void
+/* NULL: it has been dealt with; else whose client it is for. */
+static Worker *
 cancel_by_key(Worker *worker, const uint8_t key[8])
 {
 	Worker *owner;
 	Client *client = find_client(worker, key, &owner);
 
+	if (owner != NULL && client == NULL)
+		return owner;
 	if (owner == NULL)
 		log_debug(worker->log, "cancel request with an unknown key");
-	else if (client == NULL)
-		worker_post_cancel(owner, key);
 	else if (client->state == CLIENT_CONSOLE)
 		cancel_console(client);
 	else if (client->state == CLIENT_WAITING)
@@ -269,12 +274,64 @@ cancel_by_key(Worker *worker, const uint8_t key[8])
 	else if (client->state == CLIENT_ACTIVE) /* it may run in a group whose Sync has not come */
 		cancel_server(client->server, CANCEL_CLIENT);
 	worker_run_actions(worker);
+	return NULL;
+}
+
+static bool
+send_elsewhere(Client *client, Worker *to, const uint8_t key[8])
+{
+	Worker *worker = client->worker;
+	WorkerPost *item = calloc(1, sizeof(WorkerPost));
+
+	if (item == NULL)
+		return false;
+	item->kind = POST_CANCEL;
+	item->from = worker;
+	item->client = client;
+	memcpy(item->key, key, sizeof(item->key));
+	list_append(&worker->cancels_elsewhere, &item->waiting);
+	worker_post(to, item);
+	return true;
+}
+
+void
+cancel_take(Worker *worker, WorkerPost *item)
+{
+	Worker *to = cancel_by_key(worker, item->key);
+
+	if (to == NULL)
+	{
+		item->kind = POST_CANCELED;
+		to = item->from;
+	}
+	worker_post(to, item);
+}
+
+void
+cancel_taken(Worker *worker, WorkerPost *item)
+{
+	list_remove(&worker->cancels_elsewhere, &item->waiting);
+	if (item->client != NULL)
+		client_close(item->client, "cancel request", NULL);
+}
+
+void
+cancel_forget_client(const Client *client)
+{
+	list_each(node, &client->worker->cancels_elsewhere)
+	{
+		WorkerPost *item = CONTAINER_OF(node, WorkerPost, waiting);
+
+		if (item->client == client)
+			item->client = NULL;
+	}
 }
 
 void
 cancel_requested(Client *client, uint32_t pid, Slice rest)
 {
 	Worker *worker = client->worker;
+	Worker *owner;
 	uint8_t key[8];
 
 	client->quiet = true;
@@ -286,7 +343,8 @@ cancel_requested(Client *client, uint32_t pid, Slice rest)
 			return; /* closed when the peer has dealt with it */
 		if (worker->settings->peer_id > 0 && peer_key_owner(key) == worker->settings->peer_id)
 			peer_key_mark(key, worker->settings->peer_id);
-		cancel_by_key(worker, key);
+		if ((owner = cancel_by_key(worker, key)) != NULL && send_elsewhere(client, owner, key))
+			return; /* closed when that worker has dealt with it */
 	}
 	client_close(client, "cancel request", NULL);
 }

@@ -612,13 +612,17 @@ close_with(Client *client, const char *reason, const char *sqlstate, const char 
 		hall_unlock_tables(worker->hall);
 	}
 	if (client->quiet)
+	{
 		peer_forget_client(client);
+		cancel_forget_client(client);
+	}
 	timer_disarm(net_timers(worker->loop), &client->timer);
 	client_set_state(client, CLIENT_CLOSED);
 	if (message == NULL)
 		net_close(&client->conn);
 	else
 	{
+		client_login_send_last_word(client);
 		if (wire_error_simple(&out, "FATAL", sqlstate, message))
 			client_send_buf(client, &out);
 		buf_free(&out);

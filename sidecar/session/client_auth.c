@@ -536,10 +536,8 @@ check_scram_final(Client *client, Slice payload)
 	ClientLogin *login = client->login;
 	ScramMessage reply;
 	uint8_t client_key[SCRAM_KEY_SIZE];
-	Buf out = {0};
 	ScramStatus status = scram_server_final(&login->scram, payload, &reply, client_key);
 	Role *role;
-	bool ok;
 
 	if (status == SCRAM_BINDING_MISMATCH)
 		client_log(client, LOG_LEVEL_WARNING, "SCRAM: %s", scram_status_text(status));
@@ -555,10 +553,13 @@ check_scram_final(Client *client, Slice payload)
 		scram_keys_from_login(&role->scram_keys, &login->verifier, client_key);
 	hall_unlock_tables(client->worker->hall);
 	OPENSSL_cleanse(client_key, sizeof(client_key));
-	ok = wire_write_auth_sasl_final(&out, scram_message_slice(&reply));
-	login_send(client, &out, ok);
-	if (client->state != CLIENT_CLOSED)
-		login_authenticated(client);
+	if (!wire_write_auth_sasl_final(&login->last_word, scram_message_slice(&reply)))
+	{
+		client_close(client, "out of memory", "bouncer resources exhaustion");
+		return;
+	}
+	login_authenticated(client);
+	client_login_send_last_word(client);
 }
 
 /* The keys of the password in the auth file are there: the proof can be checked. */

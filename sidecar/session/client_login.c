@@ -53,6 +53,7 @@ client_login_free(ClientLogin *login)
 		OPENSSL_cleanse(login->looked_up, strlen(login->looked_up));
 	free(login->looked_up);
 	free(login->options);
+	buf_free(&login->last_word);
 	login_drop_kept(login);
 	derive_cancel(&login->derive);
 	if (login->verifier.iterations > 0) /* else neither was used */
@@ -82,6 +83,23 @@ login_send(Client *client, Buf *out, bool ok)
 	else
 		client_close(client, "out of memory", "bouncer resources exhaustion");
 	buf_free(out);
+}
+
+void
+client_login_send_last_word(Client *client)
+{
+	if (client->login != NULL)
+		client_send_buf(client, &client->login->last_word);
+}
+
+/* What begins the welcome. */
+static Buf
+take_last_word(Client *client)
+{
+	Buf word = client->login->last_word;
+
+	client->login->last_word = (Buf){0};
+	return word;
 }
 
 /* --- cancel keys --- */
@@ -144,7 +162,7 @@ console_enter(Client *client)
 {
 	const Settings *settings = client->worker->settings;
 	const char *user = client->login->user;
-	Buf out = {0};
+	Buf out;
 	char version[80];
 	bool any = settings->auth_type == AUTH_TYPE_ANY;
 	bool ok;
@@ -156,6 +174,7 @@ console_enter(Client *client)
 		return;
 	}
 	snprintf(version, sizeof(version), "%s/bouncer", client->worker->version);
+	out = take_last_word(client);
 	ok = wire_write_auth_ok(&out) && wire_write_parameter_status(&out, slice_str("server_version"), slice_str(version)) &&
 		 wire_write_parameter_status(&out, slice_str("client_encoding"), slice_str("UTF8")) &&
 		 wire_write_parameter_status(&out, slice_str("server_encoding"), slice_str("UTF8")) &&
@@ -225,7 +244,7 @@ client_login_finish(Client *client)
 {
 	Worker *worker = client->worker;
 	SessionPool *pool = client->pool;
-	Buf out = {0};
+	Buf out = take_last_word(client);
 	uint32_t pid;
 	bool ok;
 

@@ -40,6 +40,7 @@ struct ClientLogin
 	ScramServer scram;
 	uint8_t binding[NET_TLS_BINDING_MAX]; /* of our certificate, where PLUS was offered */
 	size_t binding_len;
+	Buf last_word; /* of the dialogue; goes out with what follows, in one write */
 	const ParamSet *wanted; /* counted: parameters of the startup packet */
 	ParamRegistry *registry;
 	usec_t deadline_us;

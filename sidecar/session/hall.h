@@ -35,6 +35,7 @@ typedef enum PostKind
 	POST_LOGIN,	   /* a client that logs in, from another worker */
 	POST_CLIENT,   /* one that is logged in */
 	POST_CANCEL,   /* a cancel request for a client */
+	POST_CANCELED, /* ... has been dealt with, wherever that was: back to where it came from */
 	POST_HOST,	   /* a host has other addresses */
 } PostKind;
 
@@ -45,10 +46,11 @@ typedef struct WorkerPost
 	int fd;
 	NetPeer peer;
 	uint64_t id;
-	Client *client; /* owned */
+	Client *client; /* owned; of a cancel request borrowed, who sent it: NULL once it has left */
 	Worker *from;	/* borrowed: whose client it was */
 	AppCount app;	/* what it counted among there */
 	uint8_t key[8];
+	ListNode waiting; /* Worker.cancels_elsewhere of `from`, which alone touches this and the client */
 	char *host;			   /* owned */
 	NetAddress *addresses; /* owned */
 	int count;
@@ -56,6 +58,12 @@ typedef struct WorkerPost
 
 /* Takes the post over, which was allocated. */
 extern void worker_post(Worker *to, WorkerPost *item);
+
+/* --- cancel.c --- */
+/* Deal with a cancel request that came from another worker, or pass it on. */
+extern void cancel_take(Worker *worker, WorkerPost *item);
+/* It has been dealt with, and its connection can go. */
+extern void cancel_taken(Worker *worker, WorkerPost *item);
 
 /* --- move.c --- */
 /* Those that are `leaving` go now. */

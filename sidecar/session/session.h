@@ -498,6 +498,7 @@ struct Worker
 	List sent_away; /* half-open clients to be closed; Hall.tables */
 	int cancel_jobs;
 	List cancels;
+	List cancels_elsewhere; /* WorkerPost.waiting: requests that other workers have to deal with */
 	List peer_cancels; /* requests for other processes; the first worker has them all */
 	List walks;
 	List leases; /* lease.h */
@@ -675,8 +676,6 @@ worker_run_actions(Worker *worker)
 }
 /* A host has other addresses than before. */
 extern void worker_post_host(Worker *worker, const char *host, const NetAddress *addresses, int count);
-/* A CancelRequest with a key of a client of that worker: it looks the key up again. */
-extern void worker_post_cancel(Worker *worker, const uint8_t key[8]);
 static inline usec_t
 worker_now(const Worker *worker)
 {
@@ -760,6 +759,8 @@ extern void client_login_names(const Client *client, const char **database, cons
 extern void client_login_as(Client *client, const char *database, const char *user);
 /* The client is being closed: nothing comes back to it any more. */
 extern void client_login_stop(Client *client);
+/* What ends the dialogue, if it has not gone out: before an error, and before the client waits. */
+extern void client_login_send_last_word(Client *client);
 /* Does the login wait for auth_query, or for something slow? */
 extern bool client_login_waits(const Client *client);
 /* auth_query has answered: the user exists or not; takes the secret over (NULL = has none). */
@@ -901,10 +902,10 @@ typedef enum CancelWhy
 } CancelWhy;
 /* Cancel what the server runs now; the server takes no other statement until this is over. */
 extern void cancel_server(Server *server, CancelWhy why);
-/* A CancelRequest arrived with this key, perhaps of a client of another worker. */
-extern void cancel_by_key(Worker *worker, const uint8_t key[8]);
-/* A client that is nothing but a CancelRequest: carry it out, or pass it on, and close. */
+/* A client that is nothing but a CancelRequest: carry it out, or pass it on, and close once that has been done. */
 extern void cancel_requested(Client *client, uint32_t pid, Slice rest);
+/* It leaves before. */
+extern void cancel_forget_client(const Client *client);
 /* --- peer.c --- */
 /* Is this the key of another process's client (and is there any peering)? */
 extern bool peer_owns_key(const Settings *settings, uint32_t pid, Slice rest);

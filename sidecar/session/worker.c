@@ -101,19 +101,7 @@ hall_accept(Hall *hall, int fd, const NetPeer *peer)
 	worker_post(worker, item);
 }
 
-/* --- cancel requests --- */
-
-void
-worker_post_cancel(Worker *worker, const uint8_t key[8])
-{
-	WorkerPost *item = calloc(1, sizeof(WorkerPost));
-
-	if (item == NULL)
-		return;
-	item->kind = POST_CANCEL;
-	memcpy(item->key, key, sizeof(item->key));
-	worker_post(worker, item);
-}
+/* --- posts of all kinds --- */
 
 void
 worker_post_host(Worker *worker, const char *host, const NetAddress *addresses, int count)
@@ -135,6 +123,14 @@ worker_post_host(Worker *worker, const char *host, const NetAddress *addresses, 
 }
 
 static void
+free_post(WorkerPost *item)
+{
+	free(item->host);
+	free(item->addresses);
+	free(item);
+}
+
+static void
 take_posts(Worker *worker)
 {
 	WorkerPost *item;
@@ -149,12 +145,11 @@ take_posts(Worker *worker)
 				if (!move_take_client(worker, item))
 					continue;
 				break;
-			case POST_CANCEL: cancel_by_key(worker, item->key); break;
+			case POST_CANCEL: cancel_take(worker, item); continue;
+			case POST_CANCELED: cancel_taken(worker, item); break;
 			case POST_HOST: hosts_take_change(worker, item->host, item->addresses, item->count); break;
 		}
-		free(item->host);
-		free(item->addresses);
-		free(item);
+		free_post(item);
 	}
 }
 
@@ -410,6 +405,7 @@ worker_create(Hall *hall, int index, NetLoop *loop)
 	list_init(&worker->derivations);
 	list_init(&worker->servers);
 	list_init(&worker->cancels);
+	list_init(&worker->cancels_elsewhere);
 	list_init(&worker->peer_cancels);
 	list_init(&worker->walks);
 	list_init(&worker->arrivals);
@@ -429,12 +425,16 @@ worker_create(Hall *hall, int index, NetLoop *loop)
 void
 worker_free(Worker *worker)
 {
+	WorkerPost *item;
+
 	if (worker == NULL)
 		return;
 	if (worker->bell.loop != NULL)
 		net_unwatch(&worker->bell);
 	if (worker->bell.fd >= 0)
 		close(worker->bell.fd);
+	while ((item = next_post(worker)) != NULL)
+		free_post(item); /* what has become of a cancel request, when all have gone */
 	class_texts_free(&worker->class_texts);
 	net_job_port_free(worker->jobs);
 	resolver_free(worker->resolver);

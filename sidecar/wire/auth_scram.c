@@ -459,32 +459,39 @@ scram_verifier_build(Slice password, uint32_t iterations, const uint8_t *salt, s
 	return status;
 }
 
+/* What stands for a user, and the salt that comes of it. */
+static bool
+seed_and_salt(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint8_t seed[SCRAM_KEY_SIZE], uint8_t salt[SCRAM_SALT_DEFAULT])
+{
+	uint8_t made[SCRAM_KEY_SIZE];
+
+	if (!hmac(secret, user, seed) || !hmac(seed, SLICE_LITERAL("salt"), made))
+		return false;
+	memcpy(salt, made, SCRAM_SALT_DEFAULT);
+	return true;
+}
+
 bool
 scram_salt_for(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint8_t salt[SCRAM_SALT_DEFAULT])
 {
 	uint8_t seed[SCRAM_KEY_SIZE];
-	uint8_t made[SCRAM_KEY_SIZE];
-	bool ok = hmac(secret, user, seed) && hmac(seed, SLICE_LITERAL("salt"), made);
+	bool ok = seed_and_salt(user, secret, seed, salt);
 
 	OPENSSL_cleanse(seed, sizeof(seed));
-	if (ok)
-		memcpy(salt, made, SCRAM_SALT_DEFAULT);
 	return ok;
 }
 
+/* Every login makes one, so it is no more than is seen of it: the salt.  Its keys satisfy nobody, and sign nothing. */
 bool
 scram_verifier_mock(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint32_t iterations, ScramVerifier *out)
 {
 	ScramVerifier v = {.iterations = iterations, .salt_len = SCRAM_SALT_DEFAULT, .mock = true};
-	uint8_t seed[SCRAM_KEY_SIZE];
-	bool ok;
+	bool ok = seed_and_salt(user, secret, v.stored_key, v.salt);
 
-	ok = scram_salt_for(user, secret, v.salt) && hmac(secret, user, seed) &&
-		 hmac(seed, SLICE_LITERAL("stored key"), v.stored_key) &&
-		 hmac(seed, SLICE_LITERAL("server key"), v.server_key);
-	OPENSSL_cleanse(seed, sizeof(seed));
+	memcpy(v.server_key, v.stored_key, sizeof(v.server_key));
 	if (ok)
 		*out = v;
+	OPENSSL_cleanse(&v, sizeof(v));
 	return ok;
 }
 

@@ -60,6 +60,15 @@ $_->cancel for @c;
 is(join(',', map { $_->until_ready->{error}{C} } @c), join(',', ('57014') x 4), 'a cancel request finds the client, whichever worker gets it');
 undef @c;
 
+# whoever sees the connection of his request closed may rely on that it hits nothing that comes later: a few seconds of what `make stress-cancel` does,
+# while clients are now with this worker, now with that one
+my $stress = PgweirTest::new_dir('stress') . '/cancel';
+my ($failed_cc, $out_cc, $err_cc) = run_program(['sh', '-c', ($ENV{CC} // 'cc') . " -O2 -o $stress " . PgweirTest::top() . '/test/stress/cancel.c $(pkg-config --cflags --libs libpq) -lpthread']);
+die "$out_cc$err_cc" if $failed_cc;
+weir({default_pool_size => 9, admission => 0, worker_spread => 'roam'});
+my ($hits, $told, $complained) = run_program([$stress, $w->conninfo, 4, 12, int time]);
+is($hits, 0, '... and has been dealt with when its connection is closed: it hits nothing that comes later') or diag $told, substr $complained, 0, 1000;
+
 # --- limits ---
 weir({default_pool_size => 3, max_client_conn => 6});
 @c = map { $w->wire } 1 .. 6;
