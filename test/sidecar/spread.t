@@ -265,7 +265,7 @@ my $pump = sub {
 };
 @c = map { $w->wire } 1 .. 8;
 is(column('clients'), '9 0', 'all begin with one');
-my $until = time + 40;
+my $until = time + 15;
 until (time > $until || (workers() && $workers{1}{state} eq 'active' && $workers{1}{moved_in} > 0)) { $pump->() for 1 .. 10; }
 SKIP:
 {
