@@ -30,26 +30,32 @@
 
 typedef struct LeaseClass
 {
-	PoolTally tally;
 	bool known;	 /* this place is in use */
 	bool listed; /* in Lease.untold */
 	struct LeaseClass *next_untold;
+	PoolTally tally;
 } LeaseClass;
 
+typedef struct Spare
+{
+	_Atomic(PoolSlot *) slot; /* NULL: nothing is here, or others have taken it */
+	uint8_t looks;			  /* since it was put here; the worker's */
+} Spare;
+
+/* In the order of their use: of a pool that few clients use each request and each look takes but the first lines of the cache. */
 struct Lease
 {
 	PoolPart *part;
 	ListNode node; /* Worker.leases */
-	_Atomic(PoolSlot *) spare[LEASE_SLOTS]; /* who has become spare last stands highest */
 	atomic_int top; /* no place from here on is in use; written by its worker alone */
 	int bottom;		/* nor is one below: above 0 only where the oldest is used first; its worker's */
-	atomic_llong taken_at; /* when the last request was served; written by its worker alone */
-	uint8_t looks[LEASE_SLOTS]; /* since it was put there */
 	LeaseClass *classes; /* owned: only of those the policy need not be asked about */
-	int class_count;	 /* places there, a power of two */
 	LeaseClass *untold;	 /* those that have something to tell; NULL = none */
 	usec_t told_at;
 	List runs; /* Server.lease.node, who has been running for longest first */
+	atomic_llong taken_at; /* when the last request was served; written by its worker alone */
+	int class_count; /* places there, a power of two */
+	Spare spare[LEASE_SLOTS]; /* who has become spare last stands highest */
 };
 
 static inline Lease *
@@ -97,8 +103,8 @@ take_last(Lease *lease)
 
 	/* others may have been there, or be faster */
 	while (slot == NULL && top > 0)
-		if (atomic_load_explicit(&lease->spare[--top], memory_order_relaxed) != NULL)
-			slot = atomic_exchange(&lease->spare[top], NULL);
+		if (atomic_load_explicit(&lease->spare[--top].slot, memory_order_relaxed) != NULL)
+			slot = atomic_exchange(&lease->spare[top].slot, NULL);
 	atomic_store_explicit(&lease->top, top, memory_order_relaxed);
 	return slot;
 }
@@ -111,7 +117,7 @@ take_first(Lease *lease)
 	PoolSlot *slot = NULL;
 
 	while (slot == NULL && lease->bottom < top)
-		slot = atomic_exchange(&lease->spare[lease->bottom++], NULL);
+		slot = atomic_exchange(&lease->spare[lease->bottom++].slot, NULL);
 	return slot;
 }
 
@@ -128,9 +134,9 @@ free_place(const Lease *lease)
 static inline void
 put_spare(Lease *lease, int place, PoolSlot *slot)
 {
-	lease->looks[place] = 0;
+	lease->spare[place].looks = 0;
 	atomic_store_explicit(&lease->top, place + 1, memory_order_relaxed);
-	atomic_store(&lease->spare[place], slot);
+	atomic_store(&lease->spare[place].slot, slot);
 }
 
 /* What has just been taken. */
@@ -138,7 +144,7 @@ static void
 put_back(Lease *lease, bool in_turn, PoolSlot *slot)
 {
 	if (in_turn)
-		atomic_store(&lease->spare[--lease->bottom], slot);
+		atomic_store(&lease->spare[--lease->bottom].slot, slot);
 	else
 		put_spare(lease, free_place(lease), slot);
 }
@@ -152,12 +158,12 @@ close_up(Lease *lease)
 
 	for (int i = 0; i < top; i++)
 	{
-		PoolSlot *slot = atomic_exchange(&lease->spare[i], NULL);
+		PoolSlot *slot = atomic_exchange(&lease->spare[i].slot, NULL);
 
 		if (slot == NULL)
 			continue;
-		lease->looks[to] = lease->looks[i];
-		atomic_store(&lease->spare[to++], slot);
+		lease->spare[to].looks = lease->spare[i].looks;
+		atomic_store(&lease->spare[to++].slot, slot);
 	}
 	atomic_store_explicit(&lease->top, to, memory_order_relaxed);
 	lease->bottom = 0;
@@ -176,7 +182,7 @@ give_back(Lease *lease, const Worker *asker, PoolActions *out)
 	PoolSlot *slot;
 
 	for (int i = 0; i < places; i++)
-		if (atomic_load(&lease->spare[i]) != NULL && (slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
+		if (atomic_load(&lease->spare[i].slot) != NULL && (slot = atomic_exchange(&lease->spare[i].slot, NULL)) != NULL)
 			pool_release(slot, true, now, out);
 	if (own)
 	{
@@ -412,7 +418,7 @@ lease_withdraw(Server *server)
 		PoolSlot *slot = &server->slot;
 
 		/* else somebody was faster, and the pool has it already */
-		if (atomic_compare_exchange_strong(&lease->spare[i], &slot, NULL))
+		if (atomic_compare_exchange_strong(&lease->spare[i].slot, &slot, NULL))
 			return;
 	}
 }
@@ -615,11 +621,11 @@ count_spares(Lease *lease)
 
 	for (int i = 0; i < top; i++)
 	{
-		if (atomic_load_explicit(&lease->spare[i], memory_order_relaxed) == NULL)
+		if (atomic_load_explicit(&lease->spare[i].slot, memory_order_relaxed) == NULL)
 			continue; /* others needed it */
-		if (lease->looks[i] < 2)
+		if (lease->spare[i].looks < 2)
 		{
-			lease->looks[i]++;
+			lease->spare[i].looks++;
 			spares.used++;
 		}
 		else
@@ -636,7 +642,7 @@ give_back_unused(Lease *lease, usec_t now, PoolActions *out)
 
 	close_up(lease);
 	for (int i = 0; i < atomic_load_explicit(&lease->top, memory_order_relaxed); i++)
-		if (lease->looks[i] >= 2 && (slot = atomic_exchange(&lease->spare[i], NULL)) != NULL)
+		if (lease->spare[i].looks >= 2 && (slot = atomic_exchange(&lease->spare[i].slot, NULL)) != NULL)
 			pool_release(slot, true, now, out);
 }
 

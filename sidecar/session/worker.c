@@ -324,15 +324,10 @@ hall_unpark(Hall *hall)
 
 /* --- turns --- */
 
-void
-worker_turn(Worker *worker)
+/* What there is to do for others, and to tell them. */
+static void
+shared_turn(Worker *worker)
 {
-	if (!hall_is_shared(worker->hall))
-	{
-		idle_look(worker->hall);
-		trim_look(worker);
-		return;
-	}
 	do
 	{
 		if (atomic_load(&worker->called))
@@ -352,6 +347,15 @@ worker_turn(Worker *worker)
 		if (atomic_load(&worker->hall->parking) && worker->index > 0)
 			park(worker);
 	} while (worker->has_actions || worker->has_leavers);
+}
+
+void
+worker_turn(Worker *worker)
+{
+	if (hall_is_shared(worker->hall))
+		shared_turn(worker);
+	else
+		idle_look(worker->hall);
 	if (worker_now(worker) - worker->measured_at >= SPREAD_WINDOW_US)
 		move_look(worker);
 	trim_look(worker);

@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "letters.h"
+
 #define CLIENTS_MAX 1000000
 #define CLIENTS_PER_ADDRESS 20000
 #define IDLE_LIMIT_MS 30000
@@ -41,15 +43,12 @@ typedef enum State
 	BROKEN,
 } State;
 
-/* Reads messages as they come, of which only the letter counts. */
 typedef struct Client
 {
 	int fd;
 	State state;
-	uint8_t header[5];
-	uint8_t have;  /* bytes of the header */
-	bool error;	   /* an ErrorResponse came */
-	uint32_t left; /* bytes of the payload */
+	Letters letters;
+	bool error; /* an ErrorResponse came */
 	SSL *ssl;
 } Client;
 
@@ -153,27 +152,13 @@ send_query(Client *client, const char *text)
 static void
 digest(Client *client, const uint8_t *bytes, size_t len)
 {
-	while (len > 0)
-	{
-		uint32_t n;
+	const uint8_t *end = bytes + len;
+	char letter;
 
-		if (client->left > 0)
-		{
-			n = client->left < len ? client->left : (uint32_t) len;
-			client->left -= n;
-			bytes += n;
-			len -= n;
-			continue;
-		}
-		client->header[client->have++] = *bytes++;
-		len--;
-		if (client->have < 5)
-			continue;
-		memcpy(&n, client->header + 1, 4);
-		client->left = ntohl(n) - 4;
-		client->have = 0;
-		client->error |= client->header[0] == 'E';
-		if (client->header[0] == 'Z')
+	while ((letter = next_letter(&client->letters, &bytes, end)) != 0)
+	{
+		client->error |= letter == 'E';
+		if (letter == 'Z')
 			client->state = IDLE;
 	}
 }

@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "letters.h"
+
 #define IDLE_LIMIT_MS 60000
 
 static const char query[] = "Q\0\0\0\rselect 1"; /* the literal's NUL ends the text */
@@ -29,13 +31,10 @@ static const char query[] = "Q\0\0\0\rselect 1"; /* the literal's NUL ends the t
 #define STATEMENT "P\0\0\0\020\0select 1\0\0\0" "B\0\0\0\014\0\0\0\0\0\0\0\0" "E\0\0\0\011\0\0\0\0\0"
 static const char sync_message[] = {'S', 0, 0, 0, 4};
 
-/* Reads messages as they come, of which only the letter counts. */
 typedef struct Stream
 {
 	int fd;
-	uint8_t header[5];
-	unsigned have;	/* bytes of the header */
-	uint32_t left;	/* bytes of the payload */
+	Letters letters;
 	long ready, complete, errors;
 	bool asked, over;
 } Stream;
@@ -83,36 +82,16 @@ send_startup(int fd)
 }
 
 static void
-count_message(Stream *stream)
-{
-	stream->ready += stream->header[0] == 'Z';
-	stream->complete += stream->header[0] == 'C';
-	stream->errors += stream->header[0] == 'E';
-}
-
-static void
 digest(Stream *stream, const uint8_t *bytes, size_t len)
 {
-	while (len > 0)
-	{
-		uint32_t n;
+	const uint8_t *end = bytes + len;
+	char letter;
 
-		if (stream->left > 0)
-		{
-			n = stream->left < len ? stream->left : (uint32_t) len;
-			stream->left -= n;
-			bytes += n;
-			len -= n;
-			continue;
-		}
-		stream->header[stream->have++] = *bytes++;
-		len--;
-		if (stream->have < 5)
-			continue;
-		memcpy(&n, stream->header + 1, 4);
-		stream->left = ntohl(n) - 4;
-		stream->have = 0;
-		count_message(stream);
+	while ((letter = next_letter(&stream->letters, &bytes, end)) != 0)
+	{
+		stream->ready += letter == 'Z';
+		stream->complete += letter == 'C';
+		stream->errors += letter == 'E';
 	}
 }
 
@@ -141,7 +120,7 @@ watch(int epoll_fd, int op, Stream *stream, uint32_t events)
 static bool
 login_event(int epoll_fd, Stream *stream, uint32_t events)
 {
-	if (!stream->asked && stream->have == 0 && (events & EPOLLOUT) != 0)
+	if (!stream->asked && stream->letters.have == 0 && (events & EPOLLOUT) != 0)
 	{
 		watch(epoll_fd, EPOLL_CTL_MOD, stream, EPOLLIN);
 		send_startup(stream->fd);

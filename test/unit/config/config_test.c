@@ -824,7 +824,7 @@ show_prints_as_pgbouncer_does(void)
 			is_str(row.key, "adaptive_pool", "ours come behind");
 	}
 	is_int(known, 2, "both rows were there");
-	is_int(rows, 123, "100 keys of PgBouncer and 23 of ours");
+	is_int(rows, 124, "100 keys of PgBouncer and 24 of ours");
 	ok(!config_show(config, 100000, &row), "no row far behind the last");
 	config_free(config);
 }
@@ -874,7 +874,7 @@ the_list_holds_every_key(void)
 	text = written(out);
 	for (const char *p = text; *p != '\0'; p++)
 		lines += *p == '\n';
-	is_int(lines, 123 + 25 + 13 + 3 + 8, "one line a key, without second names");
+	is_int(lines, 124 + 25 + 13 + 3 + 8, "one line a key, without second names");
 	ok(strstr(text, "pgbouncer\tquery_timeout\tseconds\t0\tyes\tyes\tDisconnect ") != NULL,
 	   "section, key, type, default...");
 	ok(strstr(text, "pgbouncer\tpkt_buf\tinteger\t4096\tno\tyes\tAccepted without effect") != NULL, "a key without effect says so");
