@@ -265,12 +265,15 @@ my $pump = sub {
 };
 @c = map { $w->wire } 1 .. 8;
 is(column('clients'), '9 0', 'all begin with one');
-my $until = time + 15;
+my ($began, $until) = (time, time + 15);
+my ($ran_before) = split ' ', slurp('/proc/' . $w->pid . '/task/' . $w->pid . '/schedstat');
 until (time > $until || (workers() && $workers{1}{state} eq 'active' && $workers{1}{moved_in} > 0)) { $pump->() for 1 .. 10; }
 SKIP:
 {
 	my ($ran, $waited) = split ' ', slurp('/proc/' . $w->pid . '/task/' . $w->pid . '/schedstat');
-	skip 'the machine is too busy to keep one thread busy', 4 if $workers{1}{state} ne 'active' && $waited > 0.3 * $ran;
+	# those who load it may get too little of the processors, too
+	my $busy = ($ran - $ran_before) / 1e9 / (time - $began);
+	skip 'the machine is too busy to keep one thread busy', 4 if $workers{1}{state} ne 'active' && ($waited > 0.3 * $ran || $busy < 0.85);
 	is(column('state'), 'active active', 'a second worker serves when one is busy');
 	cmp_ok($workers{1}{moved_in}, '>', 0, '... clients move to it');
 	eventually { $_->value('select 1') for @c; column('state') eq 'active resting' } 'it steps back', 60;
