@@ -526,7 +526,8 @@ net_tls_free(NetTls *tls)
 const char *
 net_tls_error(const NetConn *conn)
 {
-	return conn->_tls != NULL ? conn->_tls->error : "";
+	/* (while a step is away it is the other thread's) */
+	return conn->_tls != NULL && !conn->_tls->away ? conn->_tls->error : "";
 }
 
 const char *
