@@ -2,13 +2,13 @@
 use PgweirTest;
 
 my $pg = server(preload => '', conf => {max_connections => 60});
-# 12 ms each up to four at once; beyond that the more there are the longer each takes, so that twenty together get less done than four.
+# 8 ms each up to four at once; beyond that the more there are the longer each takes, so that twenty together get less done than four.
 # Long beside what a busy machine adds to a statement, which would hide how much longer one takes among others.
 $pg->sql(q{create function crowd() returns int language plpgsql volatile as $$
 declare busy int;
 begin
 	select count(*) into busy from pg_stat_activity where state = 'active' and query like 'select crowd()%';
-	perform pg_sleep(0.012 * greatest(1, busy * busy / 16.0));
+	perform pg_sleep(0.008 * greatest(1, busy * busy / 16.0));
 	return busy;
 end $$});
 my %settings = (pool_mode => 'transaction', default_pool_size => 20, min_pool_size => 1, log_connections => 0, log_disconnections => 0);
@@ -24,7 +24,7 @@ sub crowded
 
 	$first->ask('select crowd();') for 1 .. 10; # the first statements have the server for themselves
 	write_file($file, "select crowd();\n", 0644);
-	($status, $out) = run_program(['pgbench', '-n', '-f', $file, '-c', 20, '-j', 2, '-T', 5, '-h', '127.0.0.1', '-p', $w->{port}, '-U', 'postgres', 'postgres'], timeout => 60);
+	($status, $out) = run_program(['pgbench', '-n', '-f', $file, '-c', 20, '-j', 2, '-T', 6, '-h', '127.0.0.1', '-p', $w->{port}, '-U', 'postgres', 'postgres'], timeout => 60);
 	is($status, 0, "pgbench with adaptive_pool = $adaptive") or diag $out;
 	my ($done) = $out =~ /actually processed: (\d+)/;
 	my ($row) = grep { $_->{database} eq 'postgres' } @{$w->console('show admission')};
@@ -38,5 +38,5 @@ is($none, 0, 'without it there is no limit of its own');
 cmp_ok($limit, '>=', 1, 'with it there is one');
 cmp_ok($limit, '<', 12, '... well below the pool, where the server is quick');
 cmp_ok($adaptive, '>', $fixed, "and more gets done: $adaptive statements instead of $fixed");
-diag("20 clients, 5 s: $fixed statements with all 20 connections, $adaptive with the limit at $limit");
+diag("20 clients, 6 s: $fixed statements with all 20 connections, $adaptive with the limit at $limit");
 done_testing;

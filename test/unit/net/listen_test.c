@@ -338,8 +338,9 @@ accepts_in_batches(void)
 			connect(fds[i], (struct sockaddr *) &sin, sizeof(sin)) < 0)
 			abort();
 	turn();
-	is_int(accepted.count, 16, "a storm is accepted in bounded batches");
-	for (int i = 0; i < 6; i++)
+	/* fewer where the machine is so busy that their time is over before */
+	ok(accepted.count > 0 && accepted.count <= 16, "a storm is accepted in bounded batches");
+	for (int i = 0; i < CLIENTS && accepted.count < CLIENTS; i++)
 		turn();
 	is_int(accepted.count, CLIENTS, "one after the other");
 	for (int i = 0; i < CLIENTS; i++)
