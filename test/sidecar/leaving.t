@@ -36,6 +36,7 @@ for (['epoll', 2], ['epoll', 4], ['io_uring', 2], ['io_uring', 4])
 	{
 		my $crowd = crowd($w);
 
+		eventually { clients($w) <= 2 } 'there is room for as many' if $round > 1;
 		die "logging in failed\n" if $crowd->("more $many")->{failed};
 		$crowd->("begin $many");
 		eventually { in_transactions() == $pool } 'the transactions' if $round == 1;
