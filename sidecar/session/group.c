@@ -56,7 +56,7 @@ count_think(Client *client, usec_t now)
 
 	stats->think_us += (uint64_t) think_us;
 	stats->think_count++;
-	histogram_add(&stats->think_hist, think_us);
+	sparse_histogram_add(&stats->think_hist, think_us);
 	client->app->think_us += (uint64_t) think_us;
 }
 
@@ -169,5 +169,5 @@ group_start_clock(Client *client)
 	client->deadline = client->group_seen_whole ? deadline_after(client->group_since, client->budget_us)
 												: deadline_after(now, client->budget_us > client->waited_us ? client->budget_us - client->waited_us : 1);
 	client_stats(client)->deadline_us += (uint64_t) client->budget_us;
-	histogram_add(&client_stats(client)->deadline_hist, client->budget_us);
+	sparse_histogram_add(&client_stats(client)->deadline_hist, client->budget_us);
 }

@@ -12,7 +12,7 @@
 #
 # Run such a test with `test/as-user prove test/...`: it needs the environment made there.  Files and sockets live below
 # PGWEIR_TMP.  Every process is ended when the test ends, however it ends, by its own pid.  Nothing waits for ever: each wait has a
-# limit (PGWEIR_TIMEOUT, default 60 s) and then the test dies with what it waited for.
+# limit (PGWEIR_TIMEOUT, default 180 s, which no machine takes for what works) and then the test dies with what it waited for.
 package PgweirTest;
 
 use strict;
@@ -31,7 +31,7 @@ use Time::HiRes qw(time sleep);
 use PgWire ();
 
 our @EXPORT = qw(server sidecar eventually free_port run_program slurp write_file median percentile);
-our $TIMEOUT = $ENV{PGWEIR_TIMEOUT} || 60;
+our $TIMEOUT = $ENV{PGWEIR_TIMEOUT} || 180;
 
 our $end_status = 0;	# set by an `end` that found something wrong
 

@@ -19,7 +19,7 @@ sub environment
 	return (
 		PGHOST => $o{host} // $self->{host}, PGPORT => $self->{port}, PGUSER => $o{user} // $self->{user},
 		PGDATABASE => $o{dbname} // $self->{dbname}, PGPASSWORD => $o{password} // $self->{password} // '',
-		PGOPTIONS => $o{options} // '', PGAPPNAME => $o{app} // 'test', PGSSLMODE => $o{sslmode} // 'disable', PGCONNECT_TIMEOUT => 20);
+		PGOPTIONS => $o{options} // '', PGAPPNAME => $o{app} // 'test', PGSSLMODE => $o{sslmode} // 'disable', PGCONNECT_TIMEOUT => $PgweirTest::TIMEOUT);
 }
 
 # A connection string for other programs.
