@@ -19,7 +19,7 @@ sub environment
 	return (
 		PGHOST => $o{host} // $self->{host}, PGPORT => $self->{port}, PGUSER => $o{user} // $self->{user},
 		PGDATABASE => $o{dbname} // $self->{dbname}, PGPASSWORD => $o{password} // $self->{password} // '',
-		PGOPTIONS => $o{options} // '', PGAPPNAME => $o{app} // 'test', PGSSLMODE => $o{sslmode} // 'disable', PGCONNECT_TIMEOUT => 20);
+		PGOPTIONS => $o{options} // '', PGAPPNAME => $o{app} // 'test', PGSSLMODE => $o{sslmode} // 'disable', PGCONNECT_TIMEOUT => $PgweirTest::TIMEOUT);
 }
 
 # A connection string for other programs.
@@ -172,7 +172,7 @@ sub result
 sub query { my ($self, $sql, $seconds) = @_; $self->start($sql); return $self->result($seconds); }
 # As Ctrl-C does in psql: a cancel request.
 sub interrupt { my ($self) = @_; kill 'INT', $self->{pid}; return; }
-sub kill_hard { my ($self) = @_; kill 'KILL', $self->{pid}; PgweirTest::reap($self->{pid}, 10); $self->{pid} = 0; return; }
+sub kill_hard { my ($self) = @_; kill 'KILL', $self->{pid}; PgweirTest::reap($self->{pid}); $self->{pid} = 0; return; }
 
 # Leave as \q does.
 sub quit
@@ -181,7 +181,7 @@ sub quit
 
 	return unless $self->{pid};
 	close $self->{to};
-	kill 'KILL', $self->{pid} unless defined PgweirTest::reap($self->{pid}, 10);
+	kill 'KILL', $self->{pid} unless defined PgweirTest::reap($self->{pid});
 	$self->{pid} = 0;
 	return;
 }
