@@ -5,7 +5,7 @@ WORKERS ?= 4
 prefix ?= /usr/local
 export PG_CONFIG
 MAKEFLAGS += --no-print-directory
-PROVE = test/as-user prove -j$(JOBS) --timer
+PROVE = test/as-user -o build/check prove -j$(JOBS) --timer --statefile=build/check/state --state=save
 
 SELF = $(sort $(wildcard test/selfcheck/*.t))
 UNIT = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*/*_test.c)))
@@ -59,6 +59,8 @@ stress-cancel: tree ## racing cancels, none of which may hit the wrong statement
 	@test/stress/cancel
 check: unit tree chain ## every test (JOBS= how many at once)
 	@$(PROVE) $(SELF) $(UNIT) test/run-regress test/run-pgtap $(SERVER) $(DAEMON) $(SCENARIO)
+check-again: tree ## once more, one at a time, the tests that failed in the last run (MOST= not if more files did)
+	@test/again $(MOST)
 check-self: tree ## the repository's rules: include arrows, symbols, versions
 	@$(PROVE) $(SELF)
 check-unit: unit ## the daemon's modules with sanitizers; no server, seconds
@@ -108,4 +110,4 @@ deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
 .PHONY: all install deps demo bench bench-logins bench-advisor bench-diagnosis bench-extension bench-overload bench-clients bench-profile bench-report bench-scaling bench-speed bench-storms bench-timing scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
-.PHONY: check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario
+.PHONY: check-again check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario

@@ -88,12 +88,19 @@ enum
 	OPTION_LIST
 };
 
-/* The first line is that of SHOW VERSION. */
+/* The first line is that of SHOW VERSION; the second asks the kernel, as event_backend = auto does. */
 static void
 print_version(void)
 {
-	printf("PgBouncer 1.25.2 (pgweir %s)\nevent loop: epoll\nadns: c-ares %s\ntls: %s\nsystemd: yes\n", PGWEIR_VERSION,
-		   ares_version(NULL), OpenSSL_version(OPENSSL_VERSION));
+	char why[160];
+	bool works = net_uring_works(why, sizeof(why));
+
+	printf("PgBouncer 1.25.2 (pgweir %s)\nevent loops: io_uring (liburing %s), epoll; ", PGWEIR_VERSION, PGWEIR_LIBURING);
+	if (works)
+		printf("auto takes io_uring here\n");
+	else
+		printf("auto takes epoll here, io_uring is refused: %s\n", why);
+	printf("adns: c-ares %s\ntls: %s\nsystemd: yes\n", ares_version(NULL), OpenSSL_version(OPENSSL_VERSION));
 }
 
 static void

@@ -2,6 +2,9 @@
 #
 #   AdvisorShop::create($pg);                  # tables, rows, statistics and visibility map in $pg's database
 #   my $pg = AdvisorShop::shop(conf => {...});  # a server with it, as PgweirTest's server(): copied from one that is made once in a run
+#
+# What is advised in it depends on the statements alone: there is no limit of time at which a slow machine stops a search, and no execution is kept
+# for having been slow there.
 package AdvisorShop;
 
 use strict;
@@ -74,7 +77,7 @@ sub create
 {
 	my ($pg) = @_;
 
-	$pg->sql($SCHEMA, timeout => 180);
+	$pg->sql($SCHEMA, timeout => 600);
 	# The sample is the whole table, so that no run differs by the luck of the draw.
 	$pg->sql('alter system set default_statistics_target = 1500');
 	$pg->sql('select pg_reload_conf()');
@@ -115,7 +118,8 @@ sub shop
 {
 	my (%o) = @_;
 
-	return PgweirTest::server(%o, template => template(), conf => {autovacuum => 'off', %{$o{conf} // {}}});
+	return PgweirTest::server(%o, template => template(), conf => {autovacuum => 'off', 'pgweir.advisor_time_limit' => 0, 'pgweir.slow_threshold' => -1,
+		'pgweir.slow_factor' => 0, %{$o{conf} // {}}});
 }
 
 1;

@@ -12,7 +12,7 @@
 #
 # Run such a test with `test/as-user prove test/...`: it needs the environment made there.  Files and sockets live below
 # PGWEIR_TMP.  Every process is ended when the test ends, however it ends, by its own pid.  Nothing waits for ever: each wait has a
-# limit (PGWEIR_TIMEOUT, default 120 s) and then the test dies with what it waited for.
+# limit (PGWEIR_TIMEOUT, default 180 s, which no machine takes for what works) and then the test dies with what it waited for.
 #
 # A test may be run on a machine that is busy or stands still for seconds, at any point of it, any of its processes.  What must have come about is
 # waited for (`eventually`, `becomes`), never slept for; a limit of time that the test sets is one that it does not have to beat itself, or it tries
@@ -35,7 +35,7 @@ use Time::HiRes qw(time sleep);
 use PgWire ();
 
 our @EXPORT = qw(server sidecar eventually becomes in_time free_port run_program slurp write_file median percentile);
-our $TIMEOUT = $ENV{PGWEIR_TIMEOUT} || 120;
+our $TIMEOUT = $ENV{PGWEIR_TIMEOUT} || 180;
 
 our $end_status = 0;	# set by an `end` that found something wrong
 

@@ -2,11 +2,14 @@
 use PgweirTest;
 use AdvisorShop;
 
-my $pg = AdvisorShop::shop(conf => {max_parallel_workers_per_gather => 0});
+# What an index saves must be felt in an execution: how long that takes is the machine's affair.
+my $pg = AdvisorShop::shop(conf => {'pgweir.advisor_min_saving' => 0, max_parallel_workers_per_gather => 0});
 
 sub run { my ($count, @statements) = @_; $pg->sql(join(";\n", map { ($_) x $count } @statements), args => ['-o', '/dev/null']); return; }
-sub suggested { my ($set) = @_; return $pg->sql(($set // '') . "select coalesce(string_agg(regexp_replace(rtrim(ddl, ';'), '^.* ON public\\.', ''), ' + ' order by ddl), '') from pgweir.index_suggestions where action = 'create'"); }
-sub computed_at { return $pg->sql('select max(computed_at) from pgweir.index_suggestions'); }
+# What is read is not counted, lest the time of a BEGIN that the machine held up be a change of the workload.
+my @uncounted = (options => '-c pgweir.track=none');
+sub suggested { my ($set) = @_; return $pg->sql(($set // '') . "select coalesce(string_agg(regexp_replace(rtrim(ddl, ';'), '^.* ON public\\.', ''), ' + ' order by ddl), '') from pgweir.index_suggestions where action = 'create'", @uncounted); }
+sub computed_at { return $pg->sql('select max(computed_at) from pgweir.index_suggestions', @uncounted); }
 
 # --- the rank test ---
 
@@ -32,14 +35,18 @@ is(suggested(), 'orders (customer_id) + orders (region)', 'advice');
 suggested();
 my $at = computed_at();
 is(computed_at(), $at, 'is kept');
-is($pg->sql("begin read only; select count(*) from pgweir.index_suggestions where computed_at = '$at'; commit"), '2', 'and read in a read-only transaction');
-is($pg->sql("begin; select count(*) from pgweir.index_suggestions; select pg_current_xact_id_if_assigned() is null; commit"), "2\nt", 'without a transaction id');
-is($pg->sql("set pgweir.advisor_max_indexes = 1; select count(*) from pgweir.index_suggestions"), '1', 'a setting of the session counts');
+is($pg->sql("begin read only; select count(*) from pgweir.index_suggestions where computed_at = '$at'; commit", @uncounted), '2', 'and read in a read-only transaction');
+is($pg->sql("begin; select count(*) from pgweir.index_suggestions; select pg_current_xact_id_if_assigned() is null; commit", @uncounted), "2\nt", 'without a transaction id');
+is($pg->sql("set pgweir.advisor_max_indexes = 1; select count(*) from pgweir.index_suggestions", @uncounted), '1', 'a setting of the session counts');
 is(computed_at(), $at, 'and changes nothing for others');
-is($pg->sql("select count(*) from pgweir.advise(max_indexes => 1)"), '1', 'so do limits given to advise()');
-is($pg->sql("show pgweir.advisor_max_indexes"), '10', 'which stay there');
+is($pg->sql("select count(*) from pgweir.advise(max_indexes => 1)", @uncounted), '1', 'so do limits given to advise()');
+is($pg->sql("show pgweir.advisor_max_indexes", @uncounted), '10', 'which stay there');
 is(computed_at(), $at, 'and are kept from others, too');
-run(30, 'select * from items where product_id = 77');
+# Advice is made anew when the workload has become another by a quarter: the machine may have given the first statements any time.
+eventually {
+	run(30, 'select * from items where product_id = 77');
+	$pg->sql("select sum(total_ms) filter (where query ~ 'from items') > 0.5 * sum(total_ms) filter (where query ~ 'from orders') from pgweir.slow_queries where query !~ 'pgweir'", @uncounted) eq 't'
+} 'other statements to take their time';
 is(suggested(), 'items (product_id) + orders (customer_id) + orders (region)', 'new statements make it new');
 isnt(computed_at(), $at, 'at another time');
 my $json = $pg->sql("select gaining -> 0 ->> 'queryid' = queryids[1]::text, (gaining -> 0 ->> 'cost_before')::float > 1000, saves_ms_per_hour > 0, losing is null
@@ -71,8 +78,14 @@ like($pg->sql_error("select pgweir.set_advisor_document('../x', '{}')"), qr/2202
 is($pg->sql("select distinct status from pgweir.suggestion_history where ddl ~ '(customer_id|region)'"), 'open', 'suggestions are open at first');
 $pg->sql($_) for split /\n/, $pg->sql("select ddl from pgweir.index_suggestions where ddl like '%(customer_id)%'");
 unlike(suggested(), qr/customer_id/, 'an index that is there is not suggested');
-run(40, 'select * from orders where customer_id = 5');
-my $row = $pg->rows("select * from pgweir.suggestion_history where ddl like '%(customer_id)%' and role = 'gains' order by first_suggested desc limit 1")->[0];
+# However long the machine held up some of them: the more there are, the less do these count.
+my $row;
+for (1 .. 50)
+{
+	run(40, 'select * from orders where customer_id = 5');
+	$row = $pg->rows("select * from pgweir.suggestion_history where ddl like '%(customer_id)%' and role = 'gains' order by first_suggested desc limit 1")->[0];
+	last if $row->{verdict} eq 'improved' && $row->{mean_after_ms} < $row->{mean_before_ms} / 5 && $row->{p95_after_ms} < $row->{p95_before_ms} && $row->{p_value} < 1e-6;
+}
 is($row->{status}, 'applied', 'it is seen that a suggestion was followed');
 is($row->{verdict}, 'improved', 'the statement has improved') or diag(explain($row));
 cmp_ok($row->{mean_after_ms}, '<', $row->{mean_before_ms} / 5, 'by much');
@@ -116,14 +129,14 @@ is($regressed, 'regressed|0.0', 'a regression is flagged');
 
 # --- progress, cancel ---
 
-$pg->sql("create function dawdles() returns int language plpgsql immutable as \$\$ begin perform pg_sleep(case current_setting('application_name') when 'advised' then 60 else 0 end); return 5; end \$\$");
+$pg->sql("create function dawdles() returns int language plpgsql immutable as \$\$ begin perform pg_sleep(case current_setting('application_name') when 'advised' then 600 else 0 end); return 5; end \$\$");
 run(3, 'select * from orders where customer_id = dawdles()');
 my $session = $pg->psql_session(app => 'advised');
 $session->start('select count(*) from pgweir.advise()');
-my $seen = eventually { $pg->sql("select phase, items_total > 0, items_done < items_total, background, datname from pgweir.advisor_progress") } 'a run under way';
-is($seen, 'reading statements|t|t|f|postgres', 'a run can be watched');
+# It is held up where statements are read; what is seen before has none yet.
+ok(eventually { $pg->sql("select phase, items_total > 0, items_done < items_total, background, datname from pgweir.advisor_progress") eq 'reading statements|t|t|f|postgres' }, 'a run can be watched');
 $pg->sql('select pg_cancel_backend(pid) from pgweir.advisor_progress');
-like($session->result(10), qr/57014/, 'and ended at once');
+like($session->result, qr/57014/, 'and ended at once');
 is($pg->sql('select count(*) from pgweir.advisor_progress'), '0', 'after which it is gone');
 
 # --- in the background ---
@@ -159,11 +172,12 @@ SQL
 my $gate = $pg->psql_session;
 $gate->query('select pg_advisory_lock(42)');
 run(30, 'select * from orders where customer_id = waits_when_advised()', 'select * from orders where region = 7', 'select * from customers where birthday = $$1960-01-01$$');
-my $held = eventually { $pg->sql("select pid from pgweir.advisor_progress where background and started < clock_timestamp() - interval '300 ms'") } 'a run that is held up';
+my $held = eventually { $pg->sql("select p.pid from pgweir.advisor_progress p join pg_stat_activity a using (pid) where p.background and a.wait_event = 'PgSleep'") } 'a run that is held up';
 sub cpus { my $n = () = PgweirTest::slurp('/proc/cpuinfo') =~ /^processor/mg; return $n || 1; }
 my @busy = map { $pg->psql_session(app => 'busy') } 1 .. 2 * cpus() + 1;
 $_->start('select pg_sleep(600)') for @busy;
-eventually { $pg->sql("select count(*) from pg_stat_activity where application_name = 'busy' and state = 'active'") == @busy } 'statements that run';
+eventually { $pg->sql("select count(*) from pg_stat_activity where application_name = 'busy' and wait_event = 'PgSleep'") == @busy } 'statements that run';
+$pg->sql('select pg_sleep(0.3)'); # a run looks at the others when it has not for 200 ms
 is($pg->sql("select count(*) from pg_stat_activity where pid = $held"), '1', 'a run under way goes on');
 my $advised = $pg->sql("select pgweir.advisor_document('advice') ->> 'at'");
 $gate->query('select pg_advisory_unlock(42)');
@@ -174,6 +188,7 @@ ok(eventually { $pg->log =~ /the advisor's run was not begun since the server is
 $pg->sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'busy'");
 ok(eventually { $pg->sql("select pgweir.advisor_document('advice') ->> 'at' > '$advised'") eq 't' }, 'afterwards there are runs again');
 like($pg->sql("select string_agg(d ->> 'ddl', ' ') from jsonb_array_elements(pgweir.advisor_document('advice') -> 'suggestions') d"), qr/orders \(region\)/, 'with what was held up');
+eventually { $pg->sql("select count(*) from pg_stat_activity where application_name = 'busy'") == 0 } 'the end of the statements';
 my @idle = map { $pg->psql_session } 1 .. 23;
 ok(eventually { (() = $pg->log =~ /was not begun since the server is busy\n.*2[3-5] of 25 connections/g) > 0 }, 'nor does one begin when connections are scarce');
 $_->quit for @idle;

@@ -5,7 +5,6 @@ use AdvisorShop;
 # How long a statement takes is the machine's affair: what is felt is asked for by itself.
 my $pg = AdvisorShop::shop(conf => {max_parallel_workers_per_gather => 0, 'pgweir.advisor_min_saving' => 0});
 
-
 sub observe
 {
 	my (@statements) = @_;

@@ -16,6 +16,8 @@ sub backend
 	return $name;
 }
 
+sub version { return (PgweirTest::run_program([@_, PgweirTest::Sidecar::program(), '--version']))[1]; }
+
 sub small { my ($c, $n) = @_; return join '', map { $c->value("select $_") } 1 .. $n // 8; }
 
 # A program that runs another which the kernel refuses a system call to, as containers do: its number (the same on all machines), the errno.
@@ -44,6 +46,7 @@ sub refused
 	like($lines[0], qr/LOG event_backend = auto: using epoll, io_uring is refused: \Q$reason\E/, '... with the reason');
 	is($w->wire->value('select 1'), 1, '... and serves');
 	$w->end;
+	like(version(@under), qr/^event loops: io_uring \(liburing \d[\d.]*\), epoll; auto takes epoll here, io_uring is refused: \Q$reason\E/m, '... as the version tells');
 	$w = sidecar($pg, settings => {event_backend => 'io_uring'}, under => \@under, start => 0);
 	my ($code, $said) = $w->start_fails;
 	is($code, 1, '... io_uring that is refused does not start');
@@ -60,9 +63,10 @@ $w = sidecar($pg, settings => \%auto);
 my $has_uring = backend($w) eq 'io_uring';
 $w->end;
 diag('io_uring is refused here') unless $has_uring;
+like(version(), $has_uring ? qr/^event loops: io_uring \(liburing \d[\d.]*\), epoll; auto takes io_uring here$/m : qr/; auto takes epoll here, io_uring is refused: ./, 'the version tells which one auto takes');
 SKIP:
 {
-	skip 'io_uring is refused here', 15 unless $has_uring;
+	skip 'io_uring is refused here', 17 unless $has_uring;
 	refused('its buffers are refused', 'io_uring_register: not enough memory may be locked', 'perl', "$dir/refuse", 427, POSIX::ENOMEM);
 	refused('it may be made, but not entered', 'io_uring_enter: not permitted', 'perl', "$dir/refuse", 426, POSIX::EPERM);
 

@@ -27,7 +27,7 @@ sub template
 	return $dir if -e "$dir/PG_VERSION";
 	($status, $out, $err) = PgweirTest::run_program(
 		['initdb', '-D', $dir, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync', '--no-instructions'],
-		timeout => 120);
+		timeout => 600);
 	croak "initdb failed: $out$err" if $status;
 	return $dir;
 }
