@@ -138,7 +138,7 @@ group_complete(Client *client)
 														 ? client->budget_us - client->waited_us
 														 : 1);
 		client_stats(client)->deadline_us += (uint64_t) client->budget_us;
-		histogram_add(&client_stats(client)->deadline_hist, client->budget_us);
+		sparse_histogram_add(&client_stats(client)->deadline_hist, client->budget_us);
 	}
 	client_rearm_timer(client);
 }
@@ -192,7 +192,7 @@ count_think(Client *client, usec_t now)
 
 	stats->think_us += (uint64_t) think_us;
 	stats->think_count++;
-	histogram_add(&stats->think_hist, think_us);
+	sparse_histogram_add(&stats->think_hist, think_us);
 	client->app->think_us += (uint64_t) think_us;
 }
 
