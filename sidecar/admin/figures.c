@@ -147,7 +147,7 @@ read_counters(const PoolCounters *c, const SessionStats *s, uint64_t *counters)
 static void
 read_histograms(const PoolCounters *c, const SessionStats *s, PoolFigures *out)
 {
-	const Histogram *const histograms[PH_KINDS] = {
+	const SparseHistogram *const histograms[PH_KINDS] = {
 		[PH_WAIT] = &c->wait_hist, [PH_RUN] = &s->run_hist,	  [PH_GONE] = &s->gone_hist, [PH_DEADLINE] = &s->deadline_hist,
 		[PH_THINK] = &s->think_hist, [PH_LIFE] = &s->life_hist, [PH_REQUESTS] = &s->requests_hist,
 	};
@@ -157,7 +157,7 @@ read_histograms(const PoolCounters *c, const SessionStats *s, PoolFigures *out)
 	};
 
 	for (int i = 0; i < PH_KINDS; i++)
-		out->histograms[i] = *histograms[i];
+		sparse_histogram_read(histograms[i], &out->histograms[i]);
 	memcpy(out->sums, sums, sizeof(sums));
 }
 
@@ -170,10 +170,13 @@ figures_of_pool(const SessionPool *pool, usec_t now, PoolFigures *out)
 
 	session_pool_stats(pool, &stats);
 	*out = (PoolFigures){.database = pool->database->name, .user = pool->role->name, .mode = modes[pool->mode],
-						 .error = pool->failing_since > 0 ? pool->last_error : NULL};
+						 .error = pool->failing_since > 0 ? session_pool_last_error(pool) : NULL};
 	read_gauges(pool, now, out->gauges);
 	read_counters(&pool->policy.counters, &stats, out->counters);
 	read_histograms(&pool->policy.counters, &stats, out);
-	memcpy(out->errors, stats.errors, sizeof(out->errors));
-	memcpy(out->repeats, stats.repeats, sizeof(out->repeats));
+	if (stats.errors != NULL)
+		memcpy(out->errors, stats.errors, sizeof(out->errors));
+	if (stats.repeats != NULL)
+		memcpy(out->repeats, stats.repeats, sizeof(out->repeats));
+	stats_free(&stats);
 }

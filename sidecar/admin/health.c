@@ -64,7 +64,7 @@ ask_pools(const Worker *worker, const Database *database)
 		know.connections += pool->policy.idle.count + pool->policy.active.count + pool->policy.cleaning.count;
 		if (pool->login_refused && pool->failing_since > 0 &&
 			now - pool->policy.last_open_failure < worker->settings->server_login_retry_us)
-			know.refusal = pool->last_error;
+			know.refusal = session_pool_last_error(pool);
 	}
 	return know;
 }

@@ -10,11 +10,14 @@
 /* --- deadlines --- */
 
 static void
-put_quantiles(Result *result, const Histogram *histogram)
+put_quantiles(Result *result, const SparseHistogram *counted)
 {
-	result_number(result, histogram_quantile(histogram, 0.50));
-	result_number(result, histogram_quantile(histogram, 0.95));
-	result_number(result, histogram_quantile(histogram, 0.99));
+	Histogram histogram;
+
+	sparse_histogram_read(counted, &histogram);
+	result_number(result, histogram_quantile(&histogram, 0.50));
+	result_number(result, histogram_quantile(&histogram, 0.95));
+	result_number(result, histogram_quantile(&histogram, 0.99));
 }
 
 static void
@@ -39,6 +42,7 @@ deadline_row(Result *result, const SessionPool *pool)
 	put_quantiles(result, &stats->run_hist);
 	put_quantiles(result, &stats->deadline_hist);
 	result_row_end(result);
+	stats_free(&sums);
 }
 
 /* Since the pool began; times in microseconds. */

@@ -1,7 +1,53 @@
 /*
- * histogram.c: reading histograms back.
+ * histogram.c: sparse histograms, and reading histograms back.
  */
 #include "base/histogram.h"
+
+#include <stdlib.h>
+
+#define PARTS (HISTOGRAM_BUCKETS / HISTOGRAM_PART)
+
+/* --- sparse ones --- */
+
+void
+sparse_histogram_free(SparseHistogram *h)
+{
+	for (int i = 0; i < PARTS; i++)
+		free(h->_parts[i]);
+	*h = (SparseHistogram){._zeros = 0};
+}
+
+void
+sparse_histogram_count(SparseHistogram *h, int bucket, uint64_t n)
+{
+	uint64_t **part = &h->_parts[bucket / HISTOGRAM_PART];
+
+	if (bucket == 0)
+		h->_zeros += n;
+	else if (*part != NULL || (*part = calloc(HISTOGRAM_PART, sizeof(uint64_t))) != NULL)
+		(*part)[bucket % HISTOGRAM_PART] += n;
+}
+
+void
+sparse_histogram_merge(SparseHistogram *to, const SparseHistogram *from)
+{
+	to->_zeros += from->_zeros;
+	for (int i = 0; i < PARTS; i++)
+		for (int k = 0; from->_parts[i] != NULL && k < HISTOGRAM_PART; k++)
+			if (from->_parts[i][k] > 0)
+				sparse_histogram_count(to, i * HISTOGRAM_PART + k, from->_parts[i][k]);
+}
+
+void
+sparse_histogram_read(const SparseHistogram *h, Histogram *out)
+{
+	*out = (Histogram){.count = {h->_zeros}};
+	for (int i = 0; i < PARTS; i++)
+		for (int k = 0; h->_parts[i] != NULL && k < HISTOGRAM_PART; k++)
+			out->count[i * HISTOGRAM_PART + k] += h->_parts[i][k];
+}
+
+/* --- reading --- */
 
 usec_t
 histogram_upper(int bucket)

@@ -49,7 +49,7 @@ grant_fail(Pool *pool, PoolWaiter *waiter, const PoolAction *why, usec_t now, Po
 	action.waiter = waiter;
 	action.waited_us = now - waiter->since;
 	count_failure(pool, waiter, action.fail);
-	histogram_add(&pool->counters.wait_hist, action.waited_us);
+	sparse_histogram_add(&pool->counters.wait_hist, action.waited_us);
 	if (pool_is_waiting(waiter))
 	{
 		if ((action.fail == POOL_FAIL_DEADLINE || action.fail == POOL_FAIL_HOPELESS) && !waiter->_probe &&
@@ -198,7 +198,7 @@ begin_grant(PoolSlot *slot, PoolWaiter *waiter, usec_t now)
 	pool->_plain_turn = waiter->deadline != DEADLINE_NONE;
 	pool->counters.granted++;
 	pool->counters.waited_us += (uint64_t) waited_us;
-	histogram_add(&pool->counters.wait_hist, waited_us);
+	sparse_histogram_add(&pool->counters.wait_hist, waited_us);
 }
 
 /* The slot is idle and there is room for the action. */

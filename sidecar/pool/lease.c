@@ -70,7 +70,7 @@ pool_lease_shows(PoolSlot *slot, const PoolLeaseRun *run)
 		slot->_held_for->_refs++;
 	slot->_cap = run->cap;
 	pool->counters.granted++;
-	histogram_add(&pool->counters.wait_hist, 0);
+	sparse_histogram_add(&pool->counters.wait_hist, 0);
 }
 
 void
@@ -140,7 +140,7 @@ pool_learn_tally(Pool *pool, PoolTally *tally, usec_t now)
 	for (uint32_t i = 0; i < POOL_TALLY_SAMPLES && i < tally->granted; i++)
 		lane_learn_hold(pool, class, tally->hold_us[i], now);
 	pool->counters.granted += tally->granted;
-	pool->counters.wait_hist.count[0] += tally->granted;
+	sparse_histogram_count(&pool->counters.wait_hist, 0, tally->granted);
 	if (tally->calls > 0 && tally->last > pool->estimate.ran_at)
 		pool->estimate.ran_at = tally->last;
 	if (tally->granted > 0 && tally->last > pool->_normal_seen)

@@ -4,23 +4,29 @@
 #include "pool/policy.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 /* --- life --- */
 
 bool
 pool_init(Pool *pool, const PoolLimits *limits, PoolGroup *db_group, PoolGroup *user_group, usec_t now)
 {
+	int homes = limits->homes > 0 ? limits->homes : 1;
+	List *idle_at = malloc((size_t) homes * sizeof(List));
+
 	(void) now;
+	if (idle_at == NULL)
+		return false;
 	*pool =
 		(Pool){.limits = *limits, .db_group = db_group, .user_group = user_group, .home = POOL_ANY_HOME,
-		._age_at = DEADLINE_NONE};
+		._age_at = DEADLINE_NONE, ._idle_at = idle_at};
 	list_init(&pool->opening);
 	list_init(&pool->idle);
 	list_init(&pool->active);
 	list_init(&pool->cleaning);
 	list_init(&pool->closing);
 	list_init(&pool->waiters);
-	for (int i = 0; i < POOL_HOMES; i++)
+	for (int i = 0; i < homes; i++)
 		list_init(&pool->_idle_at[i]);
 	for (int i = 0; i < POOL_QUEUES; i++)
 		queue_init(&pool->_queue[i]);
@@ -43,6 +49,8 @@ pool_free(Pool *pool)
 	pool->pending_opens = 0;
 	open_leave_groups(pool);
 	pool_classes_free(&pool->classes);
+	sparse_histogram_free(&pool->counters.wait_hist);
+	free(pool->_idle_at);
 }
 
 void

@@ -78,6 +78,7 @@ typedef struct PoolLimits
 	int slow_lane_percent; /* slow_lane_share: slots that slow classes may hold (at least one); 100 = off */
 	int slow_lane_ratio;   /* a class is slow when its mean is so many times the pool's median; 0 = off */
 	bool adaptive;         /* let no more slots be active than the server gains from; needs a size */
+	int homes;             /* of slots and waiters, 0 = one; pool_init alone reads it */
 } PoolLimits;
 
 typedef enum SlotState
@@ -198,7 +199,7 @@ typedef struct PoolCounters
 	uint64_t wait_timeouts;
 	uint64_t login_fails; /* waiters failed because of the server's logins */
 	uint64_t opened, open_failures, closed;
-	Histogram wait_hist; /* waits of the granted (0 included) and of the failed */
+	SparseHistogram wait_hist; /* waits of the granted (0 included) and of the failed */
 } PoolCounters;
 
 /* A pool's places in the lists of a group. */
@@ -303,7 +304,7 @@ struct Pool
 	PoolEstimate estimate;
 	PoolAdaptive adaptive;
 	PoolQueue _queue[POOL_QUEUES];
-	List _idle_at[POOL_HOMES]; /* the idle ones again, by home */
+	List *_idle_at; /* owned: the idle ones again, by home */
 	int _slow_active;     /* active slots that run a slow class */
 	usec_t _normal_seen;  /* the last request of the normal lane, 0 = never */
 	int _checks;          /* slots out for POOL_CHECK */

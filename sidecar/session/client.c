@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "session/request.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
@@ -518,7 +519,7 @@ leave_pool(Client *client)
 		{
 			client_stats(client)->gone_waiting++;
 			client_stats(client)->gone_us += (uint64_t) (now - client->group_since);
-			histogram_add(&client_stats(client)->gone_hist, now - client->group_since);
+			sparse_histogram_add(&client_stats(client)->gone_hist, now - client->group_since);
 		}
 		policy_enter(worker);
 		pool_abandon(&client->pool->policy, &client->waiter, now, &worker->hall->actions);
@@ -534,7 +535,7 @@ count_life(Client *client, usec_t now)
 
 	stats->disconnects++;
 	stats->life_us += (uint64_t) (now - client->connect_time);
-	histogram_add(&stats->life_hist, now - client->connect_time);
+	sparse_histogram_add(&stats->life_hist, now - client->connect_time);
 	repeats_end_run(&client->run_length, stats, client->fingerprint, now);
 }
 

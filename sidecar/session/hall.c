@@ -221,6 +221,7 @@ session_pool_limits(const SessionPool *pool, PoolLimits *limits)
 		.slow_lane_percent = s->slow_lane_percent,
 		.slow_lane_ratio = s->slow_lane_ratio,
 		.adaptive = s->adaptive_pool,
+		.homes = pool->hall->wanted_workers,
 	};
 	if (pool->dedicated != NULL)
 		dedicate_limits(limits);
@@ -562,6 +563,7 @@ free_parts(SessionPool *pool)
 		timer_disarm(net_timers(hall->workers[i]->loop), &part->timer);
 		net_undefer(hall->workers[i]->loop, &part->rearm);
 		lease_free(part);
+		stats_free(&part->stats);
 		free(part);
 	}
 }
@@ -586,6 +588,7 @@ session_pool_destroy(SessionPool *pool)
 	if (pool->welcome != NULL)
 		paramset_unref(&hall->params, pool->welcome);
 	buf_free(&pool->welcome_fixed);
+	free(pool->last_error);
 	if (pool->dedicated == NULL)
 		map_remove(&hall->pools, &pool->node);
 	if (hall->report_next == &pool->list_node)

@@ -12,6 +12,7 @@
 #include "session/lease.h"
 #include "session/limits.h"
 #include "session/replay.h"
+#include "session/request.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 
@@ -166,12 +167,12 @@ fail_login(Client *client, bool waited)
 	char code[6];
 
 	hall_lock_tables(pool->hall);
-	snprintf(code, sizeof(code), "%s", waited && pool->last_error_code[0] != '\0' ? pool->last_error_code : "08P01");
+	snprintf(code, sizeof(code), "%s", waited && pool->last_error != NULL && pool->last_error->code[0] != '\0' ? pool->last_error->code : "08P01");
 	if (!waited)
 		snprintf(message, sizeof(message), "server login has been failing, cached error: %s (server_login_retry)",
-				 pool->last_error);
+				 session_pool_last_error(pool));
 	else
-		snprintf(message, sizeof(message), "%s", pool->last_error[0] != '\0' ? pool->last_error : "server login failed");
+		snprintf(message, sizeof(message), "%s", session_pool_last_error(pool)[0] != '\0' ? session_pool_last_error(pool) : "server login failed");
 	hall_unlock_tables(pool->hall);
 	client_close_error(client, code, message);
 }
@@ -329,7 +330,7 @@ link_abandon(Client *client)
 	{
 		stats->gone_running++;
 		stats->gone_us += (uint64_t) ran;
-		histogram_add(&stats->gone_hist, ran);
+		sparse_histogram_add(&stats->gone_hist, ran);
 	}
 	link_take_away(client);
 }

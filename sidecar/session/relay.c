@@ -14,6 +14,7 @@
 #include "session/plain.h"
 #include "session/plan.h"
 #include "session/replay.h"
+#include "session/request.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
@@ -235,7 +236,7 @@ count_group(Server *server, Client *client, usec_t now)
 
 	stats->queries++;
 	stats->query_us += (uint64_t) ran;
-	histogram_add(&stats->run_hist, ran);
+	sparse_histogram_add(&stats->run_hist, ran);
 	server->xact_groups++;
 	client->app->queries++;
 	client->app->query_us += (uint64_t) ran;
@@ -243,7 +244,7 @@ count_group(Server *server, Client *client, usec_t now)
 	{
 		stats->xacts++;
 		client->app->xacts++;
-		histogram_add(&stats->requests_hist, server->xact_groups);
+		sparse_histogram_add(&stats->requests_hist, server->xact_groups);
 		server->xact_groups = 0;
 		repeats_end(&server->repeats, stats, now);
 		stats->xact_us += (uint64_t) (now - (client->tx_since > client->granted_at ? client->tx_since : client->granted_at));

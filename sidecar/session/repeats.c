@@ -13,7 +13,7 @@
 static RepeatCount *
 find(SessionStats *stats, uint64_t fingerprint, bool in_xact)
 {
-	for (int i = 0; i < STATS_REPEATS; i++)
+	for (int i = 0; stats->repeats != NULL && i < STATS_REPEATS; i++)
 		if (stats->repeats[i].fingerprint == fingerprint && stats->repeats[i].in_xact == in_xact)
 			return &stats->repeats[i];
 	return NULL;
@@ -25,9 +25,8 @@ enter(SessionStats *stats, uint64_t fingerprint, bool in_xact, Slice sql, usec_t
 {
 	RepeatCount *place = find(stats, fingerprint, in_xact);
 
-	if (place != NULL)
+	if (place != NULL || (place = stats_repeats(stats)) == NULL)
 		return;
-	place = &stats->repeats[0];
 	for (int i = 1; i < STATS_REPEATS && place->fingerprint != 0; i++)
 		if (stats->repeats[i].fingerprint == 0 || stats->repeats[i].last_at < place->last_at)
 			place = &stats->repeats[i];

@@ -322,6 +322,16 @@ dispose(Server *server)
 	net_close(&server->conn);
 }
 
+/* In the tables.  Without memory there is an error without words. */
+static void
+keep_error(SessionPool *pool, const char *sqlstate, const char *reason)
+{
+	if (pool->last_error == NULL && (pool->last_error = malloc(sizeof(LoginError))) == NULL)
+		return;
+	snprintf(pool->last_error->text, sizeof(pool->last_error->text), "%s", reason);
+	snprintf(pool->last_error->code, sizeof(pool->last_error->code), "%s", sqlstate);
+}
+
 void
 server_open_failed(Server *server, const char *sqlstate, const char *reason, bool refused)
 {
@@ -331,8 +341,7 @@ server_open_failed(Server *server, const char *sqlstate, const char *reason, boo
 	if (server->state == SERVER_CLOSED)
 		return;
 	hall_lock_tables(worker->hall);
-	snprintf(pool->last_error, sizeof(pool->last_error), "%s", reason);
-	snprintf(pool->last_error_code, sizeof(pool->last_error_code), "%s", sqlstate);
+	keep_error(pool, sqlstate, reason);
 	pool->login_refused = refused;
 	server_stats(server)->logins_refused += refused;
 	if (pool->failing_since == 0)
@@ -408,7 +417,8 @@ server_login_done(Server *server)
 	server_login_free(server->login);
 	server->login = NULL;
 	hall_lock_tables(worker->hall);
-	pool->last_error[0] = '\0';
+	if (pool->last_error != NULL)
+		pool->last_error->text[0] = '\0';
 	pool->login_refused = false;
 	pool->failing_since = 0;
 	hall_unlock_tables(worker->hall);

@@ -328,6 +328,13 @@ struct PoolPart
 	SessionStats stats;
 };
 
+/* Why a login to the server failed. */
+typedef struct LoginError
+{
+	char text[256]; /* "" since one has succeeded */
+	char code[6];
+} LoginError;
+
 struct SessionPool
 {
 	Pool policy;
@@ -350,8 +357,7 @@ struct SessionPool
 	PoolMode mode;
 	const ParamSet *welcome; /* counted; what the server reported at the first login; NULL before */
 	Buf welcome_fixed;	/* ParameterStatus messages of the untracked parameters, ready to send */
-	char last_error[256];/* why the last server login failed */
-	char last_error_code[6];
+	LoginError *last_error; /* owned; why the last server login failed, NULL while none ever has; Hall.tables */
 	bool login_refused;	/* the server itself refused the last login */
 	usec_t failing_since; /* no connection to the server could be made since then; 0 = the last one could */
 };
@@ -579,6 +585,12 @@ extern bool worker_make_room(Worker *worker, const Client *asker, const char *wh
 extern SessionPool *worker_pool(Worker *worker, Database *database, Role *role);
 /* A pool for one replication client of this worker; takes `dedicated` over, also when it fails (NULL). */
 extern SessionPool *worker_dedicated_pool(Worker *worker, Dedicated *dedicated);
+/* Why the last login failed, "" if it did not; in the tables, or parked. */
+static inline const char *
+session_pool_last_error(const SessionPool *pool)
+{
+	return pool->last_error != NULL ? pool->last_error->text : "";
+}
 /* The pool whose row of SHOW POOLS a client or server counts in. */
 static inline SessionPool *
 session_pool_shown(SessionPool *pool)
@@ -587,7 +599,7 @@ session_pool_shown(SessionPool *pool)
 }
 /* The worker's part, made at its first use; NULL when out of memory. */
 extern PoolPart *session_pool_part(SessionPool *pool, Worker *worker);
-/* What all workers have counted; parked. */
+/* What all workers have counted, to be freed; parked. */
 extern void session_pool_stats(const SessionPool *pool, SessionStats *out);
 static inline SessionStats *
 client_stats(const Client *client)
@@ -782,17 +794,6 @@ extern AuthLookup *auth_lookup_start(Client *client, const char *database, const
 									 const char *user);
 /* The client is gone; accepts NULL. */
 extern void auth_lookup_abandon(AuthLookup *lookup);
-
-/* --- request.c: what a logged-in client sends --- */
-extern size_t request_input(Client *client, uint8_t *data, size_t len);
-/* Send what replay.again holds, or as much of it as does not depend on an answer to come. */
-extern void request_again(Client *client);
-/* The group (queued or just begun) is not run: ERROR to the client, the rest of the group is dropped, the session goes on. */
-typedef struct RequestError
-{
-	const char *sqlstate, *message, *detail, *hint; /* detail and hint may be NULL */
-} RequestError;
-extern void request_reject(Client *client, const RequestError *error);
 
 /* --- replication.c --- */
 /* The value of the startup parameter; false when it is none that PostgreSQL knows. */

@@ -1,13 +1,47 @@
 /*
- * stats.c: counting by SQLSTATE in a table of fixed size.
+ * stats.c: counting by SQLSTATE in a table of fixed size; adding up.
  */
 #include "session/stats.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+void
+stats_free(SessionStats *stats)
+{
+	sparse_histogram_free(&stats->run_hist);
+	sparse_histogram_free(&stats->gone_hist);
+	sparse_histogram_free(&stats->deadline_hist);
+	sparse_histogram_free(&stats->think_hist);
+	sparse_histogram_free(&stats->life_hist);
+	sparse_histogram_free(&stats->requests_hist);
+	free(stats->errors);
+	free(stats->repeats);
+	stats->errors = NULL;
+	stats->repeats = NULL;
+}
+
+static bool
+has_errors(SessionStats *stats)
+{
+	if (stats->errors == NULL)
+		stats->errors = calloc(STATS_ERROR_CODES, sizeof(ErrorCount));
+	return stats->errors != NULL;
+}
+
+RepeatCount *
+stats_repeats(SessionStats *stats)
+{
+	if (stats->repeats == NULL)
+		stats->repeats = calloc(STATS_REPEATS, sizeof(RepeatCount));
+	return stats->repeats;
+}
 
 void
 stats_count_error(SessionStats *stats, const char code[5])
 {
+	if (!has_errors(stats))
+		return;
 	for (int i = 0; i < STATS_ERROR_CODES - 1; i++)
 	{
 		ErrorCount *entry = &stats->errors[i];
@@ -24,16 +58,9 @@ stats_count_error(SessionStats *stats, const char code[5])
 }
 
 static void
-add_histogram(Histogram *to, const Histogram *from)
-{
-	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
-		to->count[i] += from->count[i];
-}
-
-static void
 add_errors(SessionStats *to, const ErrorCount *from)
 {
-	for (int i = 0; i < STATS_ERROR_CODES && from[i].count > 0; i++)
+	for (int i = 0; i < STATS_ERROR_CODES && from[i].count > 0 && has_errors(to); i++)
 	{
 		int at = 0;
 
@@ -48,7 +75,7 @@ add_errors(SessionStats *to, const ErrorCount *from)
 static void
 add_repeat(SessionStats *to, const RepeatCount *from)
 {
-	for (int i = 0; i < STATS_REPEATS; i++)
+	for (int i = 0; i < STATS_REPEATS && stats_repeats(to) != NULL; i++)
 	{
 		RepeatCount *place = &to->repeats[i];
 
@@ -96,14 +123,15 @@ stats_add(SessionStats *to, const SessionStats *from)
 	to->logins_refused += from->logins_refused;
 	to->repeat_units += from->repeat_units;
 	to->repeat_statements += from->repeat_statements;
-	add_histogram(&to->think_hist, &from->think_hist);
-	add_histogram(&to->life_hist, &from->life_hist);
-	add_histogram(&to->requests_hist, &from->requests_hist);
-	for (int i = 0; i < STATS_REPEATS; i++)
+	sparse_histogram_merge(&to->think_hist, &from->think_hist);
+	sparse_histogram_merge(&to->life_hist, &from->life_hist);
+	sparse_histogram_merge(&to->requests_hist, &from->requests_hist);
+	for (int i = 0; from->repeats != NULL && i < STATS_REPEATS; i++)
 		if (from->repeats[i].fingerprint != 0)
 			add_repeat(to, &from->repeats[i]);
-	add_histogram(&to->run_hist, &from->run_hist);
-	add_histogram(&to->gone_hist, &from->gone_hist);
-	add_histogram(&to->deadline_hist, &from->deadline_hist);
-	add_errors(to, from->errors);
+	sparse_histogram_merge(&to->run_hist, &from->run_hist);
+	sparse_histogram_merge(&to->gone_hist, &from->gone_hist);
+	sparse_histogram_merge(&to->deadline_hist, &from->deadline_hist);
+	if (from->errors != NULL)
+		add_errors(to, from->errors);
 }

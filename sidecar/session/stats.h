@@ -1,5 +1,8 @@
 /*
  * stats.h: what a pool counts, for SHOW STATS, metrics and the report to the extension.  Only ever grows.
+ *
+ * There is one for each pool and worker, of which there may be thousands: what most of them never count is made when it is needed.  When there
+ * is no memory for that, it is left out there, and is in the sums.
  */
 #ifndef PGWEIR_SESSION_STATS_H
 #define PGWEIR_SESSION_STATS_H
@@ -48,18 +51,23 @@ typedef struct SessionStats
 	uint64_t life_us;			/* sum of what life_hist has */
 	uint64_t logins_refused;	/* connections that the server refused itself */
 	uint64_t repeat_units, repeat_statements; /* of all classes in `repeats`, those that lost their place too */
-	Histogram run_hist;			/* group run time, grant (or arrival) to ReadyForQuery */
-	Histogram gone_hist;		/* how long those that left had waited */
-	Histogram deadline_hist;	/* the deadlines clients ask for */
-	Histogram think_hist;		/* think_us, one by one */
-	Histogram life_hist;		/* how long connections of clients lasted */
-	Histogram requests_hist;	/* groups of a transaction, BEGIN and COMMIT included: counts, not times */
-	ErrorCount errors[STATS_ERROR_CODES]; /* by SQLSTATE; the last entry collects the rest as "other" */
-	RepeatCount repeats[STATS_REPEATS];
+	SparseHistogram run_hist;			/* group run time, grant (or arrival) to ReadyForQuery */
+	SparseHistogram gone_hist;		/* how long those that left had waited */
+	SparseHistogram deadline_hist;	/* the deadlines clients ask for */
+	SparseHistogram think_hist;		/* think_us, one by one */
+	SparseHistogram life_hist;		/* how long connections of clients lasted */
+	SparseHistogram requests_hist;	/* groups of a transaction, BEGIN and COMMIT included: counts, not times */
+	ErrorCount *errors;	  /* owned, NULL or STATS_ERROR_CODES of them: by SQLSTATE; the last entry collects the rest as "other" */
+	RepeatCount *repeats; /* owned, NULL or STATS_REPEATS of them */
 } SessionStats;
+
+/* What it owns; zeroed = nothing counted. */
+extern void stats_free(SessionStats *stats);
 
 /* Add what a pool that ends has counted to another. */
 extern void stats_add(SessionStats *to, const SessionStats *from);
 extern void stats_count_error(SessionStats *stats, const char code[5]);
+/* Its classes that repeat; NULL without memory. */
+extern RepeatCount *stats_repeats(SessionStats *stats);
 
 #endif

@@ -97,11 +97,52 @@ quantiles(void)
 	ok(histogram_quantile(&h, 0.995) >= 1000000, "and p99.5 is the outlier");
 }
 
+static void
+sparse_ones_hold_the_same(void)
+{
+	SparseHistogram sparse = {._zeros = 0};
+	SparseHistogram other = {._zeros = 0};
+	Histogram expected = {{0}};
+	Histogram got;
+	int parts = 0;
+
+	for (usec_t v = 0; v < 1000; v += 3)
+	{
+		histogram_add(&expected, v);
+		sparse_histogram_add(&sparse, v);
+	}
+	sparse_histogram_read(&sparse, &got);
+	ok(memcmp(&got, &expected, sizeof(got)) == 0, "a sparse histogram reads like another");
+	for (int i = 0; i < HISTOGRAM_BUCKETS / HISTOGRAM_PART; i++)
+		parts += sparse._parts[i] != NULL;
+	is_int(parts, 3, "values below 1000 have taken three parts of eight");
+	for (usec_t v = 0; v < (usec_t) 1 << 40; v = v * 2 + 1)
+	{
+		histogram_add(&expected, v);
+		sparse_histogram_add(&other, v);
+	}
+	sparse_histogram_count(&other, 0, 1000);
+	expected.count[0] += 1000;
+	sparse_histogram_merge(&sparse, &other);
+	sparse_histogram_read(&sparse, &got);
+	ok(memcmp(&got, &expected, sizeof(got)) == 0, "two add up");
+	sparse_histogram_free(&other);
+	sparse_histogram_merge(&sparse, &other);
+	sparse_histogram_read(&sparse, &got);
+	ok(memcmp(&got, &expected, sizeof(got)) == 0, "one that was freed is empty");
+	sparse_histogram_free(&sparse);
+	for (int i = 0; i < 100; i++)
+		sparse_histogram_add(&sparse, 0);
+	ok(sparse._parts[0] == NULL, "zeros take nothing");
+	sparse_histogram_free(&sparse);
+}
+
 int
 main(void)
 {
 	buckets_follow_the_definition();
 	edges_belong_to_their_buckets();
 	quantiles();
+	sparse_ones_hold_the_same();
 	return done_testing();
 }

@@ -17,7 +17,7 @@ static void
 begin(int size, bool round_robin)
 {
 	PoolLimits limits = {.size = size, .max_parallel_opening = 8, .check_delay_us = -1, .lifetime_us = -1,
-						 .slow_lane_percent = 100, .round_robin = round_robin};
+						 .slow_lane_percent = 100, .round_robin = round_robin, .homes = 3};
 
 	memset(slots, 0, sizeof(slots));
 	memset(waiters, 0, sizeof(waiters));

@@ -28,7 +28,7 @@ static PoolLimits
 usual(void)
 {
 	return (PoolLimits){.size = 2, .max_parallel_opening = 8, .check_delay_us = -1, .lifetime_us = -1, .slow_lane_percent = 50,
-						.slow_lane_ratio = 10};
+						.slow_lane_ratio = 10, .homes = 2};
 }
 
 static void

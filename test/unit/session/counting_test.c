@@ -16,7 +16,7 @@ counted(const SessionStats *stats, uint64_t fingerprint, bool in_xact)
 {
 	static const RepeatCount none;
 
-	for (int i = 0; i < STATS_REPEATS; i++)
+	for (int i = 0; stats->repeats != NULL && i < STATS_REPEATS; i++)
 		if (stats->repeats[i].fingerprint == fingerprint && stats->repeats[i].in_xact == in_xact)
 			return &stats->repeats[i];
 	return &none;
@@ -58,6 +58,7 @@ a_loop_in_a_transaction_counts(void)
 		repeats_note(&tally, &stats, 11, sql, now + 11 * USEC_PER_SEC);
 	repeats_end(&tally, &stats, now + 11 * USEC_PER_SEC);
 	is_int(counted(&stats, 11, true)->most, 20, "for some time");
+	stats_free(&stats);
 }
 
 static void
@@ -83,6 +84,7 @@ runs_end_by_class_pause_and_length(void)
 	for (int i = 0; i < 100; i++)
 		repeats_note_run(&length, &stats, 0, 0, sql, 0, 7000);
 	is_int(counted(&stats, 0, false)->units, 0, "without classes there is nothing");
+	stats_free(&stats);
 }
 
 static void
@@ -105,6 +107,7 @@ many_classes_are_bounded(void)
 			repeats_note(&tally, &stats, class, sql, 5000);
 	repeats_end(&tally, &stats, 5000);
 	is_int(stats.repeat_units, 1000 + REPEATS_TRACKED, "one transaction counts those it tracks");
+	stats_free(&stats);
 }
 
 static void
@@ -165,6 +168,42 @@ applications_are_bounded(void)
 	is_int(held[0]->clients, 1, "who was there stays");
 }
 
+static void
+statistics_add_up(void)
+{
+	SessionStats a = {.xacts = 1};
+	SessionStats b = {.xacts = 2};
+	SessionStats sum = {.xacts = 0};
+	RepeatTally tally = {.any = false};
+	Histogram read;
+
+	stats_add(&sum, &a);
+	ok(sum.errors == NULL && sum.repeats == NULL, "where nothing failed or repeated there is no memory for it");
+	stats_count_error(&a, "57014");
+	stats_count_error(&a, "57014");
+	stats_count_error(&b, "53300");
+	stats_count_error(&b, "57014");
+	for (int i = 0; i < REPEATS_MIN; i++)
+		repeats_note(&tally, &b, 11, sql, 1000);
+	repeats_end(&tally, &b, 1000);
+	sparse_histogram_add(&a.life_hist, 77);
+	sparse_histogram_add(&b.life_hist, 77);
+	stats_free(&sum);
+	sum = (SessionStats){.xacts = 0};
+	stats_add(&sum, &a);
+	stats_add(&sum, &b);
+	is_int(sum.xacts, 3, "numbers");
+	is_str(sum.errors[0].code, "57014", "errors: code");
+	is_int(sum.errors[0].count, 3, "errors: count");
+	is_int(sum.errors[1].count, 1, "... of the other");
+	is_int(counted(&sum, 11, true)->statements, REPEATS_MIN, "repeats");
+	sparse_histogram_read(&sum.life_hist, &read);
+	is_int(read.count[histogram_bucket(77)], 2, "histograms");
+	stats_free(&a);
+	stats_free(&b);
+	stats_free(&sum);
+}
+
 int
 main(void)
 {
@@ -173,5 +212,6 @@ main(void)
 	many_classes_are_bounded();
 	applications_by_name_and_database();
 	applications_are_bounded();
+	statistics_add_up();
 	return done_testing();
 }
