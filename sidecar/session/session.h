@@ -507,7 +507,7 @@ struct Worker
 	List cancels_elsewhere; /* WorkerPost.waiting: requests that other workers have to deal with */
 	List peer_cancels; /* requests for other processes; the first worker has them all */
 	List walks;
-	List leases; /* lease.h */
+	List leases, lease_runs; /* lease.h */
 	Timer lease_timer;
 	ClassTexts class_texts;
 	StatementCache statement_cache;
