@@ -6,6 +6,8 @@
  */
 #include "net/loop.h"
 
+#include "net/conn.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>

@@ -63,22 +63,6 @@ extern bool net_loop_interest(NetLoop *loop, int fd, LoopKind kind, void *object
 /* Drop the events of this iteration that have not been handled. */
 extern void net_loop_forget(NetLoop *loop, const void *object);
 
-/* An event came; a conn that is not open any more is skipped. */
-extern void net_conn_event(NetConn *conn, uint32_t events);
-/* An event of a conn in the background: its turn comes when those before it have had theirs. */
-extern void net_conn_postpone(NetConn *conn, uint32_t events);
-/* The conn's turn on the ready list (it has been taken off). */
-extern void net_conn_ready(NetConn *conn);
-/* Give back what a closed conn still holds and call on_released. */
-extern void net_conn_release(NetConn *conn);
-/* Close the conns that net_close_flushed() still keeps open. */
-extern void net_conn_end_lingers(NetLoop *loop);
-/*
- * Write these bytes as they are, or queue what cannot be written now.  false: the conn is broken, on_end follows.
- */
-extern bool net_conn_write(NetConn *conn, const struct iovec *iov, int iov_count) MUST_CHECK;
-/* Give the conn a turn without waiting for an event. */
-extern void net_conn_wake(NetConn *conn);
 extern void net_listener_event(NetListener *listener);
 /*
  * The calling thread's nice value, and how long it wishes to run at a stretch when others want its processor (0: as long as others do).

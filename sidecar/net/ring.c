@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include "net/loop.h"
+#include "net/conn.h"
 
 #define REQUESTS 256
 #define COMPLETIONS 4096

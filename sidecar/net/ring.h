@@ -66,20 +66,4 @@ extern bool net_ring_post(NetConn *conn, const struct iovec *iov, int iov_count,
 /* Take back what is posted: the caller writes it; valid until the next post. */
 extern Slice net_ring_take_post(NetConn *conn);
 
-/* --- what conn.c does with it --- */
-
-/* Take the conn, which is up, from epoll to the ring. */
-extern void net_conn_join_ring(NetConn *conn);
-
-/* Bytes came; never in a row after the last completion. */
-extern void net_conn_received(NetConn *conn, uint8_t *data, size_t len, bool full);
-/* No more will come from the ring: the peer has closed (0), an error, or neither (-1). */
-extern void net_conn_left_ring(NetConn *conn, int error);
-/* This was not written. */
-extern void net_conn_not_sent(NetConn *conn, Slice rest, int error);
-/* Hold what was received while the conn is being expelled. */
-extern void net_conn_keep(NetConn *conn, const uint8_t *data, size_t len);
-/* Hold this, if it is anything, and give the conn a turn. */
-extern void net_conn_set_aside(NetConn *conn, const uint8_t *data, size_t len);
-
 #endif

@@ -12,8 +12,8 @@
  * A read fills the caller's buffer with as many records as are there.  Whenever it stops for another reason than an empty
  * socket, no event will tell of what is left inside OpenSSL: then `more` is set and the conn gets another turn.
  */
+#include "net/conn.h"
 #include "net/jobs.h"
-#include "net/loop.h"
 #include "net/tls_context.h"
 
 #include <assert.h>

@@ -19,6 +19,7 @@
 
 #include "session/expect.h"
 #include "session/hall.h"
+#include "session/request.h"
 #include "wire/msg.h"
 #include "wire/startup.h"
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "session/request.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"

@@ -15,6 +15,7 @@
 
 #include "session/expect.h"
 #include "session/limits.h"
+#include "session/request.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/sqlscan.h"

@@ -12,6 +12,7 @@
 #include "session/lease.h"
 #include "session/limits.h"
 #include "session/replay.h"
+#include "session/request.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 

@@ -8,6 +8,7 @@
  */
 #include "session/session.h"
 
+#include "session/request.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"

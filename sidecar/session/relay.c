@@ -14,6 +14,7 @@
 #include "session/plain.h"
 #include "session/plan.h"
 #include "session/replay.h"
+#include "session/request.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "session/expect.h"
+#include "session/request.h"
 #include "wire/frontend.h"
 #include "wire/msg.h"
 

@@ -798,17 +798,6 @@ extern AuthLookup *auth_lookup_start(Client *client, const char *database, const
 /* The client is gone; accepts NULL. */
 extern void auth_lookup_abandon(AuthLookup *lookup);
 
-/* --- request.c: what a logged-in client sends --- */
-extern size_t request_input(Client *client, uint8_t *data, size_t len);
-/* Send what replay.again holds, or as much of it as does not depend on an answer to come. */
-extern void request_again(Client *client);
-/* The group (queued or just begun) is not run: ERROR to the client, the rest of the group is dropped, the session goes on. */
-typedef struct RequestError
-{
-	const char *sqlstate, *message, *detail, *hint; /* detail and hint may be NULL */
-} RequestError;
-extern void request_reject(Client *client, const RequestError *error);
-
 /* --- replication.c --- */
 /* The value of the startup parameter; false when it is none that PostgreSQL knows. */
 extern bool replication_parse(Slice value, ReplicationKind *kind) MUST_CHECK;

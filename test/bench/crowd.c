@@ -205,6 +205,18 @@ close_client(Client *client)
 	close(client->fd);
 }
 
+/* A signal (also the end of a stop) is nothing to wake for. */
+static int
+wait_events(struct epoll_event *events, int max)
+{
+	int n;
+
+	do
+		n = epoll_wait(epoll_fd, events, max, IDLE_LIMIT_MS);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
 /* Bring those of `client` to `client + n` that are busy to their end; how many are idle then. */
 static int
 settle(int busy)
@@ -212,7 +224,7 @@ settle(int busy)
 	struct epoll_event events[512];
 	int idle = 0, n;
 
-	while (busy > 0 && (n = epoll_wait(epoll_fd, events, 512, IDLE_LIMIT_MS)) > 0)
+	while (busy > 0 && (n = wait_events(events, 512)) > 0)
 		for (int i = 0; i < n; i++)
 		{
 			Client *client = events[i].data.ptr;
@@ -257,7 +269,7 @@ more(int n, int at_once)
 			start(&clients[count], count);
 			watch(&clients[count], EPOLL_CTL_ADD, EPOLLOUT);
 		}
-		if ((ready = epoll_wait(epoll_fd, events, 512, IDLE_LIMIT_MS)) <= 0)
+		if ((ready = wait_events(events, 512)) <= 0)
 			break;
 		for (int i = 0; i < ready; i++)
 		{

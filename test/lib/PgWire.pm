@@ -4,7 +4,7 @@
 #   $c->send(PgWire::query('select 1'));
 #   my $answer = $c->until_ready;          # {types => 'TDCZ', status => 'I', errors => [...], rows => [[1]], tags => [...]}
 #
-# Every read has a timeout (default 180 s) and dies when it passes, so that a test fails rather than hangs.
+# Every read has a timeout (PGWEIR_TIMEOUT, default 180 s) and dies when it passes, so that a test fails rather than hangs.
 package PgWire;
 
 use strict;
@@ -17,7 +17,7 @@ use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Time::HiRes qw(time);
 
-our $TIMEOUT = 180;
+our $TIMEOUT = $ENV{PGWEIR_TIMEOUT} || 180;
 
 # --- messages a client sends ---
 

@@ -13,6 +13,10 @@
 # Run such a test with `test/as-user prove test/...`: it needs the environment made there.  Files and sockets live below
 # PGWEIR_TMP.  Every process is ended when the test ends, however it ends, by its own pid.  Nothing waits for ever: each wait has a
 # limit (PGWEIR_TIMEOUT, default 180 s, which no machine takes for what works) and then the test dies with what it waited for.
+#
+# A test may be run on a machine that is busy or stands still for seconds, at any point of it, any of its processes.  What must have come about is
+# waited for (`eventually`, `becomes`), never slept for; a limit of time that the test sets is one that it does not have to beat itself, or it tries
+# again with a longer one; that something is late is judged by the best of several tries (`in_time`).
 package PgweirTest;
 
 use strict;
@@ -30,7 +34,7 @@ use Time::HiRes qw(time sleep);
 
 use PgWire ();
 
-our @EXPORT = qw(server sidecar eventually free_port run_program slurp write_file median percentile);
+our @EXPORT = qw(server sidecar eventually becomes in_time free_port run_program slurp write_file median percentile);
 our $TIMEOUT = $ENV{PGWEIR_TIMEOUT} || 180;
 
 our $end_status = 0;	# set by an `end` that found something wrong
@@ -112,7 +116,7 @@ sub write_file
 	return;
 }
 
-# Ask again until the code returns something true, and return that; dies after the limit.
+# Ask again until the code returns something true, and return that; dies after the limit, but never without having asked after it.
 sub eventually(&;$$)
 {
 	my ($code, $what, $seconds) = @_;
@@ -121,13 +125,43 @@ sub eventually(&;$$)
 
 	while (1)
 	{
+		my $last = time > $end;
 		my $result = $code->();
 
 		return $result if $result;
-		croak 'waited in vain for ' . ($what // 'a condition') if time > $end;
+		croak 'waited in vain for ' . ($what // 'a condition') if $last;
 		sleep $pause;
 		$pause *= 1.5 if $pause < 0.1;
 	}
+}
+
+# A test: the code comes to return this value.  For what another process does in its own time.
+sub becomes(&$$)
+{
+	my ($code, $expected, $name) = @_;
+	my $got;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	eval { eventually { $got = $code->(); defined $got && $got eq $expected } } or $@ =~ /^waited in vain/ or die $@;
+	return Test::More::is($got, $expected, $name);
+}
+
+# A test: what the code measures is at most so much, in the best of ten tries; a machine that stands still makes anything late now and then.  A try
+# that returns undef does not count.
+sub in_time(&$$)
+{
+	my ($code, $most, $name) = @_;
+	my $best;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	for (1 .. 10)
+	{
+		my $took = $code->();
+
+		$best = $took if defined $took && !(defined $best && $best < $took);
+		last if defined $best && $best <= $most;
+	}
+	return Test::More::cmp_ok($best // 'never', '<=', $most, $name);
 }
 
 # Run a program to its end: (exit code, stdout, stderr).
@@ -155,19 +189,20 @@ sub spawn
 	exec {$command->[0]} @$command or POSIX::_exit(127);
 }
 
-# Wait for a child: its status ($?), or undef when it still runs after so many seconds.
+# Wait for a child: its status ($?), or undef when it still runs after so many seconds (by default after the limit).
 sub reap
 {
 	my ($pid, $seconds) = @_;
-	my $end = time + $seconds;
+	my $end = time + ($seconds // $TIMEOUT);
 
 	while (1)
 	{
+		my $last = time > $end;
 		my $got = waitpid $pid, WNOHANG;
 
 		return $? if $got == $pid;
 		return 0 if $got < 0;
-		return undef if time > $end;
+		return undef if $last;
 		sleep 0.01;
 	}
 }

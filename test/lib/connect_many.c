@@ -16,7 +16,7 @@
 
 #define LINES_MAX 4096
 #define AT_ONCE_MAX 64
-#define LIMIT_S 20
+#define LIMIT_S 180
 
 typedef struct Attempt
 {

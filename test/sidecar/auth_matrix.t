@@ -59,7 +59,7 @@ sub conninfo
 {
 	my ($port, $method, $user, $tls, $right) = @_;
 	my $cert = $right ? 'client' : 'stranger';
-	my $text = "host=127.0.0.1 port=$port user=$user dbname=by_$method connect_timeout=15 password=" . ($right ? "pw-$user" : 'wrong');
+	my $text = "host=127.0.0.1 port=$port user=$user dbname=by_$method connect_timeout=100 password=" . ($right ? "pw-$user" : 'wrong');
 
 	return "$text sslmode=disable" unless $tls eq 'tls';
 	return "$text sslmode=require sslcert=$dir/$cert.crt sslkey=$dir/$cert.key";
@@ -68,7 +68,7 @@ sub conninfo
 sub ask
 {
 	my ($port, @cases) = @_;
-	my ($status, $out, $err) = run_program([$program, 16], stdin => join('', map { conninfo($port, @$_) . "\n" } @cases), timeout => 120);
+	my ($status, $out, $err) = run_program([$program, 16], stdin => join('', map { conninfo($port, @$_) . "\n" } @cases), timeout => 300);
 
 	die $err if $status;
 	return map { my ($state, $text) = split / /, $_, 2; [$state, $text] } split /\n/, $out;

@@ -9,8 +9,8 @@ my $a;
 
 sub running { my ($text) = @_; return eventually { $pg->sql("select pid from pg_stat_activity where state = 'active' and query like '%$text%' and pid <> pg_backend_pid() and query not like '%pg_stat_activity%' limit 1") } "$text runs"; }
 
-$c->send(PgWire::query('select pg_sleep(31)'));
-running('31');
+$c->send(PgWire::query('select pg_sleep(3100)'));
+running('3100');
 $c->cancel;
 $a = $c->until_ready;
 is("$a->{error}{C} $a->{error}{M} $a->{status}", '57014 canceling statement due to user request I', 'a running statement is cancelled');
@@ -22,15 +22,14 @@ $c->cancel;
 is($c->ask('select 3')->{status}, 'T', 'nor one between statements of a transaction');
 $c->ask('rollback');
 
-$_->send(PgWire::query('select pg_sleep(32)')) for $d, $e;
-running('32');
-my $t = time;
+$_->send(PgWire::query('select pg_sleep(3200)')) for $d, $e;
+running('3200');
 $c->send(PgWire::query('select 4'));
 eventually { $w->pool('postgres', 'postgres')->{cl_waiting} == 1 } 'it waits';
 $c->cancel;
 $a = $c->until_ready;
 is("$a->{error}{C} $a->{status}", '57014 I', 'a statement in the queue is cancelled');
-cmp_ok(time - $t, '<', 10, '... at once');
+is(scalar(() = IO::Select->new(map { $_->{socket} } $d, $e)->can_read(0)), 0, '... at once: while the servers are busy');
 $c->send(PgWire::extended('select 5'), PgWire::query('select 6'));
 eventually { $w->pool('postgres', 'postgres')->{cl_waiting} == 1 } 'it waits';
 $c->cancel;
@@ -45,8 +44,8 @@ ok(!$stranger->fill, 'a key nobody has is closed without a word');
 subtest 'in a group whose Sync has not come' => sub {
 	my $v = $w->wire;
 
-	$v->send(PgWire::parse('', 'select pg_sleep(35)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
-	running('35');
+	$v->send(PgWire::parse('', 'select pg_sleep(3500)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
+	running('3500');
 	$v->cancel;
 	while (my $m = $v->next_message) { next if $m->{type} ne 'E'; is(PgWire::error_fields($m->{payload})->{C}, '57014', 'the statement is cancelled'); last; }
 	$v->send(PgWire::sync());
@@ -55,16 +54,16 @@ subtest 'in a group whose Sync has not come' => sub {
 subtest 'a client that vanishes' => sub {
 	my $v = $w->wire;
 
-	$v->send(PgWire::query('select pg_sleep(33)'));
-	my $pid = running('33');
+	$v->send(PgWire::query('select pg_sleep(3300)'));
+	my $pid = running('3300');
 	$v->vanish;
-	eventually { $pg->sql("select state from pg_stat_activity where pid = $pid") eq 'idle' } 'the statement is cancelled', 10;
+	eventually { $pg->sql("select state from pg_stat_activity where pid = $pid") eq 'idle' } 'the statement is cancelled';
 	pass('its statement is cancelled');
 	$v = $w->wire;
 	$v->ask('begin');
 	$pid = $v->value('select pg_backend_pid()');
 	$v->vanish;
-	eventually { $pg->sql("select state from pg_stat_activity where pid = $pid") eq 'idle' } 'the transaction is rolled back', 10;
+	eventually { $pg->sql("select state from pg_stat_activity where pid = $pid") eq 'idle' } 'the transaction is rolled back';
 	pass('its transaction is rolled back, and the server kept');
 	$v = $w->wire;
 	$v->ask('create table if not exists t(a int)');
@@ -72,13 +71,13 @@ subtest 'a client that vanishes' => sub {
 	is($v->next_message->{type}, 'G', 'a COPY');
 	$v->send(PgWire::copy_data("1\n"));
 	$v->vanish;
-	eventually { $pg->sql("select count(*) from pg_stat_activity where state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()") == 0 } 'the copy ends', 10;
+	eventually { $pg->sql("select count(*) from pg_stat_activity where state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()") == 0 } 'the copy ends';
 	is($pg->sql('select count(*) from t'), 0, 'the half of a COPY is not kept');
 	$v = $w->wire;
-	$v->send(PgWire::parse('', 'select pg_sleep(34)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
-	running('34');
+	$v->send(PgWire::parse('', 'select pg_sleep(3400)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
+	running('3400');
 	$v->vanish;
-	eventually { $pg->sql("select count(*) from pg_stat_activity where state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()") == 0 } 'the group ends', 10;
+	eventually { $pg->sql("select count(*) from pg_stat_activity where state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()") == 0 } 'the group ends';
 	pass('a group without its Sync is ended');
 	for my $begin ('', 'begin')
 	{
@@ -87,10 +86,12 @@ subtest 'a client that vanishes' => sub {
 		$v->send(PgWire::parse('', 'insert into t values (5)'), PgWire::bind_message('', ''), PgWire::execute(), PgWire::flush_message());
 		while (my $m = $v->next_message) { last if $m->{type} eq 'C'; }
 		$v->vanish;
-		eventually { $pg->sql("select count(*) from pg_stat_activity where state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()") == 0 } 'the group ends', 10;
+		eventually { $pg->sql("select count(*) from pg_stat_activity where state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()") == 0 } 'the group ends';
 		is($pg->sql('select count(*) from t'), 0, '... and nothing of it is committed' . ($begin && ', in a transaction block'));
 	}
-	cmp_ok($pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"), '<=', 2, 'no more servers than the pool may have');
+	# (the backend of one that was closed may live on for a moment)
+	eventually { $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()") <= 2 } 'no more backends than the pool may have';
+	cmp_ok(scalar @{$w->console('show servers')}, '<=', 2, 'no more servers than the pool may have');
 };
 
 subtest 'racing cancels never hit another statement' => sub {
@@ -98,10 +99,11 @@ subtest 'racing cancels never hit another statement' => sub {
 	my @clients = map { $tagged->wire } 1 .. 8;
 	my ($sent, $hit, $wrong, $missed) = (0, 0, 0, 0);
 	my $end = time + ($ENV{CANCEL_SECONDS} || 6);
+	my $latest = $end + 60;
 
 	# Each round: a statement with a deadline that may or may not be reached, or one that must never be cancelled; both share two servers.
 	srand 7;
-	while (time < $end)
+	while (time < $end || $hit <= 10 && time < $latest)
 	{
 		my @expect;
 

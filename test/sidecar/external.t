@@ -67,7 +67,7 @@ my ($port, $tls_port) = (free_port(), free_port());
 
 {
 	package Directory;
-	sub end { my ($self) = @_; kill 'TERM', $self->{pid}; PgweirTest::reap($self->{pid}, 10) // kill('KILL', $self->{pid}); return; }
+	sub end { my ($self) = @_; kill 'TERM', $self->{pid}; PgweirTest::reap($self->{pid}) // kill('KILL', $self->{pid}); return; }
 }
 sub start_directory
 {

@@ -10,7 +10,7 @@ my $me = getpwuid $>;
 sub attempt
 {
 	my ($w, $user, $password, $host) = @_;
-	my ($status, $out, $err) = PgweirTest::run_program(['psql', '-XAtq', '-d', 'host=' . ($host // '127.0.0.1') . " port=$w->{port} user=$user dbname=postgres connect_timeout=10", '-c', 'select current_user'], env => {PGPASSWORD => $password});
+	my ($status, $out, $err) = PgweirTest::run_program(['psql', '-XAtq', '-d', 'host=' . ($host // '127.0.0.1') . " port=$w->{port} user=$user dbname=postgres connect_timeout=100", '-c', 'select current_user'], env => {PGPASSWORD => $password});
 
 	return $status == 0 ? $out =~ s/\s+$//r : $err;
 }

@@ -138,7 +138,7 @@ ok(!-e $pidfile, 'and removed at the end');
 	is_deeply(\%seen, {ok => 10}, 'with so_reuseport a new process takes every new client');
 	is($old->value('select 2'), 2, '... while the old one serves its own');
 	$old->disconnect;
-	is($w->wait_end(20), 0, '... and ends after the last of them');
+	is($w->wait_end, 0, '... and ends after the last of them');
 }
 
 done_testing;

@@ -13,7 +13,7 @@ my %password = (trusted => 'pw0', plainly => 'pw1', md5ly => 'pw2', scramly => '
 sub attempt
 {
 	my ($w, $user, $password) = @_;
-	my ($status, $out, $err) = PgweirTest::run_program(['psql', '-XAtq', '-d', "host=127.0.0.1 port=$w->{port} user=$user dbname=postgres connect_timeout=10", '-c', 'select current_user'], env => {PGPASSWORD => $password});
+	my ($status, $out, $err) = PgweirTest::run_program(['psql', '-XAtq', '-d', "host=127.0.0.1 port=$w->{port} user=$user dbname=postgres connect_timeout=100", '-c', 'select current_user'], env => {PGPASSWORD => $password});
 
 	return $status == 0 ? $out =~ s/\s+$//r : $err;
 }

@@ -46,7 +46,7 @@ for (['TERM', 'clients'], ['INT', 'servers'])
 			ok($w->alive, 'as long as a transaction runs');
 			$busy->ask('commit');
 		}
-		is($w->wait_end(20), 0, 'then it ends with 0');
+		is($w->wait_end, 0, 'then it ends with 0');
 		my $kind = $what =~ s/s$//r;
 		like($w->log, qr/LOG $kind connections dropped, exiting/, '... and logs why');
 		ok(!-e $socket, '... without its socket');
@@ -59,7 +59,7 @@ for (['TERM', 'clients'], ['INT', 'servers'])
 		$w->signal($signal);
 		$w->wait_log(qr/got SIG$signal, shutting down/);
 		$w->signal($signal);
-		is($w->wait_end(20), 0, 'ends at once');
+		is($w->wait_end, 0, 'ends at once');
 		like($w->log, qr/got SIG$signal while shutting down, fast exit/, '... and says so');
 	};
 }
@@ -82,7 +82,7 @@ subtest 'systemd is told' => sub {
 	like($heard->() . $heard->(), qr/^RELOADING=1.*READY=1$/s, 'a bad file is a reload that ends as well');
 	$w->signal('TERM');
 	is($heard->(), 'STOPPING=1', 'when it ends');
-	is($w->wait_end(20), 0, 'it ends');
+	is($w->wait_end, 0, 'it ends');
 };
 subtest '-R where it cannot be' => sub {
 	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 5, ReuseAddr => 1) or die;
@@ -98,7 +98,7 @@ subtest '-R where it cannot be' => sub {
 		@ENV{qw(LISTEN_PID LISTEN_FDS)} = ($$, 1);
 		exec $program, '-R', $w->{file} or POSIX::_exit(127);
 	}
-	is(PgweirTest::reap($pid, 20) >> 8, 1, 'with sockets of systemd it is refused');
+	is(PgweirTest::reap($pid) >> 8, 1, 'with sockets of systemd it is refused');
 	like($w->log, qr/-R cannot be used with sockets of systemd/, '... and says why');
 	$w = sidecar($pg, start => 0, args => ['-R'], settings => {unix_socket_dir => ''});
 	my ($code, $log) = $w->start_fails;

@@ -22,7 +22,7 @@ for my $round (1 .. 3)
 }
 cmp_ok((sort { $b <=> $a } map { $_->{prepared_statements} } @{$w->console('show servers')})[0], '<=', 5, 'no server keeps more than max_prepared_statements');
 kill 'TERM', $load;
-PgweirTest::reap($load, 20);
+PgweirTest::reap($load);
 unlike(slurp("$ENV{PGWEIR_TMP}/load"), qr/ERROR|FATAL/, 'the other sessions have noticed nothing');
 is($w->complaints, '', 'no complaints of sanitizers');
 done_testing;

@@ -36,7 +36,7 @@ is($server->{replication}, 'physical', 'SHOW SERVERS too');
 my ($row, @more) = grep { $_->{user} eq 'postgres' && $_->{database} eq 'replication' } @{$w->console('show pools')};
 is("$row->{cl_active} $row->{sv_active} @more", '1 1 ', 'it counts in the row of its database and user in SHOW POOLS');
 kill 'INT', $pid;
-is(PgweirTest::reap($pid, 20), 0, 'pg_receivewal ends in good order');
+is(PgweirTest::reap($pid), 0, 'pg_receivewal ends in good order');
 ok((grep { -s $_ } glob "$dir/wal/0*"), '... and has the WAL');
 eventually { servers() == 0 } 'the walsender has gone';
 pass('the server connection is not kept');

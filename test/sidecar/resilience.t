@@ -155,13 +155,13 @@ subtest 'PAUSE, RESUME and the soft shutdowns' => sub {
 	eventually { PgWire->can('open_socket') && !eval { PgWire->open_socket(port => $w->{port}) } } 'the listener is closed';
 	is($c->ask('select 8')->{rows}[0][0], 8, 'SIGINT lets a transaction end');
 	$c->ask('commit');
-	is($w->wait_end(20), 0, '... and then the process ends');
+	is($w->wait_end, 0, '... and then the process ends');
 	$w->start;
 	$c = $w->wire;
 	$w->signal('TERM');
 	eventually { !eval { PgWire->open_socket(port => $w->{port}) } } 'the listener is closed';
 	is($c->value('select 9'), 9, 'SIGTERM lets clients stay');
 	$c->disconnect;
-	is($w->wait_end(20), 0, '... and ends with the last');
+	is($w->wait_end, 0, '... and ends with the last');
 };
 done_testing;

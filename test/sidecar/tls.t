@@ -45,7 +45,7 @@ $pg->sql("create role app login password 'pw'");
 sub attempt
 {
 	my ($w, $options, $sql) = @_;
-	my ($status, $out, $err) = PgweirTest::run_program(['psql', '-XAtq', '-d', "host=localhost hostaddr=127.0.0.1 port=$w->{port} user=postgres dbname=postgres connect_timeout=10 $options", '-c', $sql // 'select 1']);
+	my ($status, $out, $err) = PgweirTest::run_program(['psql', '-XAtq', '-d', "host=localhost hostaddr=127.0.0.1 port=$w->{port} user=postgres dbname=postgres connect_timeout=100 $options", '-c', $sql // 'select 1']);
 
 	return $status == 0 ? $out =~ s/\s+$//r : $err;
 }
@@ -205,7 +205,7 @@ subtest 'new certificates without dropping anybody' => sub {
 	$w->wait_log(qr/client_tls_key_file: could not load private key|is not the key of the certificate/, $mark);
 	$w->wait_log(qr/the old configuration stays in use/, $mark);
 	is(attempt($w, "sslmode=verify-full sslrootcert=$dir/ca.crt host=127.0.0.1"), 1, 'a bad file leaves the old state');
-	is(PgweirTest::reap($held, 20), 0, 'who was connected all the time');
+	is(PgweirTest::reap($held), 0, 'who was connected all the time');
 	like(PgweirTest::slurp("$dir/held"), qr/still here/, '... is still served');
 };
 subtest 'bad files at the start' => sub {
@@ -321,7 +321,7 @@ subtest 'direct TLS to servers' => sub {
 	$w = sidecar($pg, databases => {postgres => "host=127.0.0.1 port=$port"}, settings => {%direct, server_tls_sslmode => 'require'});
 	like(attempt($w, ''), qr/TLS failed: the server did not agree on the protocol \(ALPN\)/, 'nor one that speaks TLS, but not our protocol');
 	kill 'KILL', $other;
-	PgweirTest::reap($other, 10);
+	PgweirTest::reap($other);
 	my ($code, $said) = sidecar($pg, start => 0, settings => {%direct, server_tls_sslmode => 'prefer'})->start_fails;
 	like($said, qr/server_tls_sslnegotiation = direct needs server_tls_sslmode = require/, 'it cannot be a mere preference');
 };

@@ -24,7 +24,7 @@ sub totals { my ($sum) = (0); $sum += $_->{$_[0]} for grep { $_->{database} eq '
 	weir({default_pool_size => 10}, ini => "[limits]\nkind = user=job max_active=3\n");
 	my $beside = steady('job', '-S', '-c', 2, '-j', 2, '-t', 600); # takes places, too
 	is(load_of('job', '-f', "$dir/counted", '-c', 10, '-j', 2, '-t', 150), '1500 0', "a rule's max_active is never exceeded");
-	is(PgweirTest::reap($beside, 60), 0, '... and who is parked gets his turn');
+	is(PgweirTest::reap($beside), 0, '... and who is parked gets his turn');
 	my ($row) = @{$w->console('show limits')};
 	is("$row->{active} $row->{waiting}", '0 0', '... all places are back') or diag explain $row;
 }
@@ -52,7 +52,7 @@ for my $limit (qw(max_db_connections max_user_connections))
 		last if $c->ask('select 1')->{error};
 		$n++;
 	}
-	is($status // PgweirTest::reap($first, 30), 0, "$limit: a load that has taken all of it goes on");
+	is($status // PgweirTest::reap($first), 0, "$limit: a load that has taken all of it goes on");
 	cmp_ok($n, '>=', 5, '... and a second pool is served beside it');
 	cmp_ok($most, '<=', 4, '... within the limit, at any time');
 }
@@ -63,7 +63,7 @@ weir({default_pool_size => 2, query_wait_timeout => 20});
 my $pair = steady('postgres', '-S', '-c', 2, '-j', 2, '-T', 3);
 my ($third, $asked, $end) = ($w->wire, 0);
 until (defined($end = PgweirTest::reap($pair, 0))) { last if $third->ask('select 1')->{error}; $asked++; }
-is($end // PgweirTest::reap($pair, 30), 0, 'who keeps a server goes on');
+is($end // PgweirTest::reap($pair), 0, 'who keeps a server goes on');
 cmp_ok($asked, '>=', 20, '... and who has none is served as well');
 undef $third;
 # Idle ones, kept by another worker: the next client gets one rather than a new one, or nothing.
@@ -106,7 +106,7 @@ undef @c;
 	is(load_of('postgres', '-f', "$dir/slow", '-c', 1, '-t', 8), '8 0', 'what is slow becomes known');
 	is(load_of('postgres', '-f', "$dir/slow", '-c', 6, '-j', 2, '-t', 5), '30 0', 'the slow statements of all workers share one slow lane');
 	kill INT => $quick;
-	PgweirTest::reap($quick, 30);
+	PgweirTest::reap($quick);
 }
 
 # --- figures ---

@@ -17,7 +17,7 @@ sub new
 	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'udp') or die "udp: $!";
 	my $self = bless {dir => $dir, resolv_conf => "$dir/resolv.conf", state => "$dir/state", log => "$dir/log"}, $class;
 
-	PgweirTest::write_file($self->{resolv_conf}, 'nameserver 127.0.0.1:' . $socket->sockport . "\noptions timeout:1 attempts:2\n");
+	PgweirTest::write_file($self->{resolv_conf}, 'nameserver 127.0.0.1:' . $socket->sockport . "\noptions timeout:60 attempts:1\n");
 	$self->set(serial => 1, hosts => {}, ttl => 60, %o);
 	$self->{pid} = fork // die "fork: $!";
 	return PgweirTest::register($self) if $self->{pid};

@@ -172,7 +172,7 @@ sub result
 sub query { my ($self, $sql, $seconds) = @_; $self->start($sql); return $self->result($seconds); }
 # As Ctrl-C does in psql: a cancel request.
 sub interrupt { my ($self) = @_; kill 'INT', $self->{pid}; return; }
-sub kill_hard { my ($self) = @_; kill 'KILL', $self->{pid}; PgweirTest::reap($self->{pid}, 10); $self->{pid} = 0; return; }
+sub kill_hard { my ($self) = @_; kill 'KILL', $self->{pid}; PgweirTest::reap($self->{pid}); $self->{pid} = 0; return; }
 
 # Leave as \q does.
 sub quit
@@ -181,7 +181,7 @@ sub quit
 
 	return unless $self->{pid};
 	close $self->{to};
-	kill 'KILL', $self->{pid} unless defined PgweirTest::reap($self->{pid}, 10);
+	kill 'KILL', $self->{pid} unless defined PgweirTest::reap($self->{pid});
 	$self->{pid} = 0;
 	return;
 }

@@ -114,7 +114,7 @@ sub start_fails
 {
 	my ($self) = @_;
 	my $pid = PgweirTest::spawn([@{$self->{under}}, program(), @{$self->{command_line}}, $self->{file}], $self->{output});
-	my $status = PgweirTest::reap($pid, 20);
+	my $status = PgweirTest::reap($pid);
 
 	if (!defined $status)
 	{
@@ -157,7 +157,7 @@ sub wait_end
 }
 
 # Stop at once: the exit code.
-sub stop { my ($self, $signal) = @_; $self->signal($signal // 'QUIT') if $self->{pid}; return $self->wait_end(20); }
+sub stop { my ($self, $signal) = @_; $self->signal($signal // 'QUIT') if $self->{pid}; return $self->wait_end; }
 
 # What a sanitizer or an assertion said, '' when all is well.
 sub complaints { my ($self) = @_; return join "\n", grep { /runtime error|Sanitizer|Assertion|stack smashing|buffer overflow detected/ } split /\n/, $self->log; }

@@ -6,7 +6,7 @@
 #define NET_TEST_H
 
 #include "tap.h"
-#include "net/loop.h"
+#include "net/conn.h"
 
 #include <errno.h>
 #include <fcntl.h>
