@@ -507,9 +507,10 @@ struct Worker
 	List cancels_elsewhere; /* WorkerPost.waiting: requests that other workers have to deal with */
 	List peer_cancels; /* requests for other processes; the first worker has them all */
 	List walks;
-	List leases; /* lease.h */
+	List leases, lease_runs; /* lease.h */
 	Timer lease_timer;
 	ClassTexts class_texts;
+	StatementCache statement_cache;
 	uint64_t unnamed_parses; /* numbers the unnamed statements */
 	uint8_t random[256]; /* for cancel keys, the first random_left bytes: drawn together, since a few cost as much as many */
 	size_t random_left;
@@ -601,6 +602,8 @@ session_pool_shown(SessionPool *pool)
 extern PoolPart *session_pool_part(SessionPool *pool, Worker *worker);
 /* What all workers have counted, to be freed; parked. */
 extern void session_pool_stats(const SessionPool *pool, SessionStats *out);
+/* The statements that clients and servers have; parked, for workers let go what only they keep at hand. */
+extern StatementSums hall_statement_sums(Hall *hall);
 static inline SessionStats *
 client_stats(const Client *client)
 {
