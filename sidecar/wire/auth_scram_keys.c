@@ -295,25 +295,18 @@ scram_verifier_build(Slice password, uint32_t iterations, const uint8_t *salt, s
 	return status;
 }
 
-/* What stands for a user, and the salt that comes of it. */
-static bool
-seed_and_salt(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint8_t seed[SCRAM_KEY_SIZE], uint8_t salt[SCRAM_SALT_DEFAULT])
-{
-	uint8_t made[SCRAM_KEY_SIZE];
-
-	if (!scram_hmac(secret, user, seed) || !scram_hmac(seed, SLICE_LITERAL("salt"), made))
-		return false;
-	memcpy(salt, made, SCRAM_SALT_DEFAULT);
-	return true;
-}
+/* The second half, which nobody sees, is what the keys of a mock are made of. */
+_Static_assert(2 * SCRAM_SALT_DEFAULT == SCRAM_KEY_SIZE, "a key makes a salt and as much again");
 
 bool
 scram_salt_for(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint8_t salt[SCRAM_SALT_DEFAULT])
 {
-	uint8_t seed[SCRAM_KEY_SIZE];
-	bool ok = seed_and_salt(user, secret, seed, salt);
+	uint8_t made[SCRAM_KEY_SIZE];
+	bool ok = scram_hmac(secret, user, made);
 
-	OPENSSL_cleanse(seed, sizeof(seed));
+	if (ok)
+		memcpy(salt, made, SCRAM_SALT_DEFAULT);
+	OPENSSL_cleanse(made, sizeof(made));
 	return ok;
 }
 
@@ -322,8 +315,10 @@ bool
 scram_verifier_mock(Slice user, const uint8_t secret[SCRAM_KEY_SIZE], uint32_t iterations, ScramVerifier *out)
 {
 	ScramVerifier v = {.iterations = iterations, .salt_len = SCRAM_SALT_DEFAULT, .mock = true};
-	bool ok = seed_and_salt(user, secret, v.stored_key, v.salt);
+	bool ok = scram_hmac(secret, user, v.stored_key);
 
+	memcpy(v.salt, v.stored_key, SCRAM_SALT_DEFAULT);
+	memcpy(v.stored_key, v.stored_key + SCRAM_SALT_DEFAULT, SCRAM_SALT_DEFAULT);
 	memcpy(v.server_key, v.stored_key, sizeof(v.server_key));
 	if (ok)
 		*out = v;
