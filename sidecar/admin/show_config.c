@@ -195,6 +195,7 @@ show_mem(const Show *show)
 	size_t buffer_bytes = 0;
 	size_t sets = 0;
 	size_t set_bytes = 0;
+	StatementSums sums = hall_statement_sums(worker->hall);
 	Result *r = show->result;
 
 	server_buffers(worker->hall, &buffers, &buffer_bytes);
@@ -211,7 +212,7 @@ show_mem(const Show *show)
 	memory_row(r, "client_cache", clients, clients * sizeof(Client));
 	memory_row(r, "iobuf_cache", buffers, buffer_bytes);
 	memory_row(r, "var_list_cache", sets, set_bytes);
-	memory_row(r, "server_prepared_statement_cache", worker->statements->by_body.count, worker->statements->bytes);
+	memory_row(r, "server_prepared_statement_cache", sums.count, sums.bytes);
 }
 
 /* --- DNS --- */

@@ -208,6 +208,7 @@ show_statements(const Show *show)
 	const Worker *worker = show->worker;
 	uint64_t prepared = 0;
 	uint64_t servers = 0;
+	StatementSums sums = hall_statement_sums(worker->hall);
 	HallWalk walk;
 	const ListNode *node;
 
@@ -222,8 +223,8 @@ show_statements(const Show *show)
 	hall_walk_end(&walk);
 	result_columns(show->result, "qqqq", "statements bytes prepared servers");
 	result_row(show->result);
-	result_unsigned(show->result, worker->statements->by_body.count);
-	result_unsigned(show->result, worker->statements->bytes);
+	result_unsigned(show->result, sums.count);
+	result_unsigned(show->result, sums.bytes);
 	result_unsigned(show->result, prepared);
 	result_unsigned(show->result, servers);
 	result_row_end(show->result);

@@ -156,7 +156,7 @@ new_statement(Client *client, const WireParse *parse, const Message *message)
 		client->statements = client_statements_create(client->worker->hash_seed);
 	if (client->statements == NULL)
 		return NULL;
-	statement = statement_get(client->worker->statements, peek_parse_body(parse, message->payload), (uint32_t) parse->query.len);
+	statement = statement_get(client->worker->statements, &client->worker->statement_cache, peek_parse_body(parse, message->payload), (uint32_t) parse->query.len);
 	if (statement != NULL && statement->deadline_us == STATEMENT_DEADLINE_UNKNOWN)
 		statement->deadline_us = deadline_from_comment(client, parse->query);
 	return statement;

@@ -460,6 +460,14 @@ session_pool_stats(const SessionPool *pool, SessionStats *out)
 			stats_add(out, &pool->parts[i]->stats);
 }
 
+StatementSums
+hall_statement_sums(Hall *hall)
+{
+	for (int i = 0; i < hall->worker_count; i++)
+		statement_cache_clear(&hall->statements, &hall->workers[i]->statement_cache);
+	return statements_sums(&hall->statements);
+}
+
 static SessionPool *
 pool_create(Worker *worker, Database *database, Role *role, Dedicated *dedicated)
 {

@@ -3,7 +3,11 @@
  *
  * A Lease is what one worker has of one pool, made with its first spare server and freed once it has had nothing to do for a while.  All
  * of it belongs to the worker but the array of spare slots, which others may empty while they are in the policy; it is freed there,
- * too.  The worker's timer looks at its leases while there are any.
+ * too.
+ *
+ * A lease in use is looked at by its use: who keeps a server there tells what has run when that was not told lately.  The worker's timer, which
+ * runs while there are leases, looks at those alone that have not been used for a while, and at what has been running for long: both stand first in
+ * lists of the worker, so that many leases cost it no more than one.
  */
 #include "session/lease.h"
 
@@ -14,12 +18,15 @@
 /* Where servers are used in turn a worker takes its own so often before all of them have their turn again. */
 #define TURN_SLOTS 32
 /* Statement classes it serves so: room at first, and at most, which is as many as the policy knows. */
-#define CLASSES_FIRST 32
+#define CLASSES_FIRST 8
 #define CLASSES_MOST POOL_CLASSES_MAX
 #define CLASS_WAYS 4 /* places where a class may stand */
-/* How often leases are looked at.  A spare server unused for two looks goes back, and what runs for one is shown. */
+/* How often the timer looks.  What runs for so long is shown, and a lease that was not used for twice as long gives back all it has. */
 #define LOOK_US (20 * USEC_PER_MSEC)
-/* ... and how often what has run is told. */
+#define UNUSED_US (2 * LOOK_US)
+/* A use moves a lease to the end of the worker's list, but no more often than that. */
+#define TOUCH_US (5 * USEC_PER_MSEC)
+/* How often a lease in use tells what has run.  A spare server that was not used from one time to the next goes back. */
 #define TELL_US (100 * USEC_PER_MSEC)
 /* A pool is worth it when its servers idle no longer than this. */
 #define BUSY_US (10 * USEC_PER_MSEC)
@@ -39,20 +46,21 @@ typedef struct LeaseClass
 typedef struct Spare
 {
 	_Atomic(PoolSlot *) slot; /* NULL: nothing is here, or others have taken it */
-	uint8_t looks;			  /* since it was put here; the worker's */
+	bool seen;				  /* told since it was put here; the worker's */
 } Spare;
 
 /* In the order of their use: of a pool that few clients use each request and each look takes but the first lines of the cache. */
 struct Lease
 {
 	PoolPart *part;
-	ListNode node; /* Worker.leases */
+	ListNode node; /* Worker.leases, who has not been used for longest first */
+	usec_t touched_at; /* when it was put at the end of that */
 	atomic_int top; /* no place from here on is in use; written by its worker alone */
 	int bottom;		/* nor is one below: above 0 only where the oldest is used first; its worker's */
 	LeaseClass *classes; /* owned: only of those the policy need not be asked about */
 	LeaseClass *untold;	 /* those that have something to tell; NULL = none */
 	usec_t told_at;
-	List runs; /* Server.lease.node, who has been running for longest first */
+	int running; /* its servers in Worker.lease_runs */
 	atomic_llong taken_at; /* when the last request was served; written by its worker alone */
 	int class_count; /* places there, a power of two */
 	Spare spare[LEASE_SLOTS]; /* who has become spare last stands highest */
@@ -134,7 +142,7 @@ free_place(const Lease *lease)
 static inline void
 put_spare(Lease *lease, int place, PoolSlot *slot)
 {
-	lease->spare[place].looks = 0;
+	lease->spare[place].seen = false;
 	atomic_store_explicit(&lease->top, place + 1, memory_order_relaxed);
 	atomic_store(&lease->spare[place].slot, slot);
 }
@@ -162,7 +170,7 @@ close_up(Lease *lease)
 
 		if (slot == NULL)
 			continue;
-		lease->spare[to].looks = lease->spare[i].looks;
+		lease->spare[to].seen = lease->spare[i].seen;
 		atomic_store(&lease->spare[to++].slot, slot);
 	}
 	atomic_store_explicit(&lease->top, to, memory_order_relaxed);
@@ -204,20 +212,45 @@ give_back_all(Worker *worker, SessionPool *pool)
 
 /* --- running --- */
 
-static void
-begin_run(Lease *lease, Server *server, uint64_t fingerprint, usec_t now)
-{
-	if (list_linked(&server->lease.node))
-		list_remove(&lease->runs, &server->lease.node);
-	list_append(&lease->runs, &server->lease.node);
-	server->lease.run.fingerprint = fingerprint;
-	server->lease.run.since = now;
-}
-
 static inline bool
 is_on_lease(const Server *server)
 {
 	return list_linked(&server->lease.node);
+}
+
+/* Worker.lease_runs: who has been running for longest first. */
+static void
+begin_run(Lease *lease, Server *server, uint64_t fingerprint, usec_t now)
+{
+	List *runs = &server->worker->lease_runs;
+
+	if (is_on_lease(server))
+		list_remove(runs, &server->lease.node);
+	else
+		lease->running++;
+	list_append(runs, &server->lease.node);
+	server->lease.run.fingerprint = fingerprint;
+	server->lease.run.since = now;
+}
+
+static void
+end_run(Lease *lease, Server *server)
+{
+	list_remove(&server->worker->lease_runs, &server->lease.node);
+	lease->running--;
+}
+
+/* It is in use. */
+static inline void
+touch(Lease *lease, usec_t now)
+{
+	List *leases = &lease->part->worker->leases;
+
+	if (now - lease->touched_at < TOUCH_US)
+		return;
+	lease->touched_at = now;
+	list_remove(leases, &lease->node);
+	list_append(leases, &lease->node);
 }
 
 Server *
@@ -309,6 +342,8 @@ serve_cap(Worker *worker, PoolCap *cap, usec_t now)
 	policy_leave(worker, NULL);
 }
 
+static void tell(Lease *lease, usec_t now);
+
 /* Somebody waits, who did not see what has just been added. */
 static void
 take_back(Worker *worker, SessionPool *pool, Lease *lease)
@@ -335,11 +370,14 @@ lease_keep(Server *server, const GroupRun *run, usec_t now)
 		return false;
 	count_run(lease, class, run, now);
 	count_hold(lease, held, now - server->lease.run.held_since, now);
-	list_remove(&lease->runs, &server->lease.node);
+	end_run(lease, server);
 	server->lease.spare_since = now;
 	put_spare(lease, place, &server->slot);
+	touch(lease, now);
 	if (atomic_load(&pool->no_lease))
 		take_back(worker, pool, lease);
+	else if (now - lease->told_at >= TELL_US)
+		tell(lease, now);
 	if (cap != NULL && pool_cap_exit(cap))
 		serve_cap(worker, cap, now);
 	return true;
@@ -403,7 +441,7 @@ lease_end(Server *server)
 {
 	if (!is_on_lease(server))
 		return;
-	list_remove(&lease_of(server)->runs, &server->lease.node);
+	end_run(lease_of(server), server);
 	pool_lease_shows(&server->slot, &server->lease.run);
 }
 
@@ -437,9 +475,8 @@ lease_create(PoolPart *part)
 		return NULL;
 	}
 	lease->class_count = CLASSES_FIRST;
-	lease->told_at = worker_now(worker);
+	lease->told_at = lease->touched_at = worker_now(worker);
 	lease->part = part;
-	list_init(&lease->runs);
 	list_append(&worker->leases, &lease->node);
 	part->lease = lease;
 	pool_lease_begins(&part->pool->policy);
@@ -578,6 +615,7 @@ lease_begin(Server *server, uint64_t fingerprint, usec_t now)
 		pool_lease(&server->slot, now, &hall->actions))
 	{
 		put_spare(part->lease, place, &server->slot);
+		touch(part->lease, now);
 		return true;
 	}
 	/* this one comes after them, and must be used before them */
@@ -586,102 +624,101 @@ lease_begin(Server *server, uint64_t fingerprint, usec_t now)
 	return false;
 }
 
-/* --- looking --- */
+/* --- telling and looking --- */
 
-/* The server that has been running for longest, if that is so long, or NULL. */
-static Server *
-long_running(const Lease *lease, usec_t now, usec_t long_us)
-{
-	ListNode *node = list_first(&lease->runs);
-	Server *server = node != NULL ? CONTAINER_OF(node, Server, lease.node) : NULL;
-
-	return server != NULL && now - server->lease.run.since >= long_us ? server : NULL;
-}
-
-/* In the policy: what has been running for so long is as any other from now on. */
-static void
-show_long(Lease *lease, usec_t now, usec_t long_us)
-{
-	Server *server;
-
-	while ((server = long_running(lease, now, long_us)) != NULL)
-		lease_end(server);
-}
-
-typedef struct Spares
-{
-	int used, unused; /* for a while */
-} Spares;
-
-static Spares
-count_spares(Lease *lease)
-{
-	int top = atomic_load_explicit(&lease->top, memory_order_relaxed);
-	Spares spares = {0};
-
-	for (int i = 0; i < top; i++)
-	{
-		if (atomic_load_explicit(&lease->spare[i].slot, memory_order_relaxed) == NULL)
-			continue; /* others needed it */
-		if (lease->spare[i].looks < 2)
-		{
-			lease->spare[i].looks++;
-			spares.used++;
-		}
-		else
-			spares.unused++;
-	}
-	return spares;
-}
-
-/* In the policy. */
-static void
+/* In the policy: what nobody has used since this was last done. */
+static int
 give_back_unused(Lease *lease, usec_t now, PoolActions *out)
 {
 	PoolSlot *slot;
+	int unused = 0;
 
 	close_up(lease);
 	for (int i = 0; i < atomic_load_explicit(&lease->top, memory_order_relaxed); i++)
-		if (lease->spare[i].looks >= 2 && (slot = atomic_exchange(&lease->spare[i].slot, NULL)) != NULL)
+	{
+		if (!lease->spare[i].seen)
+			lease->spare[i].seen = true;
+		else if ((slot = atomic_exchange(&lease->spare[i].slot, NULL)) != NULL)
+		{
 			pool_release(slot, true, now, out);
+			unused++;
+		}
+	}
+	return unused;
 }
 
-/*
- * Most leases only need to tell, and that not each time: to look at a lease that is in use, and has told not long ago, takes neither the
- * lock nor more than its first bytes.
- */
+/* What was only told is no reason to ask the pool when it is due, unless it has learned that it does better with fewer servers. */
+static void
+leave(Worker *worker, SessionPool *pool, bool changed)
+{
+	policy_leave(worker, changed || !pool_may_lease(&pool->policy) ? pool : NULL);
+}
+
+static void
+tell(Lease *lease, usec_t now)
+{
+	Worker *worker = lease->part->worker;
+	int unused;
+
+	policy_enter(worker);
+	tell_classes(lease, now);
+	unused = give_back_unused(lease, now, &worker->hall->actions);
+	leave(worker, lease->part->pool, unused > 0);
+}
+
+/* It has not been used for a while: over, unless a long transaction is. */
 static void
 look(Lease *lease, usec_t now)
 {
 	PoolPart *part = lease->part;
 	Worker *worker = part->worker;
-	Spares spares = count_spares(lease);
-	bool over = spares.used == 0 && list_empty(&lease->runs);
+	bool over = lease->running == 0;
 
-	if (!over && spares.unused == 0 && long_running(lease, now, LOOK_US) == NULL &&
-		(lease->untold == NULL || now - lease->told_at < TELL_US))
+	touch(lease, now);
+	if (!over && lease->untold == NULL && atomic_load_explicit(&lease->top, memory_order_relaxed) == 0)
 		return;
 	policy_enter(worker);
-	show_long(lease, now, LOOK_US);
 	tell_classes(lease, now);
-	if (spares.unused > 0)
-		give_back_unused(lease, now, &worker->hall->actions);
+	give_back(lease, worker, &worker->hall->actions);
 	if (over)
 		lease_free(part);
-	/* what was only told is no reason to ask the pool when it is due, unless it has learned that it does better with fewer servers */
-	policy_leave(worker, spares.unused > 0 || over || !pool_may_lease(&part->pool->policy) ? part->pool : NULL);
+	leave(worker, part->pool, true);
+}
+
+/* The server of the worker that has been running for longest, if that is so long, or NULL. */
+static Server *
+long_running(const Worker *worker, usec_t now, usec_t long_us)
+{
+	ListNode *node = list_first(&worker->lease_runs);
+	Server *server = node != NULL ? CONTAINER_OF(node, Server, lease.node) : NULL;
+
+	return server != NULL && now - server->lease.run.since >= long_us ? server : NULL;
+}
+
+/* What has been running for so long is as any other from now on. */
+static void
+show_long(Worker *worker, usec_t now, usec_t long_us)
+{
+	Server *server;
+
+	while ((server = long_running(worker, now, long_us)) != NULL)
+	{
+		policy_enter(worker);
+		lease_end(server);
+		leave(worker, server->pool, false);
+	}
 }
 
 void
 lease_end_all(Worker *worker)
 {
+	show_long(worker, worker_now(worker), 0);
 	list_each(node, &worker->leases)
 	{
 		Lease *lease = CONTAINER_OF(node, Lease, node);
 		PoolPart *part = lease->part;
 
 		policy_enter(worker);
-		show_long(lease, worker_now(worker), 0);
 		tell_classes(lease, worker_now(worker));
 		give_back(lease, worker, &worker->hall->actions);
 		lease_free(part);
@@ -693,8 +730,10 @@ static void
 on_look(Timer *timer, usec_t now)
 {
 	Worker *worker = CONTAINER_OF(timer, Worker, lease_timer);
+	ListNode *node;
 
-	list_each(node, &worker->leases)
+	show_long(worker, now, LOOK_US);
+	while ((node = list_first(&worker->leases)) != NULL && now - CONTAINER_OF(node, Lease, node)->touched_at >= UNUSED_US)
 		look(CONTAINER_OF(node, Lease, node), now);
 	if (!list_empty(&worker->leases))
 		timer_arm(net_timers(worker->loop), &worker->lease_timer, now + LOOK_US);
@@ -705,5 +744,6 @@ void
 lease_init(Worker *worker)
 {
 	list_init(&worker->leases);
+	list_init(&worker->lease_runs);
 	worker->lease_timer.fire = on_look;
 }

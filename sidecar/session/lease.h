@@ -8,7 +8,8 @@
  * worker that adds a spare one looks at it afterwards, who sets it looks for spare ones afterwards, so one of the two sees the other.
  *
  * What has run is counted in tallies by statement class, and told to the policy ten times a second and whenever somebody looks (the
- * other workers are parked then); what runs for long is shown sooner.  A look at a lease that has nothing to tell takes no lock.  A spare server that stays unused for as long goes back as well.
+ * other workers are parked then); what runs for long is shown sooner.  Whoever keeps a server tells, when that is due; the timer looks only at leases that are not
+ * used, and at what runs for long.  A spare server that stays unused for as long goes back as well.
  * A limit that pools share (max_db_connections, max_user_connections) holds by itself, as what is on lease is active for it; while it keeps a
  * pool from opening a server nothing is leased in its other pools.  A request under a rule of [limits] takes its place there by an atomic counter.
  * The limit of an adaptive pool holds in the same way: nothing is leased while more are active than it allows, and it learns from the tallies.

@@ -20,20 +20,50 @@ void
 statements_init(StatementRegistry *registry, uint64_t seed)
 {
 	memset(registry, 0, sizeof(*registry));
-	pthread_mutex_init(&registry->lock, NULL);
-	map_init(&registry->by_body, body_equal);
+	for (int i = 0; i < STATEMENT_SHARDS; i++)
+	{
+		pthread_mutex_init(&registry->shards[i].lock, NULL);
+		map_init(&registry->shards[i].by_body, body_equal);
+	}
 	registry->seed = seed;
 }
 
 void
 statements_free(StatementRegistry *registry)
 {
-	map_free(&registry->by_body);
-	pthread_mutex_destroy(&registry->lock);
+	for (int i = 0; i < STATEMENT_SHARDS; i++)
+	{
+		map_free(&registry->shards[i].by_body);
+		pthread_mutex_destroy(&registry->shards[i].lock);
+	}
 }
 
+static inline StatementShard *
+shard_of(StatementRegistry *registry, uint64_t hash)
+{
+	return &registry->shards[(hash >> 32) % STATEMENT_SHARDS];
+}
+
+StatementSums
+statements_sums(StatementRegistry *registry)
+{
+	StatementSums sums = {.count = 0};
+
+	for (int i = 0; i < STATEMENT_SHARDS; i++)
+	{
+		StatementShard *shard = &registry->shards[i];
+
+		pthread_mutex_lock(&shard->lock);
+		sums.count += shard->by_body.count;
+		sums.bytes += shard->bytes;
+		pthread_mutex_unlock(&shard->lock);
+	}
+	return sums;
+}
+
+/* In the shard. */
 static Statement *
-make(StatementRegistry *registry, Slice body, uint32_t query_len, uint64_t hash)
+make(StatementRegistry *registry, StatementShard *shard, Slice body, uint32_t query_len, uint64_t hash)
 {
 	Statement *statement = malloc(sizeof(Statement) + body.len);
 
@@ -42,34 +72,63 @@ make(StatementRegistry *registry, Slice body, uint32_t query_len, uint64_t hash)
 	memset(statement, 0, sizeof(*statement));
 	atomic_init(&statement->refs, 1);
 	atomic_init(&statement->deadline_us, STATEMENT_DEADLINE_UNKNOWN);
-	statement->id = ++registry->next_id;
+	statement->id = atomic_fetch_add_explicit(&registry->next_id, 1, memory_order_relaxed) + 1;
 	statement->name_len = (uint8_t) snprintf(statement->name, sizeof(statement->name), "PGWEIR_%u", statement->id);
 	statement->body_len = (uint32_t) body.len;
 	statement->query_len = query_len;
 	memcpy(statement->body, body.ptr, body.len);
-	map_insert(&registry->by_body, &statement->node, hash);
-	registry->bytes += sizeof(Statement) + body.len;
+	map_insert(&shard->by_body, &statement->node, hash);
+	shard->bytes += sizeof(Statement) + body.len;
 	return statement;
 }
 
-Statement *
-statement_get(StatementRegistry *registry, Slice body, uint32_t query_len)
+static Statement *
+find_or_make(StatementRegistry *registry, Slice body, uint32_t query_len, uint64_t hash)
 {
-	uint64_t hash = hash_slice(registry->seed, body);
+	StatementShard *shard = shard_of(registry, hash);
 	MapNode *found;
 	Statement *statement;
 
-	pthread_mutex_lock(&registry->lock);
-	found = map_find(&registry->by_body, hash, &body);
+	pthread_mutex_lock(&shard->lock);
+	found = map_find(&shard->by_body, hash, &body);
 	if (found != NULL)
 	{
 		statement = CONTAINER_OF(found, Statement, node);
 		statement_ref(statement);
 	}
 	else
-		statement = make(registry, body, query_len, hash);
-	pthread_mutex_unlock(&registry->lock);
+		statement = make(registry, shard, body, query_len, hash);
+	pthread_mutex_unlock(&shard->lock);
 	return statement;
+}
+
+Statement *
+statement_get(StatementRegistry *registry, StatementCache *cache, Slice body, uint32_t query_len)
+{
+	uint64_t hash = hash_slice(registry->seed, body);
+	Statement **place = &cache->places[hash % STATEMENT_CACHE_PLACES];
+	Statement *statement = *place;
+
+	if (statement != NULL && statement->node.hash == hash && body_equal(&statement->node, &body))
+	{
+		statement_ref(statement);
+		return statement;
+	}
+	statement = find_or_make(registry, body, query_len, hash);
+	if (statement == NULL || body.len > STATEMENT_CACHE_BODY_MAX)
+		return statement;
+	statement_unref(registry, *place);
+	*place = statement;
+	statement_ref(statement);
+	return statement;
+}
+
+void
+statement_cache_clear(StatementRegistry *registry, StatementCache *cache)
+{
+	for (int i = 0; i < STATEMENT_CACHE_PLACES; i++)
+		statement_unref(registry, cache->places[i]);
+	*cache = (StatementCache){.places = {NULL}};
 }
 
 /* Of somebody who has a reference, or holds the lock. */
@@ -83,16 +142,17 @@ statement_ref(Statement *statement)
 static void
 unref_last(StatementRegistry *registry, Statement *statement)
 {
+	StatementShard *shard = shard_of(registry, statement->node.hash);
 	bool last;
 
-	pthread_mutex_lock(&registry->lock);
+	pthread_mutex_lock(&shard->lock);
 	last = atomic_fetch_sub_explicit(&statement->refs, 1, memory_order_acq_rel) == 1;
 	if (last)
 	{
-		map_remove(&registry->by_body, &statement->node);
-		registry->bytes -= sizeof(Statement) + statement->body_len;
+		map_remove(&shard->by_body, &statement->node);
+		shard->bytes -= sizeof(Statement) + statement->body_len;
 	}
-	pthread_mutex_unlock(&registry->lock);
+	pthread_mutex_unlock(&shard->lock);
 	if (last)
 		free(statement);
 }

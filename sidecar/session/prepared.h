@@ -5,8 +5,9 @@
  * servers ("PGWEIR_<n>").  A client maps its own names to Statements; a server knows which Statements it has, least
  * recently used first.  Counted references; nothing here sends anything.
  *
- * The registry is shared by all workers.  Its lock is taken to find or make a Statement by its text, and for the last reference to one;
- * references are counted atomically otherwise.  What is learned about a Statement later is atomic: whoever needs it first works it out,
+ * The registry is shared by all workers.  It is in shards, each with a lock of its own, which is taken to find or make a Statement by its text, and
+ * for the last reference to one; references are counted atomically otherwise.  What a worker has found last it keeps at hand, with a reference
+ * (StatementCache), so that texts that all workers prepare again and again are found without a lock.  What is learned about a Statement later is atomic: whoever needs it first works it out,
  * and two that do so at once come to the same.
  */
 #ifndef PGWEIR_SESSION_PREPARED_H
@@ -40,19 +41,41 @@ typedef struct Statement
 	uint8_t body[];		 /* query text, NUL, parameter type count and types: the tail of a Parse message */
 } Statement;
 
+#define STATEMENT_SHARDS 16 /* a power of two */
+
+typedef struct StatementShard
+{
+	_Alignas(64) pthread_mutex_t lock; /* of everything here */
+	Map by_body;
+	size_t bytes;
+} StatementShard;
+
 typedef struct StatementRegistry
 {
-	pthread_mutex_t lock; /* of everything here */
-	Map by_body;
+	StatementShard shards[STATEMENT_SHARDS]; /* by the upper bits of the text's hash; a Map looks at the lower ones */
 	uint64_t seed;
-	uint32_t next_id;
-	size_t bytes;
+	atomic_uint next_id;
 } StatementRegistry;
+
+/* A worker's: where a text may be by its hash.  Zeroed = empty. */
+#define STATEMENT_CACHE_PLACES 64
+#define STATEMENT_CACHE_BODY_MAX 2048 /* longer ones are not kept: nobody may use them any more */
+typedef struct StatementCache
+{
+	Statement *places[STATEMENT_CACHE_PLACES]; /* counted, or NULL */
+} StatementCache;
 
 extern void statements_init(StatementRegistry *registry, uint64_t seed);
 extern void statements_free(StatementRegistry *registry);
-/* Find or make; a counted reference, NULL when out of memory. */
-extern Statement *statement_get(StatementRegistry *registry, Slice body, uint32_t query_len);
+/* Find or make; a counted reference, NULL when out of memory.  The cache is that of who asks. */
+extern Statement *statement_get(StatementRegistry *registry, StatementCache *cache, Slice body, uint32_t query_len);
+extern void statement_cache_clear(StatementRegistry *registry, StatementCache *cache);
+/* Different statements, those in caches alone too, and their memory; of some moment, while others make more. */
+typedef struct StatementSums
+{
+	size_t count, bytes;
+} StatementSums;
+extern StatementSums statements_sums(StatementRegistry *registry);
 extern void statement_ref(Statement *statement);
 extern void statement_unref(StatementRegistry *registry, Statement *statement);
 /* On the servers; with its NUL behind. */

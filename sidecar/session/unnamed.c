@@ -46,7 +46,7 @@ unnamed_parse(Client *client, const WireParse *parse, Slice payload, Slice next)
 	client->unnamed_number = client->server->unnamed_number = next_number(client->worker);
 	if (is_bind(next))
 		return true;
-	client->unnamed = statement_get(client->worker->statements, body, (uint32_t) parse->query.len);
+	client->unnamed = statement_get(client->worker->statements, &client->worker->statement_cache, body, (uint32_t) parse->query.len);
 	if (client->unnamed != NULL && client->unnamed->deadline_us == STATEMENT_DEADLINE_UNKNOWN)
 		client->unnamed->deadline_us = deadline_from_comment(client, parse->query);
 	return client->unnamed != NULL;

@@ -436,6 +436,7 @@ worker_free(Worker *worker)
 	while ((item = next_post(worker)) != NULL)
 		free_post(item); /* what has become of a cancel request, when all have gone */
 	class_texts_free(&worker->class_texts);
+	statement_cache_clear(worker->statements, &worker->statement_cache);
 	net_job_port_free(worker->jobs);
 	resolver_free(worker->resolver);
 	pthread_mutex_destroy(&worker->post_lock);

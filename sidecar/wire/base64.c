@@ -32,19 +32,28 @@ base64_encode(const void *bytes, size_t n, char *out)
 	return (size_t) (o - out);
 }
 
-/* The six bits of a character, or -1. */
-static int
+#define NONE 255
+
+/* The six bits of a character from '+' to 'z', or NONE. */
+static const uint8_t digits['z' - '+' + 1] = {
+	62, NONE, NONE, NONE, 63, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+	10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, NONE, NONE, NONE, NONE, NONE, NONE, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35,
+	36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51};
+
+static inline uint32_t
 digit(uint8_t c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+')
-		return 62;
-	return c == '/' ? 63 : -1;
+	return c >= '+' && c <= 'z' ? digits[c - '+'] : NONE;
+}
+
+/* Four characters; false when one is none of the alphabet. */
+static inline bool
+decode_group(const uint8_t *text, uint32_t *group)
+{
+	uint32_t a = digit(text[0]), b = digit(text[1]), c = digit(text[2]), d = digit(text[3]);
+
+	*group = a << 18 | b << 12 | c << 6 | d;
+	return ((a | b | c | d) & 0x80) == 0;
 }
 
 bool
@@ -62,16 +71,11 @@ base64_decode(Slice text, uint8_t *out, size_t out_size, size_t *out_len)
 	for (size_t i = 0; i < text.len; i += 4)
 	{
 		size_t missing = i + 4 == text.len ? padding : 0;
-		uint32_t group = 0;
+		uint8_t four[4] = {text.ptr[i], text.ptr[i + 1], missing == 2 ? 'A' : text.ptr[i + 2], missing > 0 ? 'A' : text.ptr[i + 3]};
+		uint32_t group;
 
-		for (size_t k = 0; k < 4; k++)
-		{
-			int bits = k < 4 - missing ? digit(text.ptr[i + k]) : 0;
-
-			if (bits < 0)
-				return false;
-			group = group << 6 | (uint32_t) bits;
-		}
+		if (!decode_group(four, &group))
+			return false;
 		if ((missing == 1 && (group & 0xFF) != 0) || (missing == 2 && (group & 0xFFFF) != 0))
 			return false;
 		for (size_t k = 0; k < 3 - missing; k++)

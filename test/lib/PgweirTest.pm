@@ -189,6 +189,18 @@ sub spawn
 	exec {$command->[0]} @$command or POSIX::_exit(127);
 }
 
+# Kill the program of an object ({pid}), if it runs.
+sub kill_program
+{
+	my ($object) = @_;
+
+	return unless $object->{pid};
+	kill 'KILL', $object->{pid};
+	reap($object->{pid}, 5);
+	$object->{pid} = 0;
+	return;
+}
+
 # Wait for a child: its status ($?), or undef when it still runs after so many seconds (by default after the limit).
 sub reap
 {

@@ -37,7 +37,8 @@ SKIP: {
 		load_of(@args, '-c', $clients, '-j', 2, '-t', 2 + $transactions / 5);
 		# While statements hang, which on a busy machine they do, the policy is asked whether their class has become slow: the best of some rounds
 		# is without.
-		for (1 .. 8)
+		my $until = time + 60;
+		for (my $round = 1; $round <= 8 || time < $until; $round++)
 		{
 			my $before = $count->();
 			load_of(@args, '-c', $clients, '-j', 2, '-t', $transactions);
@@ -97,12 +98,14 @@ is("$pool->{sv_active} $pool->{cl_waiting}", '0 0', 'who looks sees no server in
 cmp_ok($pool->{sv_idle}, '>=', 1, '... but idle ones');
 
 # --- servers in turn ---
-PgweirTest::write_file("$dir/hold", "begin;\nselect pg_sleep(0.3);\ncommit;\n", 0644);
 PgweirTest::write_file("$dir/hit", "insert into hits values (pg_backend_pid());\n", 0644);
 $pg->sql('create unlogged table hits (pid int)');
 weir({default_pool_size => 12, server_round_robin => 1});
-load_of('-f', "$dir/hold", '-c', 12, '-t', 1);
+@c = map { $w->wire } 1 .. 12;
+$_->ask('begin') for @c;
 is(backends(), 12, 'many servers are there');
+$_->ask('commit') for @c;
+undef @c;
 is(load_of('-f', "$dir/hit", '-c', 6, '-j', 2, '-t', 1000), '6000 0', '... more than are needed at once');
 # a twelfth of them is 500
 my @hits = split ' ', $pg->sql(q{select string_agg(n::text, ' ' order by n) from (select count(*) as n from hits group by pid) as a});
@@ -149,14 +152,13 @@ for (1 .. 5)
 }
 warm(4);
 $w->console('pause');
-is(backends(), 0, 'PAUSE closes what is leased');
+becomes { backends() } 0, 'PAUSE closes what is leased';
 $w->console('resume');
 warm(4);
 $w->console('reconnect');
 eventually { backends() == 0 } 'RECONNECT closes what is leased';
 $w->set(server_idle_timeout => 1)->reload;
-warm(4);
-cmp_ok(backends(), '>=', 1, 'servers are there');
+eventually { warm(4); backends() >= 1 } 'servers';
 eventually { backends() == 0 } 'what nobody uses any more ends with server_idle_timeout';
 my @slow = map { $w->wire } 1 .. 4;
 warm(4);

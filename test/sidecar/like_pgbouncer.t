@@ -134,7 +134,14 @@ for my $one (@both)
 	my $bare = PgWire->open_socket(port => $one->port);
 
 	close $bare->{socket}; # as a balancer looks whether somebody listens
-	for my $signal (qw(USR1 USR1 USR2 USR2)) { kill $signal, $one->{pid}; $_->ask('show version') for $admin, $their_admin; }
+	for my $signal (qw(USR1 USR1 USR2 USR2))
+	{
+		my $log = $one == $w ? $w->{log} : "$b->{dir}/log";
+		my $heard = () = slurp($log) =~ /got SIG$signal/g;
+
+		kill $signal, $one->{pid};
+		eventually { (() = slurp($log) =~ /got SIG$signal/g) > $heard } "SIG$signal to be heard";
+	}
 	$one->wire(may_fail => 1, user => 'nobody_at_all', database => 'shop');
 }
 sub lines { my ($path) = @_; my %seen; for (split /\n/, slurp($path)) { s/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \S+ \[\d+\] // or next; s/0x[0-9a-f]+/0x/g; s/: ?\d+/:N/g; s/age=\d+s/age=Ns/; $seen{$_} = 1; } return \%seen; }

@@ -7,6 +7,15 @@ my $pg = server(preload => '');
 my $program = $ENV{PGWEIR_SIDECAR} // PgweirTest::top() . '/sidecar/pgweir';
 my ($w, $w2, $code, $log, $fd);
 
+# Does the process have a socket that listens on this port of IPv4?
+sub listens
+{
+	my ($w, $port) = @_;
+	my %listening = map { my @f = split; $f[3] eq '0A' && hex((split /:/, $f[1])[1]) == $port ? ($f[9] => 1) : () } grep { /:/ } split /\n/, slurp('/proc/net/tcp') =~ s/^.*\n//r;
+
+	return scalar grep { $listening{((readlink $_) // '') =~ /^socket:\[(\d+)\]/ ? $1 : 0} } glob '/proc/' . $w->pid . '/fd/*';
+}
+
 # --- Unix socket: in use, group, mode ---
 {
 	my $port = free_port();
@@ -58,13 +67,14 @@ ok(!-e $pidfile, 'and removed at the end');
 	is(PgWire->connect(host => $_, port => $port, user => 'postgres')->value('select 1'), 1, "listens on $_") for '127.0.0.1', '127.0.0.2';
 	$w->stop;
 	$w = sidecar($pg, port => $port, settings => {listen_addr => 'localhost', listen_port => $port});
+	$w->wait_log(qr/process up/);
 	my @lines = $w->log =~ /listening on (\S+)/g;
 	my %v4 = map { $_ => 1 } @lines;
 	ok($v4{"127.0.0.1:$port"}, 'a name means its addresses');
 	$w->stop;
 	$w = sidecar($pg, port => $port, settings => {listen_addr => '127.0.0.1', listen_port => $port, tcp_defer_accept => 0});
 	my $idle = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
-	eventually { (grep { $_->{list} eq 'login_clients' } @{$w->console('show lists')})[0]{items} >= 1 } 'the silent client is seen', 10;
+	eventually { (grep { $_->{list} eq 'login_clients' } @{$w->console('show lists')})[0]{items} >= 1 } 'the silent client is seen';
 	pass('tcp_defer_accept = 0: a client that says nothing is accepted at once');
 	$w->stop;
 }
@@ -85,7 +95,8 @@ ok(!-e $pidfile, 'and removed at the end');
 	is($w->sql('select 1'), 1, '... and the relative auth_file');
 	kill 'QUIT', $pid;
 	eventually { !-e "$dir/d.pid" } 'the daemon ends';
-	like(slurp("$dir/d.log"), qr/process going down/, 'it logs where it was told');
+	eventually { slurp("$dir/d.log") =~ /process going down/ } 'its last line';
+	pass('it logs where it was told');
 }
 
 # --- socket activation ---
@@ -128,11 +139,12 @@ ok(!-e $pidfile, 'and removed at the end');
 	$w = sidecar($pg, port => $port, settings => {listen_port => $port, so_reuseport => 1});
 	my $old = $w->wire;
 	is($old->value('select 1'), 1, 'a client of the old process');
+	cmp_ok(listens($w, $port), '>=', 1, '... which listens');
 	$w2 = sidecar($pg, port => $port, settings => {listen_port => $port, so_reuseport => 1});
 	$w2->wait_log(qr/process up/);
 	$w->signal("TERM");
 	$w->wait_log(qr/got SIGTERM/);
-	select undef, undef, undef, 0.1;
+	eventually { !listens($w, $port) } 'the old process to listen no more';
 	my %seen;
 	for (1 .. 10) { my $c = $w2->wire; $seen{$c->value("select 'ok'")}++; $c->disconnect; }
 	is_deeply(\%seen, {ok => 10}, 'with so_reuseport a new process takes every new client');
