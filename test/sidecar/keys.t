@@ -200,7 +200,7 @@ for my $n (1, 3)
 }
 {
 	delete local $ENV{PGWEIR_TEST_WORKERS};
-	chomp(my $cores = (run_program(['nproc'], timeout => 10))[1]);
+	chomp(my $cores = (run_program(['nproc']))[1]);
 	my $v = sidecar($pg);
 	my $expected = $cores > 8 ? 8 : $cores;
 	becomes { workers($v) } $expected, 'by default it has a thread a core, eight at most';
