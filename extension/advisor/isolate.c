@@ -47,6 +47,21 @@ run_as(Oid userid, const char *search_path, PgweirAction action, void *arg)
 	SetUserIdAndSecContext(saved_user, saved_context);
 }
 
+/* In PG_CATCH of a subtransaction that began in these: end it.  Returns what went wrong. */
+static ErrorData *
+roll_back(MemoryContext context, ResourceOwner owner)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
 ErrorData *
 pgweir_isolated(Oid userid, const char *search_path, PgweirAction action, void *arg)
 {
@@ -63,14 +78,8 @@ pgweir_isolated(Oid userid, const char *search_path, PgweirAction action, void *
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = roll_back(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
 		if (!may_be_caught(error->sqlerrcode))
 			ReThrowError(error);
 		result = error;
@@ -95,15 +104,7 @@ pgweir_rolled_back(PgweirAction action, void *arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		ReThrowError(error);
+		ReThrowError(roll_back(context, owner));
 	}
 	PG_END_TRY();
 	RollbackAndReleaseCurrentSubTransaction();

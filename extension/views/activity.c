@@ -12,11 +12,10 @@ PG_FUNCTION_INFO_V1(pgweir_activity_1_0);
 Datum
 pgweir_activity_1_0(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirActivity activity;
 	PgweirRow	row = {0};
 
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < pgweir_max_backends(); i++)
 	{
 		if (!pgweir_backend_read(i, &activity) || activity.key.queryid == 0 || !pgweir_may_read(activity.key.userid))
@@ -30,7 +29,7 @@ pgweir_activity_1_0(PG_FUNCTION_ARGS)
 			pgweir_row_float8(&row, (double) activity.deadline_us / 1000.0);
 		else
 			pgweir_row_null(&row);
-		pgweir_row_emit(&row, (ReturnSetInfo *) fcinfo->resultinfo);
+		pgweir_row_emit(&row, result);
 	}
 	return (Datum) 0;
 }

@@ -63,8 +63,6 @@ put_caller(const PgweirStatement *s, void *arg)
 Datum
 pgweir_callers_1_0(PG_FUNCTION_ARGS)
 {
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
-	pgweir_statements_visit_callers(InvalidOid, put_caller, fcinfo->resultinfo);
+	pgweir_statements_visit_callers(InvalidOid, put_caller, pgweir_rows_start(fcinfo));
 	return (Datum) 0;
 }

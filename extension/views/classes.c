@@ -162,14 +162,11 @@ put_class(const PgweirStatement *s, const Output *output)
 Datum
 pgweir_recent_classes_1_0(PG_FUNCTION_ARGS)
 {
-	Output		output = {.slow_us = PG_GETARG_FLOAT8(0) * 1000.0};
+	Output		output = {.slow_us = PG_GETARG_FLOAT8(0) * 1000.0, .result = pgweir_rows_start(fcinfo)};
 	TimestampTz now = GetCurrentTimestamp();
 	ListCell   *cell;
 
-	pgweir_require_preload();
 	output.seconds = (double) (now - pgweir_latest_since(now)) / 1e6;
-	InitMaterializedSRF(fcinfo, 0);
-	output.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	pgweir_statements_visit(InvalidOid, note_class, &output);
 	foreach(cell, output.kept)
 		put_class(lfirst(cell), &output);

@@ -90,11 +90,10 @@ pgweir_snapshot_1_0(PG_FUNCTION_ARGS)
 Datum
 pgweir_info_1_0(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirTableInfo info;
 	PgweirRow	row = {0};
 
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
 	/* Its own planning has just been counted. */
 	pgweir_deltas_flush();
 	pgweir_statements_info(&info);
@@ -106,7 +105,7 @@ pgweir_info_1_0(PG_FUNCTION_ARGS)
 	pgweir_row_int8(&row, (uint64) pgweir_callers_count());
 	pgweir_row_time(&row, pgweir_history_begin());
 	pgweir_row_int8(&row, pgweir_deltas_unmerged());
-	pgweir_row_emit(&row, (ReturnSetInfo *) fcinfo->resultinfo);
+	pgweir_row_emit(&row, result);
 	return (Datum) 0;
 }
 

@@ -67,6 +67,7 @@ hist_array(const uint64 *hist)
 Datum
 pgweir_statement_times_1_0(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	bool		with_hist = PG_GETARG_BOOL(0);
 	HASHCTL		ctl;
 	HTAB	   *table;
@@ -74,8 +75,6 @@ pgweir_statement_times_1_0(PG_FUNCTION_ARGS)
 	Times	   *times;
 	PgweirRow	row = {0};
 
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
 	memset(&ctl, 0, sizeof(ctl));
 	ctl.keysize = sizeof(int64);
 	ctl.entrysize = sizeof(Times);
@@ -94,7 +93,7 @@ pgweir_statement_times_1_0(PG_FUNCTION_ARGS)
 			pgweir_row_put(&row, hist_array(times->hist));
 		else
 			pgweir_row_null(&row);
-		pgweir_row_emit(&row, (ReturnSetInfo *) fcinfo->resultinfo);
+		pgweir_row_emit(&row, result);
 	}
 	hash_destroy(table);
 	return (Datum) 0;

@@ -18,14 +18,6 @@ PG_FUNCTION_INFO_V1(pgweir_pressure_since_1_0);
 /* Of the places that are not a pool's. */
 static const char *const scopes[PGWEIR_PLACE_FIRST] = {"server", "pools"};
 
-static ReturnSetInfo *
-start(FunctionCallInfo fcinfo)
-{
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
-	return (ReturnSetInfo *) fcinfo->resultinfo;
-}
-
 static void
 put_name(PgweirRow *row, bool is_pool, const char *name)
 {
@@ -39,7 +31,7 @@ put_name(PgweirRow *row, bool is_pool, const char *name)
 Datum
 pgweir_pressure_moments_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirMomentCopy *copy = pgweir_moments_read(PG_GETARG_BOOL(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2), 0);
 	PgweirRow	row = {0};
 
@@ -75,7 +67,7 @@ read_ago(int older_s, int newer_s)
 Datum
 pgweir_pressure_sums_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirMomentCopy *copy = read_ago(PG_GETARG_INT32(0), PG_GETARG_INT32(1));
 	uint64		sum[PGWEIR_PLACE_FIRST][PGWEIR_HS_N];
 	uint64		seconds[PGWEIR_PLACE_FIRST] = {0, 0};
@@ -169,7 +161,7 @@ cut_into_chunks(const PgweirMomentCopy *copy, Chunk *chunks)
 Datum
 pgweir_pressure_usual_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirMomentCopy *copy = read_ago(PGWEIR_MOMENT_SECONDS, PG_GETARG_INT32(0));
 	Chunk	   *chunks = palloc((PGWEIR_MOMENT_SECONDS / CHUNK_S + 2) * sizeof(Chunk));
 	int			n = cut_into_chunks(copy, chunks);

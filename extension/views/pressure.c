@@ -45,14 +45,6 @@ pgweir_report_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(PGWEIR_PAYLOAD_VERSION);
 }
 
-static ReturnSetInfo *
-start(FunctionCallInfo fcinfo)
-{
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
-	return (ReturnSetInfo *) fcinfo->resultinfo;
-}
-
 static void
 put_us_as_ms(PgweirRow *row, uint64 us)
 {
@@ -63,7 +55,7 @@ put_us_as_ms(PgweirRow *row, uint64 us)
 Datum
 pgweir_reporters_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirRow	row = {0};
 	int			n;
 	PgweirReporterView *views = pgweir_reports_reporters(&n);
@@ -164,7 +156,7 @@ put_peak(PgweirRow *row, const uint64 *hist)
 Datum
 pgweir_pools_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirRow	row = {0};
 	int			n;
 	PgweirPoolView *views = pgweir_reports_pools(&n);
@@ -206,7 +198,7 @@ pgweir_pools_1_0(PG_FUNCTION_ARGS)
 Datum
 pgweir_pool_errors_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirRow	row = {0};
 	int			n;
 	PgweirPoolView *views = pgweir_reports_pools(&n);
@@ -231,7 +223,7 @@ pgweir_pool_errors_1_0(PG_FUNCTION_ARGS)
 Datum
 pgweir_linked_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirRow	row = {0};
 	int			n;
 	PgweirLinkedView *views = pgweir_reports_linked(&n);
@@ -267,7 +259,7 @@ pgweir_linked_1_0(PG_FUNCTION_ARGS)
 Datum
 pgweir_peers_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirRow	row = {0};
 	int			n;
 	PgweirPeerView *views = pgweir_reports_peers(&n);
@@ -297,7 +289,7 @@ pgweir_peers_1_0(PG_FUNCTION_ARGS)
 Datum
 pgweir_applications_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirRow	row = {0};
 	int			n;
 	PgweirAppView *views = pgweir_reports_apps(&n);
@@ -328,7 +320,7 @@ pgweir_applications_1_0(PG_FUNCTION_ARGS)
 Datum
 pgweir_repeats_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirRow	row = {0};
 	int			n;
 	PgweirRepeatView *views = pgweir_reports_repeats(&n);
@@ -370,7 +362,7 @@ is_empty(const PgweirStep *step)
 Datum
 pgweir_timeline_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = start(fcinfo);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirStep *steps = palloc(PGWEIR_STEPS * sizeof(PgweirStep));
 	int			n = pgweir_timeline_read(steps);
 	PgweirRow	row = {0};

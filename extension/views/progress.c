@@ -15,11 +15,10 @@ static const char *const phase_names[PGWEIR_NPHASES] = {"reading statements", "a
 Datum
 pgweir_runs_1_0(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirProgress progress;
 	PgweirRow	row = {0};
 
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < PGWEIR_PROGRESS_PLACES; i++)
 	{
 		if (!pgweir_progress_read(i, &progress))
@@ -31,7 +30,7 @@ pgweir_runs_1_0(PG_FUNCTION_ARGS)
 		for (int v = PGWEIR_PROGRESS_TOTAL; v <= PGWEIR_PROGRESS_CHOSEN; v++)
 			pgweir_row_int8(&row, progress.value[v]);
 		pgweir_row_put(&row, BoolGetDatum(progress.value[PGWEIR_PROGRESS_BACKGROUND] != 0));
-		pgweir_row_emit(&row, (ReturnSetInfo *) fcinfo->resultinfo);
+		pgweir_row_emit(&row, result);
 	}
 	return (Datum) 0;
 }

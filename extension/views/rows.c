@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "stores/shared.h"
 #include "views/rows.h"
 
 struct PgweirForm
@@ -22,6 +23,14 @@ struct PgweirForm
 		uint8		align;
 	}			column[PGWEIR_MAX_COLUMNS];
 };
+
+ReturnSetInfo *
+pgweir_rows_start(FunctionCallInfo fcinfo)
+{
+	pgweir_require_preload();
+	InitMaterializedSRF(fcinfo, 0);
+	return (ReturnSetInfo *) fcinfo->resultinfo;
+}
 
 static uint8
 alignment(char code)

@@ -20,6 +20,9 @@ typedef struct PgweirRow
 	bool		null[PGWEIR_MAX_COLUMNS];
 } PgweirRow;
 
+/* Begin the result of a function that needs shared memory; rows go there by pgweir_row_emit(). */
+extern ReturnSetInfo *pgweir_rows_start(FunctionCallInfo fcinfo);
+
 static inline void
 pgweir_row_put(PgweirRow *row, Datum value)
 {

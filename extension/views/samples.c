@@ -190,10 +190,10 @@ put_sample(const PgweirSample *sample, const char *const part[PGWEIR_SAMPLE_PART
 Datum
 pgweir_samples_1_0(PG_FUNCTION_ARGS)
 {
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
+
 	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS))
-		pgweir_samples_visit(put_sample, fcinfo->resultinfo);
+		pgweir_samples_visit(put_sample, result);
 	return (Datum) 0;
 }
 
@@ -219,9 +219,9 @@ put_plan(const PgweirPlan *plan, const char *text, void *arg)
 Datum
 pgweir_plans_1_0(PG_FUNCTION_ARGS)
 {
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
+
 	pgweir_deltas_flush();
-	pgweir_plans_visit(put_plan, fcinfo->resultinfo);
+	pgweir_plans_visit(put_plan, result);
 	return (Datum) 0;
 }

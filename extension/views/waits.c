@@ -44,12 +44,10 @@ put_class(const PgweirStatement *s, void *arg)
 Datum
 pgweir_waits_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
 	PgweirWait	server[PGWEIR_SERVER_WAITS];
 	PgweirRow	row = {0};
 
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
 	pgweir_statements_visit(InvalidOid, put_class, result);
 	pgweir_server_waits_read(server);
 	for (int i = 0; i < PGWEIR_SERVER_WAITS; i++)
@@ -67,12 +65,10 @@ pgweir_waits_1_0(PG_FUNCTION_ARGS)
 Datum
 pgweir_sampler_1_0(PG_FUNCTION_ARGS)
 {
-	PgweirSamplerState *state;
+	ReturnSetInfo *result = pgweir_rows_start(fcinfo);
+	PgweirSamplerState *state = pgweir_sampler_state();
 	PgweirRow	row = {0};
 
-	pgweir_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
-	state = pgweir_sampler_state();
 	if (state->pid == 0)
 		pgweir_row_null(&row);
 	else
@@ -81,6 +77,6 @@ pgweir_sampler_1_0(PG_FUNCTION_ARGS)
 	pgweir_row_int8(&row, state->samples);
 	pgweir_row_float8(&row, (double) state->cpu_us / 1000.0);
 	pgweir_row_time(&row, state->started);
-	pgweir_row_emit(&row, (ReturnSetInfo *) fcinfo->resultinfo);
+	pgweir_row_emit(&row, result);
 	return (Datum) 0;
 }

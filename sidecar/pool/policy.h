@@ -190,6 +190,8 @@ extern void slot_set_state(PoolSlot *slot, SlotState state, usec_t now);
 /* Ask for an idle, or otherwise unused, slot to be closed.  False without memory: it is idle then, and
  * marked. */
 extern bool slot_close(PoolSlot *slot, PoolActionKind kind, const char *reason, usec_t now, PoolActions *out);
+/* Close whatever idles although it may not; without memory the rest is for later. */
+extern void slots_close_idle(Pool *pool, usec_t now, PoolActions *out);
 /* The request that the slot was granted for is done: learn from it. */
 extern void slot_end_hold(PoolSlot *slot, usec_t now, PoolActions *out);
 /* Why a slot may not stay idle, or NULL.  used: it has served a client since it was opened. */

@@ -169,20 +169,6 @@ pool_abandon(Pool *pool, PoolWaiter *waiter, usec_t now, PoolActions *out)
 
 /* --- operations --- */
 
-/* Close whatever idles although it may not. */
-static void
-close_idle(Pool *pool, usec_t now, PoolActions *out)
-{
-	list_each (node, &pool->idle)
-	{
-		PoolSlot *slot = slot_of(node);
-		const char *reason = slot_close_reason(slot, false, now);
-
-		if (reason != NULL && !slot_close(slot, POOL_CLOSE, reason, now, out))
-			return;
-	}
-}
-
 void
 pool_set_limits(Pool *pool, const PoolLimits *limits, usec_t now, PoolActions *out)
 {
@@ -194,7 +180,7 @@ pool_set_limits(Pool *pool, const PoolLimits *limits, usec_t now, PoolActions *o
 
 		waiter->wait_until = deadline_after(waiter->since, limits->wait_timeout_us);
 	}
-	close_idle(pool, now, out);
+	slots_close_idle(pool, now, out);
 	pool_tick(pool, now, out);
 }
 
@@ -202,7 +188,7 @@ void
 pool_pause(Pool *pool, usec_t now, PoolActions *out)
 {
 	pool->paused = true;
-	close_idle(pool, now, out);
+	slots_close_idle(pool, now, out);
 	open_fill(pool, now, out); /* no longer wants anything: who stood back for it may go on */
 }
 
@@ -230,7 +216,7 @@ pool_reconnect(Pool *pool, usec_t now, PoolActions *out)
 	pool->last_open_failure = 0; /* the operator knows of a change: try at once */
 	pool->_login_refused = false;
 	pool->_failures = 0;
-	close_idle(pool, now, out);
+	slots_close_idle(pool, now, out);
 	open_fill(pool, now, out);
 }
 

@@ -87,7 +87,7 @@ typedef enum SlotState
 	SLOT_NONE,     /* not in a pool, on no list */
 	SLOT_OPENING,  /* connecting or logging in; list opening */
 	SLOT_IDLE,     /* ready for a grant; list idle, most recently used first */
-	SLOT_ACTIVE,   /* granted to a client; list active */
+	SLOT_ACTIVE,   /* granted to a client, or kept by its home on lease; list active */
 	SLOT_CLEANING, /* between clients: reset or check query, or a cancel still in flight; list cleaning */
 	SLOT_CLOSING,  /* POOL_CLOSE was asked; list closing until pool_slot_closed */
 } SlotState;

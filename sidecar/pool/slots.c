@@ -135,6 +135,19 @@ slot_close(PoolSlot *slot, PoolActionKind kind, const char *reason, usec_t now, 
 	return true;
 }
 
+void
+slots_close_idle(Pool *pool, usec_t now, PoolActions *out)
+{
+	list_each (node, &pool->idle)
+	{
+		PoolSlot *slot = slot_of(node);
+		const char *reason = slot_close_reason(slot, false, now);
+
+		if (reason != NULL && !slot_close(slot, POOL_CLOSE, reason, now, out))
+			return;
+	}
+}
+
 /* Forget what the slot was granted for; learn from it when it is told how long it took. */
 static void
 end_hold(PoolSlot *slot, bool learn, usec_t now, PoolActions *out)

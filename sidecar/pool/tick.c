@@ -80,28 +80,17 @@ close_too_old(Pool *pool, usec_t now, PoolActions *out)
 	}
 }
 
-/* Those that wait for memory to be closed. */
-static void
-close_marked(Pool *pool, usec_t now, PoolActions *out)
-{
-	pool->_starved = false;
-	list_each (node, &pool->idle)
-	{
-		PoolSlot *slot = slot_of(node);
-		const char *reason = slot_close_reason(slot, false, now);
-
-		if (reason != NULL && !slot_close(slot, POOL_CLOSE, reason, now, out))
-			return;
-	}
-}
-
 /* --- time --- */
 
 void
 pool_tick(Pool *pool, usec_t now, PoolActions *out)
 {
 	if (pool->_starved)
-		close_marked(pool, now, out);
+	{
+		/* those that wait for memory to be closed */
+		pool->_starved = false;
+		slots_close_idle(pool, now, out);
+	}
 	grant_expire(pool, now, out);
 	close_too_old(pool, now, out);
 	grant_serve(pool, now, out);

@@ -1,5 +1,10 @@
 /*
- * hall.h: what hall.c, operations.c and worker.c say to each other; nobody else includes it.
+ * hall.h: what the files that look after the whole say to each other; nobody else includes it.
+ *
+ *   hall.c    databases, roles, pools          operations.c  what an operator asks for
+ *   worker.c  threads, parking, posts          move.c        clients that change workers
+ *   idle.c    what nobody uses                 half_open.c   clients that have not logged in
+ *   trim.c    memory that can be given back    cancel.c      cancel requests, which look for their client everywhere
  */
 #ifndef PGWEIR_SESSION_HALL_H
 #define PGWEIR_SESSION_HALL_H

@@ -20,8 +20,8 @@
  *                        a turn: hall_park() ... hall_unpark(), by the first worker.  Meanwhile that one thread may touch everything,
  *                        as if there were no other: console, averages, reports, reload, signals run so.
  *   Hall.spread_lock     who is busy, and how many workers serve clients (move.c).
- *   atomics              client_count, next_id, Worker.load, Worker.called, Hall.parking; and the spare servers of a Lease, by which a
- *                        transaction that stays on its worker gets along without Hall.policy: lease.h.
+ *   atomics              whatever is declared so: counts, numbers to draw, flags that say there is something to look at; and the spare servers of
+ *                        a Lease, by which a transaction that stays on its worker gets along without Hall.policy: lease.h.
  *
  * Order: tables before policy before a registry, Hall.spread_lock or Worker.post_lock; nothing that may block is called under any of them, and a worker
  * parks with none of them held.  With one worker no lock is taken.
@@ -111,7 +111,7 @@ typedef enum ClientReject
 struct Client
 {
 	NetConn conn;
-	Worker *worker; /* borrowed; the first one for the console, see leaving */
+	Worker *worker; /* borrowed; the first one for the console; another one after a move (move.c), in Hall.tables */
 	ClientState state;
 	uint8_t cancel_key[8];
 	union
@@ -157,7 +157,7 @@ struct Client
 	bool by_transaction; /* the running group's deadline is that of its transaction */
 	bool bad_deadline_told;
 	bool hold;			 /* the next group must wait for the running one (deadline, cancel in flight) */
-	bool hold_behind;	 /* ... from the end of the group that is being read on: forgets_names() */
+	bool hold_behind;	 /* ... from the end of the group that is being read on: forward_forgets_names() */
 	bool wait_notified;	 /* query_wait_notify was sent for this wait */
 	bool suspended;
 	bool half_open;		 /* in one of these */
@@ -223,7 +223,7 @@ typedef enum ServerState
 	SERVER_RESOLVING,  /* waits for DNS; slot OPENING */
 	SERVER_CONNECTING, /* slot OPENING */
 	SERVER_LOGIN,	   /* slot OPENING */
-	SERVER_IDLE,	   /* slot IDLE */
+	SERVER_IDLE,	   /* slot IDLE, or ACTIVE while it is a spare one on lease: lease.h */
 	SERVER_SYNCING,	   /* linked; setting the client's parameters; slot ACTIVE */
 	SERVER_ACTIVE,	   /* linked; slot ACTIVE */
 	SERVER_CLEANING,   /* between clients; slot CLEANING */
@@ -386,7 +386,7 @@ struct Dedicated
 typedef struct ConsoleOps
 {
 	void *arg;
-	/* A console client sent a command.  The answer may come later; reading is paused until console_done(). */
+	/* A console client sent a command.  The answer may come later: the console pauses the input until then. */
 	void (*query)(void *arg, Client *client, Slice sql);
 	/* A CancelRequest with this client's key. */
 	void (*cancel)(void *arg, Client *client);

@@ -110,19 +110,29 @@ find_keys(const ServerFirst *first, Slice password, ScramKeys *keys)
 	return status;
 }
 
+/* Read server-first, which must go on with our nonce. */
+static ScramStatus
+answer_to_ours(const ScramClient *client, Slice server_first, ServerFirst *out)
+{
+	ScramStatus status;
+
+	if (server_first.len > SCRAM_MESSAGE_MAX)
+		return SCRAM_MALFORMED;
+	status = read_server_first(server_first, out);
+	return status == SCRAM_OK && !nonce_extends_ours(client, out->nonce) ? SCRAM_NONCE_MISMATCH : status;
+}
+
 ScramStatus
 scram_client_wants(const ScramClient *client, Slice server_first, Slice password, const ScramKeys *keys, ScramKeys *wanted)
 {
 	ServerFirst first;
 	ScramStatus status;
 
-	if (client->_step != STEP_STARTED || server_first.len > SCRAM_MESSAGE_MAX)
+	if (client->_step != STEP_STARTED)
 		return SCRAM_MALFORMED;
-	status = read_server_first(server_first, &first);
+	status = answer_to_ours(client, server_first, &first);
 	if (status != SCRAM_OK)
 		return status;
-	if (!nonce_extends_ours(client, first.nonce))
-		return SCRAM_NONCE_MISMATCH;
 	if (first.iterations > SCRAM_ITERATIONS_MAX)
 		return SCRAM_TOO_MANY_ITERATIONS;
 	return look_at_keys(&first, password, keys, wanted);
@@ -159,13 +169,9 @@ scram_client_final(ScramClient *client, Slice server_first, Slice password, Scra
 	if (client->_step != STEP_STARTED)
 		return SCRAM_MALFORMED;
 	client->_step = STEP_OVER;
-	if (server_first.len > SCRAM_MESSAGE_MAX)
-		return SCRAM_MALFORMED;
-	status = read_server_first(server_first, &first);
+	status = answer_to_ours(client, server_first, &first);
 	if (status != SCRAM_OK)
 		return status;
-	if (!nonce_extends_ours(client, first.nonce))
-		return SCRAM_NONCE_MISMATCH;
 	status = find_keys(&first, password, keys);
 	if (status != SCRAM_OK)
 		return status;

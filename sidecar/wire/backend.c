@@ -4,17 +4,6 @@
 #include "wire/backend.h"
 #include "wire/startup.h"
 
-/* A message of nothing but its header. */
-static bool
-write_empty(Buf *buf, uint8_t type)
-{
-	WireWriter w;
-
-	wire_writer_init(&w, buf);
-	wire_start(&w, type);
-	return wire_finish(&w);
-}
-
 /* ---- Authentication ---- */
 
 /* Are these strings, at least one, and then one NUL? */
@@ -215,31 +204,31 @@ wire_read_negotiate_version(Slice payload, uint16_t *minor)
 bool
 wire_write_parse_complete(Buf *buf)
 {
-	return write_empty(buf, BE_PARSE_COMPLETE);
+	return wire_write_empty(buf, BE_PARSE_COMPLETE);
 }
 
 bool
 wire_write_bind_complete(Buf *buf)
 {
-	return write_empty(buf, BE_BIND_COMPLETE);
+	return wire_write_empty(buf, BE_BIND_COMPLETE);
 }
 
 bool
 wire_write_close_complete(Buf *buf)
 {
-	return write_empty(buf, BE_CLOSE_COMPLETE);
+	return wire_write_empty(buf, BE_CLOSE_COMPLETE);
 }
 
 bool
 wire_write_empty_query(Buf *buf)
 {
-	return write_empty(buf, BE_EMPTY_QUERY);
+	return wire_write_empty(buf, BE_EMPTY_QUERY);
 }
 
 bool
 wire_write_no_data(Buf *buf)
 {
-	return write_empty(buf, BE_NO_DATA);
+	return wire_write_empty(buf, BE_NO_DATA);
 }
 
 bool

@@ -3,17 +3,6 @@
  */
 #include "wire/frontend.h"
 
-/* A message of nothing but its header. */
-static bool
-write_empty(Buf *buf, uint8_t type)
-{
-	WireWriter w;
-
-	wire_writer_init(&w, buf);
-	wire_start(&w, type);
-	return wire_finish(&w);
-}
-
 /* A payload that is one string. */
 static bool
 read_cstr(Slice payload, Slice *out)
@@ -189,19 +178,19 @@ wire_write_execute(Buf *buf, Slice portal)
 bool
 wire_write_sync(Buf *buf)
 {
-	return write_empty(buf, FE_SYNC);
+	return wire_write_empty(buf, FE_SYNC);
 }
 
 bool
 wire_write_flush(Buf *buf)
 {
-	return write_empty(buf, FE_FLUSH);
+	return wire_write_empty(buf, FE_FLUSH);
 }
 
 bool
 wire_write_terminate(Buf *buf)
 {
-	return write_empty(buf, FE_TERMINATE);
+	return wire_write_empty(buf, FE_TERMINATE);
 }
 
 bool

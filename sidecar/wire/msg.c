@@ -76,3 +76,13 @@ wire_finish(WireWriter *w)
 	wire_store_u32(buf_ptr(w->buf) + w->_length, (uint32_t) length);
 	return true;
 }
+
+bool
+wire_write_empty(Buf *buf, uint8_t type)
+{
+	WireWriter w;
+
+	wire_writer_init(&w, buf);
+	wire_start(&w, type);
+	return wire_finish(&w);
+}

@@ -148,6 +148,8 @@ extern void wire_put_cstr(WireWriter *w, const char *s);
 /* The bytes and a NUL; a NUL among the bytes is a failure, since it would shift everything behind it. */
 extern void wire_put_slice_cstr(WireWriter *w, Slice s);
 extern bool wire_finish(WireWriter *w) MUST_CHECK;
+/* A message of nothing but its header. */
+extern bool wire_write_empty(Buf *buf, uint8_t type) MUST_CHECK;
 
 /* ---- inline bodies ---- */
 

@@ -43,15 +43,6 @@ sub new
 	return $self;
 }
 
-sub end
-{
-	my ($self) = @_;
-
-	return unless $self->{pid};
-	kill 'KILL', $self->{pid};
-	PgweirTest::reap($self->{pid}, 5);
-	$self->{pid} = 0;
-	return;
-}
+sub end { my ($self) = @_; return PgweirTest::kill_program($self); }
 
 1;

@@ -38,7 +38,7 @@ sub set
 }
 
 sub questions { my ($self, $what) = @_; my $n = () = PgweirTest::slurp($self->{log}) =~ /^\Q$what\E$/mg; return $n; }
-sub end { my ($self) = @_; return unless $self->{pid}; kill 'KILL', $self->{pid}; PgweirTest::reap($self->{pid}, 5); $self->{pid} = 0; return; }
+sub end { my ($self) = @_; return PgweirTest::kill_program($self); }
 
 # A, AAAA (which no name has) and SOA; other names do not exist, but those that a name is below do.
 sub answer
