@@ -4,7 +4,7 @@ use AdvisorShop;
 
 my $INSTANCES = 12;
 my $MAX_INDEXES = 3;
-my $pg = AdvisorShop::shop(conf => {max_parallel_workers_per_gather => 0});
+my $pg = AdvisorShop::shop(conf => {max_parallel_workers_per_gather => 0, 'pgweir.advisor_min_saving' => 0});
 # All of them cost the same with their constants and with parameters, by which the advisor knows them.
 my @statements = (
 	'select * from orders where customer_id = 5', 'select * from orders where region = 7 order by created desc limit 10', 'select * from orders where priority = 3 and region in (5, 6)',

@@ -39,10 +39,13 @@ subtest 'when the server has no connection left' => sub {
 
 	ok((grep { $_->{failed} } @held), 'ordinary users find none');
 	like($pg->sql_error('select 1', user => 'app'), qr/remaining connection slots are reserved|too many clients/, 'they are told so');
-	my ($server) = grep { $_->{scope} eq 'server' } @{$w->console('show pressure')};
+	my $server = eventually { (grep { $_->{scope} eq 'server' && $_->{verdict} =~ /exhausted/ } @{$w->console('show pressure')})[0] } 'the exhaustion';
 	like($server->{verdict}, qr/exhausted: \d of 7 connections in use/, 'SHOW PRESSURE says it');
 	is(scalar @{$w->console('show diagnosis')}, 7, 'SHOW DIAGNOSIS is there too');
 	like($pg->sql('select verdict from pgweir.pool_pressure where scope = $$server$$'), qr/exhausted/, 'a superuser has superuser_reserved_connections');
+	undef @held;
+	# (the backend of the superuser who asked last may still be there, too)
+	eventually { eval { $pg->sql("select count(*) from pg_stat_activity where usename = 'app' and application_name = ''") == 0 } } 'those to leave';
 };
 
 subtest 'several at once, and some that do not wait' => sub {
@@ -69,6 +72,7 @@ subtest 'a cancel request' => sub {
 
 	$blocker->query('begin; lock table pg_catalog.pg_authid in access exclusive mode');
 	$c->send(PgWire::query('show pressure'));
+	eventually { $blocker->query('select count(*) from pg_locks where not granted') } 'it to wait';
 	PgWire->open_socket(port => $w->{port})->send(PgWire::cancel_request($c->{key}));
 	is($c->until_ready->{errors}[0]{C}, '57014', 'ends the waiting');
 	$blocker->query('rollback');

@@ -53,14 +53,15 @@ subtest 'linked servers and their clients' => sub {
 	is(value("concat_ws('|', username, client, port, state, deadline_left_ms) from pgweir.linked() where pid = $pid"), 'postgres|127.0.0.1|' . $c->{socket}->sockport . '|idle in transaction', 'in a transaction');
 	is(value("application_name from pgweir.linked() where pid = $pid"), 'till "1\\', 'application_name');
 	$c->ask('rollback');
-	$c->send(PgWire::query("/* pgweir_deadline='20s' */ select pg_sleep(1.5)"));
+	$c->send(PgWire::query("/* pgweir_deadline='200s' */ select pg_sleep(3000)"));
 	next_report();
 	is(value("state from pgweir.linked() where state = 'active' limit 1"), 'active', 'running');
 	my $left = value("deadline_left_ms from pgweir.linked() where deadline_left_ms is not null limit 1");
-	ok($left > 15000 && $left < 20000, "its deadline ($left ms left)");
-	$c->until_ready;
+	ok($left > 100_000 && $left < 200_000, "its deadline ($left ms left)");
+	$c->cancel;
+	is($c->until_ready->{error}{C}, '57014', 'it is cancelled');
 	next_report();
-	is(value('count(*) from pgweir.linked()'), 0, 'nothing is linked when all is done');
+	becomes { value('count(*) from pgweir.linked()') } 0, 'nothing is linked when all is done';
 };
 
 subtest 'who waits' => sub {
@@ -69,8 +70,7 @@ subtest 'who waits' => sub {
 	$_->ask('begin') for @holders;
 	$c->send(PgWire::query('select 5'));
 	next_report();
-	is(value("concat_ws('|', cl_waiting, sv_active) from pgweir.pools() where database = 'shop'"), '1|2', 'one waits, two are served');
-	cmp_ok(value("maxwait_us from pgweir.pools() where database = 'shop'"), '>', 100_000, 'for some time');
+	becomes { value("concat_ws('|', cl_waiting, sv_active, maxwait_us > 100000) from pgweir.pools() where database = 'shop'") } '1|2|t', 'one waits for some time, two are served';
 	$_->ask('commit') for @holders;
 	$c->until_ready;
 	next_report();
@@ -81,7 +81,7 @@ subtest 'sockets' => sub {
 	my @more = map { $w->wire(dbname => 'shop') } 1 .. 2;
 
 	next_report();
-	is(value("n from pgweir.peers() where addr = '127.0.0.1' and kind = 'client'"), 3, 'clients by address');
+	becomes { value("n from pgweir.peers() where addr = '127.0.0.1' and kind = 'client'") } 3, 'clients by address';
 	is(value("addr from pgweir.peers() where kind = 'server'"), "127.0.0.1:$pg->{port}", 'servers by address and port');
 	cmp_ok(value("rtt_ms from pgweir.peers() where addr = '127.0.0.1'"), '>', 0, 'their round trip');
 };
@@ -117,24 +117,30 @@ subtest 'a server that does not answer holds up nobody' => sub {
 	my $mark = $w->log_mark;
 	my $silent = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => free_port, Listen => 5, ReuseAddr => 1) or die $!;
 	my $d = $w->wire(dbname => 'shop');
-	my $slowest = 0;
 
 	$w->{databases}{silent} = 'host=127.0.0.1 dbname=postgres port=' . $silent->sockport;
 	$w->{settings}{report_database} = 'silent';
 	$w->write_config;
 	$w->reload;
-	my $accepted = $silent->accept;
-	ok($accepted, 'it connects to the silent one');
-	for (1 .. 200)
+	my @accepted;
+	# each time from when it connects to the silent one
+	in_time
 	{
-		my $t = Time::HiRes::time();
+		my $slowest = 0;
 
-		$d->ask('select 1');
-		$t = Time::HiRes::time() - $t;
-		$slowest = $t if $t > $slowest;
+		push @accepted, $silent->accept;
+		for (1 .. 200)
+		{
+			my $t = Time::HiRes::time();
+
+			$d->ask('select 1');
+			$t = Time::HiRes::time() - $t;
+			$slowest = $t if $t > $slowest;
+		}
+		return $slowest;
 	}
-	cmp_ok($slowest, '<', 1, 'clients do not wait for it');
-	ok($w->wait_log(qr/could not connect in time/, $mark, 30), 'it gives up in time');
+	1, 'clients do not wait for it';
+	ok($w->wait_log(qr/could not connect in time/, $mark), 'it gives up in time');
 	$w->{settings}{report_database} = 'shop';
 	$w->write_config;
 	$w->reload;

@@ -8,7 +8,7 @@ PgweirTest::run_program(['pgbench', '-iq', '-h', $pg->host, '-p', $pg->port, '-U
 my %auth = (auth => {postgres => '', other => ''});
 my ($w, @c, $a);
 
-sub weir { my ($settings, %o) = @_; undef @c; $w->stop if $w; return $w = sidecar($pg, settings => {worker_threads => 4, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even', %$settings}, %auth, %o); }
+sub weir { my ($settings, %o) = @_; undef @c; if ($w) { $w->stop; eventually { backends() == 0 } 'all has ended'; } return $w = sidecar($pg, settings => {worker_threads => 4, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even', %$settings}, %auth, %o); }
 sub pid { return $_[0]->value('select pg_backend_pid()'); }
 sub backends { return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> current_setting('application_name')"); }
 sub transactions { my ($out) = @_; return ($out =~ /number of transactions actually processed: (\d+)/)[0] // 0; }
@@ -78,7 +78,7 @@ like($@, qr/max_client_conn/, 'max_client_conn counts the clients of all workers
 eventually { eval { push @c, $w->wire } } 'a place is free';
 undef @c;
 
-weir({default_pool_size => 3, max_db_connections => 4, query_wait_timeout => 30});
+weir({default_pool_size => 3, max_db_connections => 4, query_wait_timeout => 100});
 my $most = 0;
 my ($status, $out) = under_load(sub { my $n = backends(); $most = $n if $n > $most; }, '-f', $script, '-c', 12, '-j', 2, '-t', 600);
 is("$status " . transactions($out), '0 7200', 'more clients than servers: nobody starves');
@@ -97,7 +97,12 @@ weir({default_pool_size => 5});
 my $turn = 0;
 my @commands = ('show clients', 'show servers', 'show pools', 'reload', 'reconnect', 'pause', 'resume', 'show sockets', 'show lists', 'show mem');
 my $failed = '';
-($status, $out) = under_load(sub { my $command = $commands[$turn++ % @commands]; eval { $w->console($command); 1 } or $failed .= "$command: $@"; }, '-S', '-M', 'prepared', '-c', 10, '-j', 2, '-T', 3);
+for (1 .. 20)
+{
+	($status, $out) = under_load(sub { my $command = $commands[$turn++ % @commands]; eval { $w->console($command); 1 } or $failed .= "$command: $@"; }, '-S', '-M', 'prepared', '-c', 10, '-j', 2, '-T', 3);
+	last if $status || $failed ne '' || $turn > 2 * @commands;
+	$w->console('resume') if (grep { $_->{key} eq 'paused' } @{$w->console('show state')})[0]{value} eq 'yes';
+}
 is($failed, '', 'commands are carried out under load');
 is($status, 0, '... and no client notices') or diag $out;
 cmp_ok($turn, '>', 10, '... whichever command it is');
