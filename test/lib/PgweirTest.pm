@@ -79,13 +79,16 @@ sub new_dir
 	return $dir;
 }
 
-# A port of 127.0.0.1 that nobody uses, below the range the system gives out by itself.  The abstract socket keeps other tests from
+# A port of 127.0.0.1 that nobody uses, outside of the range the system gives out by itself.  The abstract socket keeps other tests from
 # choosing it as long as this process lives, also between a stop and a start.
 sub free_port
 {
+	my ($low, $high) = (slurp('/proc/sys/net/ipv4/ip_local_port_range') || '32768 60999') =~ /(\d+)/g;
+	my ($from, $to) = $low >= 30_000 || $high < 20_000 ? (20_000, 29_999) : $high < 60_000 ? ($high + 1, 65_535) : $low > 12_000 ? (10_000, $low - 1) : (20_000, 29_999);
+
 	for (1 .. 1000)
 	{
-		my $port = 20000 + int rand 10000;
+		my $port = $from + int rand($to - $from + 1);
 		my $lock = IO::Socket::UNIX->new(Local => "\0pgweir-test-port-$port", Listen => 1) or next;
 		my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1) or next;
 

@@ -13,7 +13,7 @@ sub attempt
 
 	return $c->{failed} ? "$c->{failed}{C} $c->{failed}{M}" : $c->value('select current_user');
 }
-sub openssl { my ($status, undef, $err) = run_program(['openssl', @_], timeout => 60); die "openssl @_: $err" if $status; return; }
+sub openssl { my ($status, undef, $err) = run_program(['openssl', @_]); die "openssl @_: $err" if $status; return; }
 $pg->set_hba('local all all trust', 'host all all 127.0.0.1/32 scram-sha-256');
 $pg->reload;
 

@@ -10,7 +10,7 @@ sub weir { my ($settings, %o) = @_; undef @c; if ($w) { $w->stop; eventually { b
 sub backends { return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> current_setting('application_name')"); }
 sub load_command { my (@args) = @_; return ['pgbench', '-n', '-h', $w->host, '-p', $w->port, '-U', 'postgres', @args, 'postgres']; }
 # The transactions done and the exit code.
-sub load_of { my (@args) = @_; my ($status, $out) = run_program(load_command(@args), timeout => 100); return ($out =~ /actually processed: (\d+)/)[0] . " $status"; }
+sub load_of { my (@args) = @_; my ($status, $out) = run_program(load_command(@args)); return ($out =~ /actually processed: (\d+)/)[0] . " $status"; }
 # Transactions on several workers, so many that all of their servers are leased.
 sub warm { my ($clients) = @_; load_of('-S', '-c', $clients, '-j', 2, '-t', 200); return; }
 sub figures
@@ -112,7 +112,7 @@ my @hits = split ' ', $pg->sql(q{select string_agg(n::text, ' ' order by n) from
 ok(@hits == 12 && $hits[0] >= 50 && $hits[-1] <= 2000, '... with server_round_robin all have a share of the work') or diag "@hits";
 
 # --- who waits gets it ---
-weir({default_pool_size => 1, query_wait_timeout => 20});
+weir({default_pool_size => 1, query_wait_timeout => 100});
 @c = map { $w->wire } 1 .. 4;
 for my $turn (1 .. 100)
 {
@@ -122,7 +122,7 @@ is(join(',', map { $_->value('select 2') } @c), '2,2,2,2', 'the only server goes
 is(backends(), 1, '... and stays the only one');
 undef @c;
 
-weir({default_pool_size => 6, query_wait_timeout => 30, server_idle_timeout => 0});
+weir({default_pool_size => 6, query_wait_timeout => 100, server_idle_timeout => 0});
 my ($most, $other) = (0);
 my $steady = PgweirTest::spawn(load_command('-S', '-c', 4, '-j', 2, '-T', 4), "$dir/steady");
 for (1 .. 1000)

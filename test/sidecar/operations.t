@@ -66,7 +66,7 @@ for (['TERM', 'clients'], ['INT', 'servers'])
 subtest 'systemd is told' => sub {
 	my $path = PgweirTest::new_dir('n') . '/notify';
 	my $systemd = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $path) or die "$path: $!";
-	my $heard = sub { my $text = ''; IO::Select->new($systemd)->can_read(20) or return 'nothing'; $systemd->recv($text, 4096); return $text; };
+	my $heard = sub { my $text = ''; IO::Select->new($systemd)->can_read($PgweirTest::TIMEOUT) or return 'nothing'; $systemd->recv($text, 4096); return $text; };
 	local $ENV{NOTIFY_SOCKET} = $path;
 	my ($w) = weir();
 

@@ -4,7 +4,7 @@ use PgweirTest;
 my $source = PgweirTest::top() . '/test/drivers/pipeline.c';
 my $program = "$ENV{PGWEIR_TMP}/pipeline";
 my @flags = map { split ' ' } (run_program(['pkg-config', '--cflags', '--libs', 'libpq']))[1];
-my ($status, $out, $err) = run_program([$ENV{CC} // 'cc', '-Wall', '-Wextra', '-Werror', '-o', $program, $source, @flags], timeout => 120);
+my ($status, $out, $err) = run_program([$ENV{CC} // 'cc', '-Wall', '-Wextra', '-Werror', '-o', $program, $source, @flags]);
 
 is($status, 0, 'the program is built') or BAIL_OUT($err);
 my $pg = server(preload => '');
@@ -15,7 +15,7 @@ eventually { grep { $_->{database} eq 'postgres' && $_->{xact_count} > 100 } @{$
 for my $round (1 .. 3)
 {
 	$pg->sql('drop table if exists pipe; create table pipe(id int); insert into pipe values (1)');
-	($status, $out, $err) = run_program([$program], env => {$w->environment}, timeout => 60);
+	($status, $out, $err) = run_program([$program], env => {$w->environment});
 	is($status, 0, "round $round: it ends well") or diag $err;
 	is(join('; ', $out =~ /^not ok \d+ - (.*)/mg), '', '... with all it tries: ' . scalar(() = $out =~ /^ok /mg) . ' cases') or diag $err;
 	like($out, qr/^1\.\.17$/m, '... to its end');

@@ -3,7 +3,7 @@ use PgweirTest;
 use Time::HiRes 'time';
 
 my $pg = server(preload => '', conf => {max_connections => 40, autovacuum => 'off'});
-my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 4, server_login_retry => 1, query_wait_timeout => 30});
+my $w = sidecar($pg, settings => {pool_mode => 'transaction', default_pool_size => 4, server_login_retry => 1, query_wait_timeout => 100});
 my $a;
 
 subtest 'the server restarts under load' => sub {

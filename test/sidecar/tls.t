@@ -5,7 +5,7 @@ my $dir = PgweirTest::new_dir('c');
 
 sub openssl
 {
-	my ($status, $out, $err) = PgweirTest::run_program(['openssl', @_], timeout => 60);
+	my ($status, $out, $err) = PgweirTest::run_program(['openssl', @_]);
 
 	die "openssl @_: $err" if $status;
 	return $out;
@@ -179,8 +179,8 @@ subtest 'data: large, both ways, at once' => sub {
 	($status, $out, $err) = PgweirTest::run_program(['psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', "host=127.0.0.1 port=$w->{port} user=postgres dbname=postgres sslmode=require", '-f', "$dir/script"]);
 	is($status, 0, "COPY both ways $err");
 	ok(PgweirTest::slurp("$dir/out") eq $text, '... and every byte is right');
-	($status, $out, $err) = PgweirTest::run_program(['pgbench', '-n', '-i', '-q', '-d', "host=127.0.0.1 port=$w->{port} user=postgres dbname=postgres sslmode=require"], timeout => 60);
-	($status, $out, $err) = PgweirTest::run_program(['pgbench', '-n', '-c', 20, '-j', 1, '-T', 3, '-M', 'extended', "host=127.0.0.1 port=$w->{port} user=postgres dbname=postgres sslmode=require"], timeout => 60);
+	($status, $out, $err) = PgweirTest::run_program(['pgbench', '-n', '-i', '-q', '-d', "host=127.0.0.1 port=$w->{port} user=postgres dbname=postgres sslmode=require"]);
+	($status, $out, $err) = PgweirTest::run_program(['pgbench', '-n', '-c', 20, '-j', 1, '-T', 3, '-M', 'extended', "host=127.0.0.1 port=$w->{port} user=postgres dbname=postgres sslmode=require"]);
 	like($out, qr/number of failed transactions: 0 /, "pgbench $err");
 };
 subtest 'cancel over TLS' => sub {

@@ -78,7 +78,7 @@ like($@, qr/max_client_conn/, 'max_client_conn counts the clients of all workers
 eventually { eval { push @c, $w->wire } } 'a place is free';
 undef @c;
 
-weir({default_pool_size => 3, max_db_connections => 4, query_wait_timeout => 30});
+weir({default_pool_size => 3, max_db_connections => 4, query_wait_timeout => 100});
 my $most = 0;
 my ($status, $out) = under_load(sub { my $n = backends(); $most = $n if $n > $most; }, '-f', $script, '-c', 12, '-j', 2, '-t', 600);
 is("$status " . transactions($out), '0 7200', 'more clients than servers: nobody starves');

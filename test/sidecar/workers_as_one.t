@@ -11,7 +11,7 @@ my ($w, @c);
 sub weir { my ($settings, %o) = @_; undef @c; if ($w) { $w->stop; eventually { backends() == 0 } 'all has ended'; } return $w = sidecar($pg, settings => {worker_threads => 4, worker_spread => $ENV{PGWEIR_TEST_SPREAD} || 'even', admission => 0, %$settings}, auth => {map { ($_ => '') } qw(postgres other job)}, %o); }
 sub backends { my ($where) = @_; return $pg->sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name <> current_setting('application_name')" . ($where // '')); }
 sub load_command { my ($user, @args) = @_; return ['pgbench', '-n', '-h', $w->host, '-p', $w->port, '-U', $user, @args, 'postgres']; }
-sub load_of { my ($user, @args) = @_; my ($status, $out) = run_program(load_command($user, @args), timeout => 100); return ($out =~ /actually processed: (\d+)/)[0] . " $status"; }
+sub load_of { my ($user, @args) = @_; my ($status, $out) = run_program(load_command($user, @args)); return ($out =~ /actually processed: (\d+)/)[0] . " $status"; }
 my $loads = 0;
 sub steady { my ($user, @args) = @_; return PgweirTest::spawn(load_command($user, @args), "$dir/load" . $loads++); }
 sub totals { my ($sum) = (0); $sum += $_->{$_[0]} for grep { $_->{database} eq 'postgres' } @{$w->console('show stats_totals')}; return $sum; }
@@ -35,7 +35,7 @@ for my $limit (qw(max_db_connections max_user_connections))
 	my $most = 0;
 	my @users = $limit eq 'max_db_connections' ? qw(postgres other) : ('postgres');
 
-	weir({default_pool_size => 4, $limit => 4, query_wait_timeout => 60}, databases => {postgres => 'dbname=postgres', second => 'dbname=postgres'});
+	weir({default_pool_size => 4, $limit => 4, query_wait_timeout => 100}, databases => {postgres => 'dbname=postgres', second => 'dbname=postgres'});
 	my ($c, $status);
 	my $n = 0;
 	# a slow machine may need several loads to see enough
@@ -66,7 +66,7 @@ for my $limit (qw(max_db_connections max_user_connections))
 
 # --- nobody starves ---
 # Two clients keep both servers with their workers; a third one, which has neither, is served all the same.
-weir({default_pool_size => 2, query_wait_timeout => 20});
+weir({default_pool_size => 2, query_wait_timeout => 100});
 my ($third, $asked, $end) = ($w->wire, 0);
 for (1 .. 10)
 {
