@@ -25,7 +25,7 @@ deps: ## install what building, tests, demo and bench need (apt; root or sudo)
 demo: tree ## a slow product service, watched and healed (DEMO_SECONDS= PORT=)
 	@test/demo/demo
 bench: tree deps-bench ## speed, memory, storms and scaling beside PgBouncer and a raw relay; bench-speed, -clients, -scaling, -storms are its parts (BENCH_SECONDS=)
-	@test/bench/bench run clients scaling storms
+	@test/bench/bench run clients scaling pools storms
 bench-speed: tree deps-bench ## cost and latency of a transaction (BENCH_SECONDS=)
 	@test/bench/bench run
 bench-clients: tree deps-bench ## memory of idle clients, of statements, and a crowd as large as descriptors allow (BENCH_CROWD=)
@@ -35,7 +35,7 @@ bench-advisor: tree ## the index advisor: quality by budget, time, planner calls
 bench-profile: tree deps-bench ## where the instructions of a transaction go (BENCH_PROTOCOL=)
 	@test/bench/bench profile
 bench-scaling: tree deps-bench ## cost per transaction beside many pools, clients, statements
-	@test/bench/bench scaling
+	@test/bench/bench scaling pools
 bench-storms: tree deps-bench ## thousands of logins at once, large copies, a long pipeline
 	@test/bench/bench storms
 bench-overload: tree deps-bench ## goodput under overload beside PgBouncer (BENCH_SECONDS=)
@@ -49,6 +49,8 @@ bench-logins: tree deps-bench ## a storm of logins beside running traffic, besid
 scenario: tree chain ## a real chain of services with a fault, and what is diagnosed (CAUSE= RUNS= JOBS=)
 	@test/scenario/scenario
 scenarios: scenario ## the same, for all causes and healthy runs: a confusion matrix (RUNS= JOBS=)
+bench-interning: tree ## what several threads that prepare statements cost each other (BENCH_SECONDS=)
+	@test/bench/interning
 bench-timing: tree ## does the time of a refusal tell whether a user exists? (BENCH_SAMPLES=)
 	@test/as-user test/bench/timing.pl
 bench-churn: tree ## how long others wait while ever new statements run, beside pg_stat_statements (BENCH_SESSIONS= BENCH_SELECT= BENCH_ROUNDS=)
@@ -109,5 +111,5 @@ deps-check: | deps-build
 deps-bench deps-scenario: | deps-check
 deps-build deps-check deps-bench deps-scenario: deps-%:
 	@test/deps $*
-.PHONY: all install deps demo bench bench-logins bench-advisor bench-diagnosis bench-extension bench-overload bench-clients bench-profile bench-report bench-scaling bench-speed bench-storms bench-timing scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
+.PHONY: all install deps demo bench bench-logins bench-advisor bench-diagnosis bench-extension bench-interning bench-overload bench-clients bench-profile bench-report bench-scaling bench-speed bench-storms bench-timing scenario scenarios stress-cancel check installcheck docs format clean distclean help sidecar extension unit tree
 .PHONY: check-again check-self check-tsan check-unit check-regress check-pgtap check-server check-sidecar check-scenario chain deps-build deps-check deps-bench deps-scenario

@@ -171,7 +171,10 @@ change_blocked(PoolGroup *group, PoolMember *member, PoolBlocked from, PoolBlock
 		return;
 	group->_hungry += (to == POOL_BLOCKED_WAITERS) - (from == POOL_BLOCKED_WAITERS);
 	if (from == POOL_NOT_BLOCKED)
+	{
 		list_append(&group->_blocked, &member->blocked);
+		member->blocked_as = ++group->_blocked_ever;
+	}
 	else if (to == POOL_NOT_BLOCKED)
 		list_remove(&group->_blocked, &member->blocked);
 }
@@ -187,11 +190,106 @@ note_crowded(PoolGroup *group, PoolActions *out)
 	out->_crowded = group;
 }
 
-static void
-set_blocked(Pool *pool, PoolBlocked blocked, PoolActions *out)
+/*
+ * Which claim a blocked pool has to a slot, the best first: one was given up for it; it has none; it has some; nobody waits there, and only its
+ * minimum is lacking.
+ */
+static int
+rank_of(const Pool *pool)
 {
-	if (blocked == pool->_blocked)
+	bool bare = open_live(pool) == 0;
+
+	if (list_empty(&pool->waiters))
+		return 4;
+	return (pool->_claims ? 0 : 2) + (bare ? 0 : 1);
+}
+
+/* Who has waited for longest in the pool. */
+static usec_t
+waits_since(const Pool *pool)
+{
+	const PoolWaiter *oldest = queue_oldest(pool);
+
+	return oldest != NULL ? oldest->since : DEADLINE_NONE;
+}
+
+/* Of two ranked ones. */
+static inline bool
+comes_before(const Pool *a, const Pool *b)
+{
+	return a->_rank != b->_rank ? a->_rank < b->_rank : a->_rank_since < b->_rank_since;
+}
+
+static inline bool
+is_equal(const Pool *a, const Pool *b)
+{
+	return a->_rank == b->_rank && a->_rank_since == b->_rank_since;
+}
+
+static bool
+before_in_db(const HeapNode *a, const HeapNode *b)
+{
+	const Pool *pool = CONTAINER_OF(a, const Pool, in_db.ranked);
+	const Pool *other = CONTAINER_OF(b, const Pool, in_db.ranked);
+
+	return comes_before(pool, other) || (is_equal(pool, other) && pool->in_db.blocked_as < other->in_db.blocked_as);
+}
+
+static bool
+before_in_user(const HeapNode *a, const HeapNode *b)
+{
+	const Pool *pool = CONTAINER_OF(a, const Pool, in_user.ranked);
+	const Pool *other = CONTAINER_OF(b, const Pool, in_user.ranked);
+
+	return comes_before(pool, other) || (is_equal(pool, other) && pool->in_user.blocked_as < other->in_user.blocked_as);
+}
+
+void
+open_init_group(PoolGroup *group)
+{
+	heap_init(&group->_ranked, NULL);
+}
+
+static void
+change_ranked(PoolGroup *group, HeapNode *node, HeapBefore before, bool ranked)
+{
+	if (group == NULL)
 		return;
+	group->_ranked.before = before;
+	if (ranked)
+		heap_insert(&group->_ranked, node);
+	else
+		heap_remove(&group->_ranked, node);
+}
+
+static void
+set_ranked(Pool *pool, bool ranked)
+{
+	pool->_ranked = ranked;
+	change_ranked(pool->db_group, &pool->in_db.ranked, before_in_db, ranked);
+	change_ranked(pool->user_group, &pool->in_user.ranked, before_in_user, ranked);
+}
+
+/* Put the pool where it belongs now. */
+static void
+rank(Pool *pool)
+{
+	bool ranked = pool->_blocked != POOL_NOT_BLOCKED && !pool->_looked_at;
+
+	if (ranked && pool->_ranked && rank_of(pool) == pool->_rank && waits_since(pool) == pool->_rank_since)
+		return;
+	if (pool->_ranked)
+		set_ranked(pool, false);
+	if (!ranked)
+		return;
+	pool->_rank = rank_of(pool);
+	pool->_rank_since = waits_since(pool);
+	set_ranked(pool, true);
+}
+
+static void
+change_state(Pool *pool, PoolBlocked blocked, PoolActions *out)
+{
 	if (pool->_blocked == POOL_NOT_BLOCKED)
 	{
 		note_crowded(pool->db_group, out);
@@ -200,6 +298,14 @@ set_blocked(Pool *pool, PoolBlocked blocked, PoolActions *out)
 	change_blocked(pool->db_group, &pool->in_db, pool->_blocked, blocked);
 	change_blocked(pool->user_group, &pool->in_user, pool->_blocked, blocked);
 	pool->_blocked = blocked;
+}
+
+static void
+set_blocked(Pool *pool, PoolBlocked blocked, PoolActions *out)
+{
+	if (blocked != pool->_blocked)
+		change_state(pool, blocked, out);
+	rank(pool);
 }
 
 void
@@ -212,7 +318,7 @@ open_leave_groups(Pool *pool)
 		list_remove(&pool->user_group->pools, &pool->in_user.all);
 }
 
-/* The slot of the group, outside this pool, that has been idle for longest. */
+/* The slot of the group, outside this pool, that has been idle for longest.  The pools stand in the order in which they have got idle ones. */
 static PoolSlot *
 longest_idle(PoolGroup *group, const Pool *but)
 {
@@ -225,6 +331,8 @@ longest_idle(PoolGroup *group, const Pool *but)
 		Pool *pool = with_idle(group, node);
 		PoolSlot *slot = pool != but ? slot_of(list_last(&pool->idle)) : NULL;
 
+		if (found != NULL && pool->_idle_since >= found->state_since)
+			break;
 		if (slot != NULL && (found == NULL || slot->state_since < found->state_since))
 			found = slot;
 	}
@@ -290,42 +398,24 @@ open_must_yield(const Pool *pool, usec_t now)
 
 	if (to == NULL && !list_empty(&pool->waiters))
 		to = claimant(pool->user_group, pool, now);
-	if (to != NULL)
-		to->_claims = true;
-	return to != NULL;
-}
-
-/* Does the first blocked pool come before the second?  One for which a slot was given up does, then those
- * without any slot, then who has waited for longest; those that only lack their minimum come last. */
-static bool
-comes_before(const Pool *a, const Pool *b)
-{
-	const PoolWaiter *oldest_a = queue_oldest(a);
-	const PoolWaiter *oldest_b = queue_oldest(b);
-
-	if (oldest_a == NULL || oldest_b == NULL)
-		return oldest_a != NULL;
-	if (a->_claims != b->_claims)
-		return a->_claims;
-	if ((open_live(a) == 0) != (open_live(b) == 0))
-		return open_live(a) == 0;
-	return oldest_a->since < oldest_b->since;
+	if (to == NULL)
+		return false;
+	to->_claims = true;
+	rank(to);
+	return true;
 }
 
 /* The blocked pool of the group to look at next in this round, if it is before `found`. */
 static Pool *
-next_blocked(PoolGroup *group, Pool *found)
+next_blocked(const PoolGroup *group, Pool *found)
 {
-	if (group == NULL || list_empty(&group->_blocked) || (is_full(group) && group->_idle == 0))
-		return found;
-	list_each (node, &group->_blocked)
-	{
-		Pool *pool = blocked_one(group, node);
+	HeapNode *first = group != NULL ? group->_ranked.first : NULL;
+	Pool *pool;
 
-		if (!pool->_looked_at && (found == NULL || comes_before(pool, found)))
-			found = pool;
-	}
-	return found;
+	if (first == NULL || (is_full(group) && group->_idle == 0))
+		return found;
+	pool = group->_of_user ? CONTAINER_OF(first, Pool, in_user.ranked) : CONTAINER_OF(first, Pool, in_db.ranked);
+	return found == NULL || comes_before(pool, found) ? pool : found;
 }
 
 void
@@ -339,12 +429,16 @@ open_serve_groups(Pool *pool, usec_t now, PoolActions *out)
 	while ((next = next_blocked(pool->user_group, next_blocked(pool->db_group, NULL))) != NULL)
 	{
 		next->_looked_at = true;
+		rank(next);
 		next->_seen_before = seen;
 		seen = next;
 		open_fill(next, now, out);
 	}
 	for (; seen != NULL; seen = seen->_seen_before)
+	{
 		seen->_looked_at = false;
+		rank(seen);
+	}
 }
 
 /* --- opening --- */
@@ -404,9 +498,9 @@ open_fill(Pool *pool, usec_t now, PoolActions *out)
 		opened = true;
 		wanted--;
 	}
-	set_blocked(pool, blocked, out);
 	if (opened || blocked != POOL_BLOCKED_WAITERS)
 		pool->_claims = false;
+	set_blocked(pool, blocked, out);
 	/* This may have been the room for which somebody else has evicted, or somebody may have stood back for
 	 * us; unless we are called for their sake. */
 	if ((opened || (was_hungry && blocked != POOL_BLOCKED_WAITERS)) && !pool->_looked_at)

@@ -177,6 +177,7 @@ extern void open_failed(Pool *pool, bool refused, usec_t now, PoolActions *out);
 /* Are logins refused, with nothing else to wait for? */
 extern bool open_fails_fast(const Pool *pool, usec_t now);
 extern void open_leave_groups(Pool *pool);
+extern void open_init_group(PoolGroup *group);
 /* Move the count of the pool's groups. */
 extern void open_count_used(Pool *pool, int change);
 

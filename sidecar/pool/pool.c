@@ -61,6 +61,7 @@ pool_group_init(PoolGroup *group, int limit)
 	list_init(&group->_with_idle);
 	list_init(&group->_blocked);
 	list_init(&group->leased);
+	open_init_group(group);
 }
 
 /* --- requests --- */

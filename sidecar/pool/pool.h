@@ -39,6 +39,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/histogram.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -206,6 +207,8 @@ typedef struct PoolCounters
 typedef struct PoolMember
 {
 	ListNode all, with_idle, blocked, leased;
+	HeapNode ranked;       /* while it is blocked, and its turn has not been in this round */
+	uint64_t blocked_as; /* the how manieth of the group */
 } PoolMember;
 
 struct PoolGroup
@@ -217,6 +220,8 @@ struct PoolGroup
 	int _hungry;  /* blocked pools that are so for their waiters */
 	bool _of_user;
 	bool _is_crowded; /* in PoolActions._crowded */
+	uint64_t _blocked_ever; /* how often a pool became so */
+	Heap _ranked;     /* the blocked ones again: who has the best claim to a slot is first */
 	PoolGroup *_next_crowded;
 	/* By Pool.in_db or Pool.in_user: the members; those with idle slots; those that would open a slot if a group let them; those of which homes
 	 * keep slots on lease. */
@@ -316,6 +321,10 @@ struct Pool
 	PoolBlocked _blocked; /* listed and counted in the groups */
 	bool _claims;         /* another pool of a group gave up a slot for this one */
 	bool _looked_at;      /* in this round of open_serve_groups */
+	bool _ranked;         /* in PoolGroup._ranked, by ... */
+	int _rank;            /* ... what it has and wants: see open.c */
+	usec_t _rank_since;   /* ... and for how long somebody has waited */
+	usec_t _idle_since;   /* with idle slots: all of them have been idle since then, or later */
 	Pool *_seen_before;   /* ... and which one before this */
 	bool _lanes_moved;    /* who may have a slot has changed since it was last asked */
 	bool _starved;        /* an action could not be stored */

@@ -74,6 +74,8 @@ slot_set_state(PoolSlot *slot, SlotState state, usec_t now)
 		list_append(to, &slot->node);
 	slot->state = state;
 	slot->state_since = now;
+	if (state == SLOT_IDLE && pool->idle.count == 1)
+		pool->_idle_since = now;
 	count_groups(pool, state, 1);
 }
 

@@ -214,6 +214,84 @@ busy_pool_gives_a_poor_one_its_share(void)
 	end_pools(&other);
 }
 
+/* Each of many pools has somebody who waits for one of two slots that all share. */
+#define MANY 100
+static Pool many[MANY];
+
+static int
+client_of(int turn)
+{
+	return 10 + turn;
+}
+
+static void
+who_waits_longest_is_served_among_many_pools(void)
+{
+	PoolLimits limits = plain_limits(1);
+	bool in_turn = true;
+	bool nobody_else = true;
+	bool served = true;
+	int last = 0;
+
+	begin_at(&limits);
+	db_group.limit = 2;
+	for (int i = 0; i < MANY; i++)
+		if (!pool_init(&many[i], &limits, &db_group, NULL, now))
+			bail_out("pool_init failed");
+	ask(0, 0);
+	ask_of(&many[0], 1, 0, 0);
+	for (int turn = 1; turn < MANY; turn++)
+	{
+		ask_of(&many[turn * 37 % MANY], client_of(turn), 0, 0); /* the order of the pools is another one than that of their clients */
+		pass(MSEC);
+	}
+	is_int(db_group._blocked.count, MANY - 1, "99 pools are held back by their group");
+	/* some give up; where two waited in a pool, it is the second's time that counts then */
+	for (int turn = 10; turn < MANY; turn += 10)
+	{
+		pool_abandon(&many[turn * 37 % MANY], &clients[client_of(turn)].waiter, now, &actions);
+		carry_out();
+	}
+	ask_of(&many[5 * 37 % MANY], 200, 0, 0);
+	pool_abandon(&many[5 * 37 % MANY], &clients[client_of(5)].waiter, now, &actions);
+	carry_out();
+	done(0);
+	for (int turn = 1; turn < MANY; turn++)
+	{
+		int client = client_of(turn);
+
+		if (turn % 10 == 0 || turn == 5)
+		{
+			nobody_else &= !has_server(client);
+			continue;
+		}
+		in_turn &= has_server(client) && clients[client].nth > last;
+		nobody_else &= db_group.used <= 2;
+		last = clients[client].nth;
+		done(client);
+	}
+	ok(in_turn, "each slot that comes free goes to the pool whose client has waited for longest");
+	ok(nobody_else, "and to none whose client has given up");
+	ok(has_server(200) && clients[200].nth > last, "who came last, to a pool that stood before others, is the last");
+	is_int(db_group._blocked.count, 0, "then nobody is held back");
+	done(200);
+	done(1);
+	for (int i = 0; i < SERVERS; i++)
+		if (servers[i].used && servers[i].slot.pool != &pool)
+		{
+			pool_slot_closed(&servers[i].slot, now, &actions);
+			servers[i].used = false;
+		}
+	carry_out();
+	for (int i = 0; i < MANY; i++)
+	{
+		served &= list_empty(&many[i].waiters);
+		pool_free(&many[i]);
+	}
+	ok(served, "nobody is left");
+	finish();
+}
+
 static void
 minimum_does_not_evict(void)
 {
@@ -352,6 +430,7 @@ main(void)
 	group_limit_holds_over_pools();
 	longest_idle_server_is_evicted();
 	busy_pool_gives_a_poor_one_its_share();
+	who_waits_longest_is_served_among_many_pools();
 	minimum_does_not_evict();
 	refused_login_fails_the_waiters();
 	refused_login_beside_a_working_server();

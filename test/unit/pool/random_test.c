@@ -402,6 +402,7 @@ check_group(int g)
 			all += count_all_slots(p);
 			closing += count_slots(p, CLOSING);
 			blocked += pools[p]._blocked != POOL_NOT_BLOCKED;
+			must(pools[p]._ranked == (pools[p]._blocked != POOL_NOT_BLOCKED), "blocked pools stand in line, and nobody else");
 			hungry += pools[p]._blocked == POOL_BLOCKED_WAITERS;
 		}
 	}
