@@ -680,6 +680,16 @@ notify_ready(void)
 	daemon_notify(state);
 }
 
+/* Clients may have been lost with what the loop was to tell, so nothing is brought to an orderly end: who started the process shall start it again. */
+static void
+break_down(Process *process, int error)
+{
+	log_write(&process->log, LOG_LEVEL_FATAL, "the event loop failed: %s", strerror(error));
+	if (process->pidfile_written)
+		unlink(process->config->process.pidfile);
+	_exit(1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -732,7 +742,7 @@ main(int argc, char **argv)
 	}
 	notify_ready();
 	if (!net_loop_run(process.loop))
-		log_write(&process.log, LOG_LEVEL_ERROR, "the event loop failed: %s", strerror(errno));
+		break_down(&process, errno);
 	log_write(&process.log, LOG_LEVEL_LOG, "process going down");
 	destroy(&process);
 	log_close(&process.log);

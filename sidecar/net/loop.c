@@ -473,7 +473,7 @@ net_loop_run(NetLoop *loop)
 	while (ok && !loop->stop)
 		ok = net_loop_once(loop, DEADLINE_NONE);
 	loop->stop = false;
-	if (loop->ring != NULL)
+	if (ok && loop->ring != NULL)
 		net_ring_push(loop);
 	return ok;
 }

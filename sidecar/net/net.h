@@ -136,7 +136,8 @@ extern NetLoop *net_loop_create(const NetLoopOptions *options);
 extern NetBackend net_loop_backend(const NetLoop *loop);
 extern void net_loop_free(NetLoop *loop);
 /*
- * Run until net_loop_stop(); false when polling itself failed.  In each iteration connections marked `background`, and accepting, come
+ * Run until net_loop_stop(); false when waiting itself failed (errno tells; the kernel may have lost what was to be told, so the loop is of no use
+ * any more).  In each iteration connections marked `background`, and accepting, come
  * after all others and get a bounded time: a thousand logins at once cost the others a fraction of a millisecond per iteration.
  */
 extern bool net_loop_run(NetLoop *loop);

@@ -6,6 +6,7 @@
  */
 #include "session/session.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -493,10 +494,11 @@ run(void *arg)
 	if (worker == NULL)
 		return NULL;
 	wait_for_start(worker->hall);
-	if (!net_loop_run(worker->loop))
-		log_write(worker->log, LOG_LEVEL_FATAL, "the event loop of worker %d failed", worker->index);
-	if (!worker->hall->ending)
-		abort(); /* its clients would hang for ever */
+	if (!net_loop_run(worker->loop) && !worker->hall->ending)
+	{
+		log_write(worker->log, LOG_LEVEL_FATAL, "the event loop of worker %d failed: %s", worker->index, strerror(errno));
+		_exit(1); /* its clients would hang for ever */
+	}
 	net_loop_on_turn(worker->loop, NULL, NULL);
 	net_loop_flush(worker->loop, worker->hall->last_words_us);
 	return NULL;

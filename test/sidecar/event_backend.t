@@ -79,6 +79,28 @@ SKIP:
 	$w->end;
 }
 
+# --- a ring that breaks ---
+
+SKIP:
+{
+	skip 'io_uring is refused here, or a sanitizer wants to be loaded first', 8 if !$has_uring || PgweirTest::is_sanitized();
+	my ($status, $out, $err) = PgweirTest::run_program(['sh', '-c', ($ENV{CC} // 'cc') . " -O1 -D_GNU_SOURCE -shared -fPIC -o $dir/break.so " . PgweirTest::top() . '/test/lib/break_ring.c']);
+	die "$out$err" if $status;
+	for my $workers (1, 2)
+	{
+		my $file = "$dir/break$workers";
+		$w = sidecar($pg, settings => {event_backend => 'io_uring', worker_threads => $workers, worker_spread => 'even', pidfile => "$dir/pid"}, under => ['env', "BREAK_RING=$file", "LD_PRELOAD=$dir/break.so"]);
+		my @clients = map { $w->wire } 1 .. $workers;
+
+		is(join(' ', map { $_->value('select 1') } @clients), join(' ', (1) x $workers), "threads that serve: $workers");
+		write_file($file, '');
+		$clients[-1]->send(PgWire::query('select 2'));
+		is($w->wait_end, 1, '... when the kernel has lost events the process fails');
+		like($w->log, qr/FATAL the event loop(?: of worker 1)? failed: Invalid request descriptor/, '... with the reason');
+		ok(!-e "$dir/pid" || $w->log =~ /worker 1 failed/, '... and leaves no pidfile unless another thread than the first has');
+	}
+}
+
 # --- the same by each ---
 
 sub bulk_in

@@ -15,6 +15,7 @@
 static NetLoop *loop;
 static bool no_memory; /* of ours */
 static int refusals;   /* so many calls the kernel refuses for want of memory of its own */
+static bool broken;	   /* it has lost completions */
 
 bool
 buf_reserve(Buf *buf, size_t n)
@@ -52,6 +53,16 @@ io_uring_submit_and_get_events(struct io_uring *ring)
 	if (real == NULL)
 		*(void **) &real = dlsym(RTLD_NEXT, "io_uring_submit_and_get_events");
 	return refuses() ? -ENOMEM : real(ring);
+}
+
+int
+io_uring_submit_and_wait(struct io_uring *ring, unsigned n)
+{
+	static int (*real)(struct io_uring *, unsigned);
+
+	if (real == NULL)
+		*(void **) &real = dlsym(RTLD_NEXT, "io_uring_submit_and_wait");
+	return broken ? -EBADR : real(ring, n);
 }
 
 int
@@ -377,6 +388,17 @@ kernel_refuses(void)
 	close(peer);
 }
 
+/* What is lost cannot be had any more: the loop says so, and why. */
+static void
+completions_are_lost(void)
+{
+	broken = true;
+	errno = 0;
+	ok(!net_loop_run(loop), "a loop whose completions are lost ends");
+	is_int(errno, EBADR, "... and tells why");
+	broken = false;
+}
+
 int
 main(void)
 {
@@ -401,6 +423,7 @@ main(void)
 	places_run_out(false);
 	places_run_out(true);
 	kernel_refuses();
+	completions_are_lost();
 	net_loop_free(loop);
 	return done_testing();
 }
