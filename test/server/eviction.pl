@@ -72,7 +72,7 @@ for my $n (1 .. 4)
 	push @pids, PgweirTest::spawn(['psql', '-XAtq', '-h', $pg->host, '-p', $pg->port, '-U', 'postgres', '-d', 'postgres', '-f', $file], '/dev/null');
 }
 $pg->sql('select count(*) from pgweir.slow_queries; select pgweir.reset()') for 1 .. 20;
-PgweirTest::reap($_, 60) for @pids;
+PgweirTest::reap($_, $PgweirTest::TIMEOUT) for @pids;
 $info = $pg->rows('select * from pgweir.info()')->[0];
 cmp_ok($info->{entries}, '<=', $capacity, 'still within its size after churn');
 is($pg->sql(q{select count(*) from pgweir.slow_queries where total_ms < 0 or calls < 1 or completed < 0 or max_ms < min_ms}), 0, 'no figure is out of order');

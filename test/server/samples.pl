@@ -2,7 +2,7 @@
 use lib 'test/lib';
 use PgweirTest;
 
-my $pg = server(conf => {log_min_messages => 'panic', 'pgweir.slow_threshold' => '60ms', 'pgweir.sample_rate' => 0, deadlock_timeout => '10s'});
+my $pg = server(conf => {autovacuum => 'off', log_min_messages => 'panic', 'pgweir.slow_threshold' => '60ms', 'pgweir.sample_rate' => 0, deadlock_timeout => '10s'});
 $pg->sql('create extension pgweir');
 $pg->sql('create table t (id int primary key, v text); insert into t select g, g::text from generate_series(1, 1000) g; analyze t');
 sub sample { my ($where) = @_; return $pg->rows("select * from pgweir.slow_samples where $where order by started desc limit 1")->[0] // {}; }
@@ -42,26 +42,38 @@ is($pg->sql("select count(*) || ' ' || max(calls) || ' ' || bool_and(plan ~ 'Agg
 my $busy = $pg->psql_session(options => '-c pgweir.slow_threshold=-1');
 $busy->query('create function nap(s float8) returns void language sql as $$ select pg_sleep(s) $$');
 my $nap = sub { return "select nap($_[0]::float8) as of_nap" };
-$busy->query($nap->('0.0')) for 1 .. 120;
-is($busy->query('select pgweir.flush() > 0'), 't', 'a merge tells what is usual');
-$busy->query($nap->('0.03'));
-$s = sample(q{query ~ 'of_nap'});
+# Until those that the machine held up are less than a hundredth.
+my $merged;
+for (1 .. 50)
+{
+	$busy->query($nap->('0.0')) for 1 .. 120;
+	$merged = $busy->query('select pgweir.flush() > 0');
+	$busy->query($nap->('0.03'));
+	$s = sample(q{query ~ 'of_nap' and duration_ms >= 30});
+	last if ($s->{reason} // '') eq 'unusual' && $s->{usual_p99_ms} < 10;
+}
+is($merged, 't', 'a merge tells what is usual');
 is($s->{reason} // '', 'unusual', 'thirty milliseconds of a statement that takes none are kept');
 cmp_ok($s->{usual_p99_ms} // 0, '<', 10, 'beside what is usual');
 
 # --- failed by a timeout: without the help of the executor's end ---
 
-wire_run($wire, q{set statement_timeout = '100ms'});
-wire_run($wire, q{select pg_sleep(5), $1::int as of_timeout, $2::text}, 42, 'x');
-wire_run($wire, q{set statement_timeout = 0});
+# The transaction's end takes the timeout along: a SET that does it would have to be done in that time itself.
+wire_run($wire, $_) for 'begin', q{set local statement_timeout = '500ms'};
+wire_run($wire, q{select pg_sleep(3600), $1::int as of_timeout, $2::text}, 42, 'x');
+wire_run($wire, 'rollback');
 $s = sample(q{query ~ 'of_timeout'});
 is("$s->{reason} $s->{outcome}", 'failed statement timeout', 'one that was ended by a timeout is kept');
 is($s->{parameters}, '{42,x}', 'with its parameters');
 my $holder = $pg->psql_session;
 $holder->query(q{begin; update t set v = 'held' where id = 7});
 wire_run($wire, q{set lock_timeout = '400ms'});
-wire_run($wire, q{update t set v = $1 where id = $2::int}, 'mine', 7);
-$s = sample(q{outcome = 'lock timeout'});
+# Who holds the lock is seen by the sampler, which may just be held up itself.
+eventually {
+	wire_run($wire, q{update t set v = $1 where id = $2::int}, 'mine', 7);
+	$s = sample(q{outcome = 'lock timeout'});
+	($s->{blocker_pid} // '') ne '' && ($s->{waits} // '') =~ /Lock/
+} 'a wait that the sampler sees';
 is("$s->{blocker_pid} $s->{blocker_idle_in_transaction}", $holder->query('select pg_backend_pid()') . ' t', 'who held the lock is named, and that it was idle in its transaction');
 $s->{blocker_query} //= '';
 like($s->{waits}, qr/Lock: transactionid \d+ ms/, 'what it waited for');

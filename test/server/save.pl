@@ -34,7 +34,7 @@ $bystander->query('select count(*) as of_bystander, 1 from kept') for 1 .. 5;
 $before = $pg->sql($figures =~ s/'kept'/'kept' and query !~ 'of_'/r);
 cmp_ok($pg->sql('select unmerged from pgweir.info()'), '>=', 2, 'both have counts that are not merged');
 kill 'KILL', $victim->query('select pg_backend_pid()');
-eventually { eval { $pg->sql('values (1)') } && $pg->log =~ /was terminated by signal 9.*ready to accept connections/s } 'the server to come back', 60;
+eventually { eval { $pg->sql('values (1)') } && $pg->log =~ /was terminated by signal 9.*ready to accept connections/s } 'the server to come back';
 is($pg->sql($figures =~ s/'kept'/'kept' and query !~ 'of_'/r), $before, 'after the kill of a backend all merged figures are what they were');
 is(calls('of_bystander'), 5, 'with what another backend had not merged');
 cmp_ok(calls('of_victim'), '<=', 3, 'and at most what the killed one had');

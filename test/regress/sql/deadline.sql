@@ -47,11 +47,11 @@ SELECT pgweir.comment_deadline(q) AS ms, q FROM unnest(ARRAY[
 
 -- a cancel counts as a missed deadline while one is in force; a statement timeout stays one
 SELECT pgweir.reset();
-SET pgweir.deadline TO '10ms';
-SET statement_timeout TO '30ms';
-SELECT pg_sleep(10);
-RESET statement_timeout;
-RESET pgweir.deadline;
+BEGIN;
+SET LOCAL pgweir.deadline TO '10ms';
+SET LOCAL statement_timeout TO '300ms';
+SELECT pg_sleep(3600);
+ROLLBACK;
 SELECT query, statement_timeouts, deadline_missed, cancelled FROM pgweir.slow_queries WHERE query ~ 'pg_sleep';
 
 -- the prefix is ours

@@ -44,9 +44,11 @@ SELECT 1 / (id - 1) FROM item WHERE id = 1;
 SELECT 1 / (id - 1) FROM item WHERE id = 2;
 INSERT INTO item VALUES (1, 'twice', 1);
 INSERT INTO item VALUES (1000, 'negative', -1);
-SET statement_timeout TO '20ms';
-SELECT pg_sleep(5);
-SET statement_timeout TO 0;
+-- the end of the transaction takes the timeout along, in which a SET would have to be done itself
+BEGIN;
+SET LOCAL statement_timeout TO '300ms';
+SELECT pg_sleep(3600);
+ROLLBACK;
 SELECT query, calls, completed, failed, statement_timeouts, integrity_errors, data_errors, errors,
 	failed_ms > 0 AS with_time, CASE WHEN statement_timeouts > 0 THEN failed_ms >= 10 END AS over_10_ms, total_ms >= failed_ms AS in_total
 FROM pgweir.slow_queries

