@@ -5,12 +5,18 @@ SET client_min_messages TO warning;
 CREATE EXTENSION IF NOT EXISTS pgweir;
 RESET client_min_messages;
 CREATE TABLE mark (name text, at timestamptz);
+-- A step is of the time in which its middle lies: the next one is made long enough to have it after this mark.
 CREATE FUNCTION snap(name text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	began timestamptz := clock_timestamp();
+	ended timestamptz;
 BEGIN
 	IF NOT pgweir.snapshot() THEN
 		RETURN false;
 	END IF;
-	INSERT INTO mark VALUES (name, clock_timestamp());
+	ended := clock_timestamp();
+	INSERT INTO mark VALUES (name, ended);
+	PERFORM pg_sleep(2 * extract(epoch FROM ended - began) + 0.01);
 	RETURN true;
 END $$;
 CREATE FUNCTION between_marks(a text, b text, OUT query text, OUT calls bigint, OUT rows bigint, OUT failed bigint, OUT p99 boolean, OUT times boolean)
