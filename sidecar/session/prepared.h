@@ -45,9 +45,10 @@ typedef struct Statement
 
 typedef struct StatementShard
 {
-	_Alignas(64) pthread_mutex_t lock; /* of everything here */
+	pthread_mutex_t lock; /* of everything here */
 	Map by_body;
 	size_t bytes;
+	uint8_t _apart[64]; /* from the next one's line of the cache */
 } StatementShard;
 
 typedef struct StatementRegistry
@@ -58,7 +59,7 @@ typedef struct StatementRegistry
 } StatementRegistry;
 
 /* A worker's: where a text may be by its hash.  Zeroed = empty. */
-#define STATEMENT_CACHE_PLACES 64
+#define STATEMENT_CACHE_PLACES 256
 #define STATEMENT_CACHE_BODY_MAX 2048 /* longer ones are not kept: nobody may use them any more */
 typedef struct StatementCache
 {

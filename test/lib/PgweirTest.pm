@@ -178,6 +178,17 @@ sub run_program
 	return ($? & 127 ? 128 + ($? & 127) : $? >> 8, $out, $err);
 }
 
+# Compile NAME.c of this folder to be preloaded (LD_PRELOAD) into a program: the library's path.
+sub preloaded
+{
+	my ($name) = @_;
+	my $library = new_dir('l') . "/$name.so";
+	my ($status, $out, $err) = run_program(['sh', '-c', ($ENV{CC} // 'cc') . ' -O1 -D_GNU_SOURCE -shared -fPIC -o "$1" "$2"', 'sh', $library, top() . "/test/lib/$name.c"]);
+
+	croak "$out$err" if $status;
+	return $library;
+}
+
 # Start a program in the background with its output in a file: its pid.  Signals are as at a login, whatever we ignore.
 sub spawn
 {

@@ -84,12 +84,12 @@ SKIP:
 SKIP:
 {
 	skip 'io_uring is refused here, or a sanitizer wants to be loaded first', 8 if !$has_uring || PgweirTest::is_sanitized();
-	my ($status, $out, $err) = PgweirTest::run_program(['sh', '-c', ($ENV{CC} // 'cc') . " -O1 -D_GNU_SOURCE -shared -fPIC -o $dir/break.so " . PgweirTest::top() . '/test/lib/break_ring.c']);
-	die "$out$err" if $status;
+	my $library = PgweirTest::preloaded('break_ring');
+
 	for my $workers (1, 2)
 	{
 		my $file = "$dir/break$workers";
-		$w = sidecar($pg, settings => {event_backend => 'io_uring', worker_threads => $workers, worker_spread => 'even', pidfile => "$dir/pid"}, under => ['env', "BREAK_RING=$file", "LD_PRELOAD=$dir/break.so"]);
+		$w = sidecar($pg, settings => {event_backend => 'io_uring', worker_threads => $workers, worker_spread => 'even', pidfile => "$dir/pid"}, under => ['env', "BREAK_RING=$file", "LD_PRELOAD=$library"]);
 		my @clients = map { $w->wire } 1 .. $workers;
 
 		is(join(' ', map { $_->value('select 1') } @clients), join(' ', (1) x $workers), "threads that serve: $workers");

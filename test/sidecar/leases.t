@@ -24,8 +24,8 @@ sub figures
 # --- no lock ---
 SKIP: {
 	skip 'a sanitizer takes locks of its own', 10 if PgweirTest::is_sanitized();
-	my ($status, $out, $err) = run_program(['sh', '-c', ($ENV{CC} // 'cc') . " -O1 -D_GNU_SOURCE -shared -fPIC -o $dir/locks.so " . PgweirTest::top() . '/test/lib/count_locks.c']);
-	die "$out$err" if $status;
+	my $library = PgweirTest::preloaded('count_locks');
+
 	PgweirTest::write_file("$dir/script", "begin;\nselect 1;\nselect 2, 3;\nselect 4, 5, 6;\ncommit;\n", 0644);
 	PgweirTest::write_file("$dir/count", "\0" x 8, 0644);
 	# The fewest locks a transaction took in some rounds of so many transactions a client, which may hold so many times more than one each.
@@ -54,7 +54,7 @@ SKIP: {
 		# each would take two or more; what is left is counting, some times a second
 		cmp_ok($least_locks->($what, 0.3, $clients, @load), '<', 1, "transactions, $what, take no lock");
 	};
-	my @under = (under => ['env', "LD_PRELOAD=$dir/locks.so", "COUNT_LOCKS=$dir/count"]);
+	my @under = (under => ['env', "LD_PRELOAD=$library", "COUNT_LOCKS=$dir/count"]);
 
 	# what many have: a limit for the whole server, admission, deadlines
 	for my $workers (split ' ', $ENV{LEASES_WORKERS} // 4)

@@ -264,6 +264,29 @@ eventually { $_->value('select 1') for @c; column('clients') eq '9 0' } 'until h
 is($w->wire->value('select 6'), 6, 'new clients are served');
 undef @c;
 
+# --- memory runs out where a client arrives ---
+SKIP:
+{
+	skip 'a sanitizer wants to be loaded first', 6 if PgweirTest::is_sanitized();
+	my $file = PgweirTest::new_dir('short') . '/now';
+
+	weir({worker_spread => 'auto', worker_threads => 2}, under => ['env', "NO_MEMORY=$file", 'LD_PRELOAD=' . PgweirTest::preloaded('no_memory')]);
+	@c = map { $w->wire } 1 .. 4;
+	is(join(' ', map { $_->value('select 1') } @c), '1 1 1 1', 'clients of one worker');
+	my $console = $w->wire(user => 'admin', dbname => 'pgbouncer');
+	write_file($file, '');
+	$w->set(worker_spread => 'roam')->reload;
+	eventually { $_->value('select 5') == 5 or die 'a wrong answer' for @c; $console->ask('show workers')->{rows}[0][7] > 0 } 'they leave';
+	is(join(' ', map { $_->value('select 2') } @c), '2 2 2 2', 'where another has no memory to take them in they are served all the same');
+	unlink $file;
+	is(column('clients'), '6 0', '... by the one they come from');
+	is($workers{1}{moved_in}, 0, '... and which they had left');
+	eventually { $_->value('select 3') for @c; workers(); $workers{1}{moved_in} > 0 } 'later they are taken in';
+	is(join(' ', map { $_->value('select 4') } @c), '4 4 4 4', 'when there is memory again they go there');
+	is($w->stop('INT'), 0, '... and nothing is left over');
+	undef $w;
+}
+
 # --- many: a busy worker is relieved ---
 # Messages that are read and dropped: the sidecar has most of the work, neither server nor client.
 weir({worker_spread => 'auto', worker_threads => 2, default_pool_size => 8});

@@ -198,11 +198,11 @@ turn_for(NetLoop *loop, usec_t duration)
 	while (clock_now() < until);
 }
 
-/* Turn the loop until *value reaches at least `wanted`, at most five seconds. */
+/* Turn the loop until *value reaches at least `wanted`, at most a minute. */
 static inline bool
 turn_until(NetLoop *loop, const int *value, int wanted)
 {
-	usec_t until = clock_now() + 5 * USEC_PER_SEC;
+	usec_t until = clock_now() + 60 * USEC_PER_SEC;
 
 	while (*value < wanted && clock_now() < until)
 		if (!net_loop_once(loop, 20 * USEC_PER_MSEC))

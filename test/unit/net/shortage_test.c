@@ -262,7 +262,7 @@ how_many_ended(void)
 static void
 turn_until_got(const char *text, int wanted)
 {
-	usec_t until = clock_now() + 20 * USEC_PER_SEC;
+	usec_t until = clock_now() + 60 * USEC_PER_SEC;
 
 	while (how_many_got(text) + how_many_ended() < wanted && clock_now() < until)
 		if (!net_loop_once(loop, 20 * USEC_PER_MSEC))
