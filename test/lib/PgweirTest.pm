@@ -149,7 +149,7 @@ sub becomes(&$$)
 	return Test::More::is($got, $expected, $name);
 }
 
-# A test: what the code measures is at most so much, in the best of ten tries; a machine that stands still makes anything late now and then.  A try
+# A test: what the code measures is at most so much, in the best of many tries; a machine that stands still makes anything late now and then.  A try
 # that returns undef does not count.
 sub in_time(&$$)
 {
@@ -157,7 +157,7 @@ sub in_time(&$$)
 	my $best;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	for (1 .. 10)
+	for (1 .. 25)
 	{
 		my $took = $code->();
 

@@ -7,11 +7,11 @@ my $pg = server(preload => '');
 my @users = qw(postgres quick);
 $pg->sql('create role quick login superuser');
 my %base = (pool_mode => 'transaction', default_pool_size => 2);
-my $hole = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 50, ReuseAddr => 1) or die; # accepts and never answers
+my $hole = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 200, ReuseAddr => 1) or die; # accepts and never answers
 my $mute = 'dbname=postgres host=127.0.0.1 port=' . $hole->sockport;
 my $w = sidecar($pg, settings => \%base, auth => {map { $_ => '' } @users}, databases => {
 	postgres => '', one => 'dbname=postgres pool_size=1', patient => 'dbname=postgres pool_size=1 query_wait_timeout=0', hasty => 'dbname=postgres pool_size=1 query_wait_timeout=1',
-	hole => $mute, map({ ("deep$_" => $mute) } 1 .. 10)});
+	hole => $mute, map({ ("deep$_" => $mute) } 1 .. 25)});
 my $t;
 
 sub settings { my (%s) = @_; $w->{settings} = {%{$w->{settings}}, query_timeout => 0, query_wait_timeout => 120, client_idle_timeout => 0, transaction_timeout => 0, idle_transaction_timeout => 0, query_wait_notify => 5, %s}; $w->write_config; $w->reload; return; }
@@ -28,7 +28,7 @@ sub ends_with
 	my ($make, $text, $at, $name) = @_;
 	my ($heard, $status, $best);
 
-	for (1 .. 10)
+	for (1 .. 25)
 	{
 		my $c = $make->() or next;
 		my $a = $c->until_ready;
