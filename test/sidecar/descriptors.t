@@ -38,6 +38,13 @@ for my $backend ('epoll', 'auto')
 	my ($c, $d) = map { $w->wire } 1 .. 2;
 	small($_) for $c, $d;
 	$c->ask('begin');
+	my @busy; # with what else there is of servers
+	eventually {
+		my $pool = $w->pool('postgres', 'postgres');
+		return 1 if $pool->{sv_active} > @busy && !grep { $pool->{$_} } qw(sv_idle sv_used sv_tested sv_login);
+		(push @busy, $w->wire) && $busy[-1]->ask('begin') if $pool->{sv_idle};
+		return 0;
+	} 'no server to spare';
 	my $mark = $w->log_mark;
 	permit(5);
 	$d->send(PgWire::query("select 'd'"));
